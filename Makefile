@@ -1,0 +1,59 @@
+SHELL    = /bin/bash
+# make            build ./sherd
+# make test       what CI runs: build, vet, staticcheck, unit, race, end to end; about 12 minutes on 2 cores
+# make soak       the same promises with the full counts: hours
+# make bench      measure a fresh server on this machine; see docs/performance.md
+# make fuzz       each fuzz target for FUZZTIME
+
+GO       ?= go
+FUZZTIME ?= 20s
+BENCHDIR ?= /tmp/sherd-bench
+SOAKLOG  ?= docs/soak.log
+
+# Generated code is built, not judged.
+PACKAGES  = $(shell $(GO) list ./... | grep -v /test/)
+JUDGED    = $(shell $(GO) list ./... | grep -v /metapb)
+# The race detector costs a factor of ten: it runs where goroutines meet.
+RACED     = ./cmd/... ./disk/... ./erasure/... ./gateway/... ./internal/... ./meta/... ./placement/...
+
+.PHONY: build test vet lint unit race e2e tools soak bench fuzz clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o sherd ./cmd/sherd
+
+test: build vet lint unit race e2e
+
+vet:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v pb.go))" || { gofmt -l $$(git ls-files '*.go' | grep -v pb.go); echo "run gofmt -w"; exit 1; }
+	$(GO) vet ./...
+
+lint:
+	$(GO) tool staticcheck $(JUDGED)
+
+unit:
+	$(GO) test -timeout 10m $(PACKAGES)
+
+race:
+	$(GO) test -race -short -timeout 15m $(RACED)
+
+e2e: tools
+	$(GO) test -timeout 25m -v ./test/e2e/ | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'; exit $${PIPESTATUS[0]}
+
+# The AWS CLI is a client that the tests run, not a part of sherd.
+tools:
+	@command -v aws >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq awscli >/dev/null; }
+	@command -v curl >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl >/dev/null; }
+
+soak: build tools
+	{ echo "soak of $$(git rev-parse HEAD) on $$(date -u +%FT%TZ), $$(nproc) cores, $$(uname -sr)"; \
+	  $(GO) test -timeout 24h -v ./test/e2e/ -args -soak; } 2>&1 | tee $(SOAKLOG); exit $${PIPESTATUS[0]}
+
+bench: build
+	packaging/bench.sh ./sherd $(BENCHDIR)
+
+fuzz:
+	@for p in $(PACKAGES); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+clean:
+	rm -rf sherd data dist

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sherd-io/sherd/internal/adminapi"
+)
+
+func newDriveCommand() *cobra.Command {
+	var c adminClient
+	cmd := &cobra.Command{Use: "drive", Short: "List drives, replace one"}
+	c.addFlags(cmd)
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "ls", Short: "List drives", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return fetch(cmd, &c, "GET", "drives", nil, printDrives)
+			},
+		},
+		newDriveReplaceCommand(&c),
+	)
+	return cmd
+}
+
+func newDriveReplaceCommand(c *adminClient) *cobra.Command {
+	var req adminapi.ReplaceRequest
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "replace PATH",
+		Short: "Take the empty directory at PATH as a new drive in the place of the one that was there",
+		Long: "PATH is one of the paths that the server was started with, with a new, empty file system mounted there.\n" +
+			"The new drive gets an id of its own, and what the old one held is rebuilt on it: see `sherd heal status`.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			abs, err := filepath.Abs(args[0])
+			if err != nil {
+				return err
+			}
+			req.Path = abs
+			err = fetch(cmd, c, "POST", "drives/replace", &req, func(out io.Writer, d *adminapi.Drive) error {
+				_, err := fmt.Fprintf(out, "%s is drive %s now; it is being rebuilt (see `sherd heal status --follow`)\n", d.Path, d.ID)
+				return err
+			})
+			if err != nil || !wait {
+				return err
+			}
+			return followHeal(cmd, c)
+		},
+	}
+	cmd.Flags().BoolVar(&req.Force, "force", false, "also where a mount point is missing, or more drives are empty than may be lost")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all is rebuilt")
+	return cmd
+}
+
+func newHealCommand() *cobra.Command {
+	var c adminClient
+	cmd := &cobra.Command{Use: "heal", Short: "Watch, start, pause and resume repair and rebuild"}
+	c.addFlags(cmd)
+	var live bool
+	status := &cobra.Command{
+		Use: "status", Short: "Print what is short of shards, and how repair goes", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if live {
+				return followHeal(cmd, &c)
+			}
+			return fetch(cmd, &c, "GET", "heal", nil, printHeal)
+		},
+	}
+	status.Flags().BoolVar(&live, "follow", false, "go on until all is at full strength")
+	cmd.AddCommand(status)
+	for _, verb := range []struct{ name, short string }{
+		{"start", "Repair all that is short now, without waiting"},
+		{"pause", "Stop repair until resume; objects stay readable"},
+		{"resume", "Go on after pause"},
+	} {
+		cmd.AddCommand(&cobra.Command{
+			Use: verb.name, Short: verb.short, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return fetch(cmd, &c, "POST", "heal/"+verb.name, nil, printHeal)
+			},
+		})
+	}
+	return cmd
+}
+
+func followHeal(cmd *cobra.Command, c *adminClient) error {
+	if c.json {
+		return errors.New("--follow and --wait print for people: poll `sherd heal status --json` instead")
+	}
+	return follow(cmd.Context(), cmd.OutOrStdout(), time.Second, func() (string, bool, error) {
+		var h adminapi.Heal
+		err := c.call(cmd.Context(), "GET", "heal", nil, &h)
+		done := h.Queued == 0 && h.State == "idle"
+		return healLine(&h), done, err
+	})
+}
+
+// healLine is repair's progress in one line.
+func healLine(h *adminapi.Heal) string {
+	total := h.Done + h.Queued
+	if total == 0 {
+		return fmt.Sprintf("%s: %s", h.State, ledgerText(&h.Ledger))
+	}
+	line := fmt.Sprintf("%s %s %d of %d shards, %s/s", h.State, bar(h.Done, total, 24), h.Done, total, formatBytes(int64(h.Rate)))
+	if h.ETASeconds > 0 {
+		line += ", about " + roughly(time.Duration(h.ETASeconds*float64(time.Second))) + " left"
+	}
+	return line
+}
+
+func printHeal(out io.Writer, h *adminapi.Heal) error {
+	fmt.Fprintln(out, healLine(h))
+	if h.Reason != "" {
+		fmt.Fprintln(out, h.Reason)
+	}
+	fmt.Fprintf(out, "blobs: %s\n", ledgerText(&h.Ledger))
+	fmt.Fprintf(out, "queued %d shards (%s), made %d (%s), to be tried again %d\n",
+		h.Queued, formatBytes(h.QueuedBytes), h.Done, formatBytes(h.DoneBytes), h.Failed)
+	w := table(out)
+	for _, t := range h.Tasks {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\n", t.Kind, t.Path, t.State, t.Done, t.Total)
+	}
+	return w.Flush()
+}

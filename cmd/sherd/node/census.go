@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+const (
+	censusEvery = time.Second // how often it is looked whether something changed
+	censusShare = 50          // counting takes at most one part in so many of the time
+	censusStale = 30 * time.Second
+	censusPage  = 4096
+)
+
+// tally is what was counted of a drive.
+type tally struct {
+	drive  ids.Drive
+	chunks int64
+	bytes  int64 // of their shards
+	queued int64 // repairs that wait for it
+}
+
+// keepCount counts, in the background and only after changes, what status shows of each drive, and has the healer bring its
+// ledger up to date. While changes go on it counts from time to time only.
+func (n *Node) keepCount(ctx context.Context) {
+	tick := time.NewTicker(censusEvery)
+	defer tick.Stop()
+	var seen, counted uint64
+	last := time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n.settleHealed()
+		now := n.changes()
+		quiet := now == seen
+		seen = now
+		if now == counted || !quiet && time.Since(last) < censusStale {
+			continue
+		}
+		n.heal.Recount()
+		begin := time.Now()
+		n.count(ctx)
+		counted, last = now, time.Now()
+		pause(ctx, censusShare*last.Sub(begin))
+	}
+}
+
+// changes is a number that is another when something was written, or drives came or went.
+func (n *Node) changes() (sum uint64) {
+	for _, r := range n.records.Status() {
+		sum += r.Commit
+	}
+	for _, b := range n.bays.all {
+		b.mu.Lock()
+		if b.drive != nil {
+			sum += uint64(b.served.UnixNano())
+		}
+		b.mu.Unlock()
+	}
+	return sum
+}
+
+func (n *Node) count(ctx context.Context) {
+	queued := n.countRepairs(ctx)
+	for _, b := range n.bays.all {
+		d, id, _ := b.current()
+		if d == nil {
+			b.setTally(tally{drive: id, queued: queued[id]})
+			continue
+		}
+		t := tally{drive: id, queued: queued[id]}
+		err := countChunks(ctx, d, &t)
+		if err == nil {
+			b.setTally(t)
+		}
+	}
+}
+
+func countChunks(ctx context.Context, d *disk.Drive, t *tally) error {
+	for after := (*ids.Chunk)(nil); ; {
+		page, err := d.AllChunks(ctx, after, censusPage)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for i := range page {
+			t.chunks++
+			t.bytes += int64(page[i].ShardBytes)
+		}
+		after = &page[len(page)-1].Key
+	}
+}
+
+// countRepairs counts the rows of shards to be made, by the drive they are for; what cannot be read is left out.
+func (n *Node) countRepairs(ctx context.Context) map[ids.Drive]int64 {
+	count := map[ids.Drive]int64{}
+	m := n.store.Map()
+	for _, r := range m.Ranges {
+		for after := []byte(nil); ; {
+			ctx, cancel := context.WithTimeout(ctx, usageWithin)
+			rows, next, err := n.records.Repairs(ctx, r.ID, after, censusPage)
+			cancel()
+			if err != nil {
+				break
+			}
+			for _, row := range rows {
+				p := m.Pools[ids.Pool(row.Pool)]
+				if p != nil && int(row.Pg) < len(p.PGs) && int(row.Slot) < len(p.PGs[row.Pg].Slots) {
+					count[p.PGs[row.Pg].Slots[row.Slot].Drive]++
+				}
+			}
+			if next == nil {
+				break
+			}
+			after = next
+		}
+	}
+	return count
+}
+
+// settleHealed notes how much was healed when there was last nothing to heal: progress is counted from there.
+func (n *Node) settleHealed() {
+	s := n.heal.Status()
+	if s.Groups > 0 || s.Reported > 0 || s.Ledger.Lacking() > 0 || s.Ledger.At.IsZero() {
+		return
+	}
+	n.healedMu.Lock()
+	defer n.healedMu.Unlock()
+	n.healedBase, n.healedBaseBytes = s.Healed, s.HealedBytes
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// stageLeast is how long a part may take to stop at least, though the time for all is over.
+const stageLeast = 2 * time.Second
+
+// Close stops everything, top down, and waits for it until ctx ends: requests under way are finished in the first two
+// thirds of that time. A part that hangs, with its file system, is left behind a little later, and named in the error.
+func (n *Node) Close(ctx context.Context) error {
+	stages := []struct {
+		what string
+		stop func(context.Context) error
+	}{
+		{"gateway", n.stopServing},
+		{"loops", n.stopLoops},
+		{"object records", n.stopParts},
+		{"drives", n.closeDrives},
+		{"map", n.stopMap},
+		{"etcd", n.stopMembers},
+	}
+	var errs []error
+	for _, s := range stages {
+		result := make(chan error, 1)
+		late := finish(ctx, stageLeast, "stopping "+s.what, func() { result <- s.stop(ctx) })
+		if late != nil {
+			errs = append(errs, late)
+		} else if err := <-result; err != nil {
+			errs = append(errs, fmt.Errorf("stopping %s: %w", s.what, err))
+		}
+	}
+	if len(errs) == 0 {
+		n.cache.Unref() // else somebody may still use it
+	}
+	return errors.Join(errs...)
+}
+
+// stopServing ends the listeners, and lets requests under way finish for a time.
+func (n *Node) stopServing(ctx context.Context) error {
+	if n.http == nil {
+		for _, l := range n.cfg.Listeners {
+			l.Close() // never served
+		}
+		return nil
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*2/3)
+		defer cancel()
+	}
+	var err error
+	if n.http.Shutdown(ctx) != nil { // requests that do not end are cut off
+		err = n.http.Close()
+	}
+	n.serving.Wait()
+	return err
+}
+
+func (n *Node) stopLoops(context.Context) error {
+	n.stop()
+	n.loops.Wait()
+	return nil
+}
+
+func (n *Node) stopParts(context.Context) error {
+	if n.gateway != nil {
+		n.gateway.Close()
+	}
+	if n.blobs != nil {
+		n.blobs.Close()
+	}
+	if n.records != nil {
+		n.records.Close()
+	}
+	return nil
+}
+
+// closeDrives closes all drives side by side, those too that were lost or were still being opened.
+func (n *Node) closeDrives(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(n.bays.all))
+	for i, b := range n.bays.all {
+		if d := n.bays.remove(b, "stopped"); d != nil {
+			wg.Go(func() {
+				if err := d.Check(); err != nil { // gone since it was last looked at: it is failed now, and closing does not wait for it
+					n.log.Warn("closing a lost drive", "path", b.path, "err", err)
+				}
+				errs[i] = d.Close()
+			})
+		}
+		if b.work.TryLock() { // else its watcher hangs in it
+			if b.opening != nil {
+				wg.Go(func() {
+					if o := <-b.opening; o.drive != nil {
+						errs[i] = o.drive.Close()
+					}
+				})
+			}
+			b.work.Unlock()
+		}
+	}
+	wg.Wait()
+	n.closing.Wait()
+	return errors.Join(errs...)
+}
+
+func (n *Node) stopMap(context.Context) error {
+	if n.store == nil {
+		return nil
+	}
+	return n.store.Close()
+}
+
+func (n *Node) stopMembers(context.Context) error {
+	if n.members == nil {
+		return nil
+	}
+	return n.members.Close()
+}

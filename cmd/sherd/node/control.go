@@ -1,0 +1,189 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/plan"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+// startControl brings the control state up: etcd's members where they are ours, then the map; on a first start it makes
+// the cluster's first records.
+func (n *Node) startControl(ctx, loops context.Context) error {
+	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Logger: n.log}
+	if n.external() {
+		if err := n.cfg.Etcd.fill(&opt); err != nil {
+			return err
+		}
+	} else if err := n.startMembers(ctx, &opt); err != nil {
+		return err
+	}
+	var err error
+	if n.store, err = store.Open(ctx, opt); err != nil {
+		return err
+	}
+	if n.store.Bootstrapped() {
+		n.warnProfile()
+		return nil
+	}
+	if !n.virgin {
+		return fmt.Errorf("the drives hold data of cluster %s, but etcd knows nothing of it: is --etcd the right one?", n.cluster)
+	}
+	return n.bootstrap(ctx)
+}
+
+func (n *Node) external() bool { return len(n.cfg.Etcd.Endpoints) > 0 }
+
+func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
+	hosts := n.hosts()
+	var all []ids.Drive
+	for _, h := range hosts {
+		all = append(all, h.Drive)
+	}
+	var err error
+	n.members, err = member.Start(ctx, member.Options{
+		Cluster:     n.cluster,
+		Drives:      hosts,
+		Want:        all[:min(len(all), n.memberCount())],
+		Bootstrap:   n.virgin && n.bays.open() == len(n.bays.all),
+		Sole:        true,
+		Command:     n.cfg.EtcdCommand,
+		Env:         n.cfg.EtcdEnv,
+		MemoryBytes: n.budget.Etcd,
+		Logger:      n.log,
+	})
+	switch {
+	case errors.Is(err, member.ErrNoMembers):
+		return fmt.Errorf("%w: bring a drive back that has one, or see \"all of etcd is lost\" in docs/operations.md", err)
+	case errors.Is(err, member.ErrNoQuorum):
+		return fmt.Errorf("%w: bring more of the drives back that were there before", err)
+	case err != nil:
+		return err
+	}
+	opt.Endpoints, opt.Dialer, opt.Redial = n.members.Endpoints(), n.members.Dial, n.members.Redial
+	return nil
+}
+
+// warnProfile says that a profile given for a cluster that has one already changes nothing.
+func (n *Node) warnProfile() {
+	want := n.cfg.Profile
+	for _, p := range n.store.Map().Pools {
+		if want != (plan.Profile{}) && (p.K != want.K || p.M != want.M) {
+			n.log.Warn("--ec is for a cluster's first start; the pool keeps its profile", "given", want.String(), "pool", p.Name, "data", p.K, "parity", p.M)
+		}
+	}
+}
+
+// memberCount is how many etcd members the drives should have, by the profile: the map is not known yet.
+func (n *Node) memberCount() int {
+	p := n.cfg.Profile
+	if p == (plan.Profile{}) {
+		p = plan.DefaultProfile(len(n.cfg.Drives))
+	}
+	return plan.MemberCount(p.M, len(n.cfg.Drives))
+}
+
+// hosts are the open drives, in the order of the command line.
+func (n *Node) hosts() (out []member.Host) {
+	for _, b := range n.bays.all {
+		if d, id, _ := b.current(); d != nil {
+			out = append(out, member.Host{Drive: id, Path: b.path})
+		}
+	}
+	return out
+}
+
+// bootstrap writes a new cluster's first records.
+func (n *Node) bootstrap(ctx context.Context) error {
+	if open, all := n.bays.open(), len(n.bays.all); open < all {
+		return fmt.Errorf("a first start wants all drives, and %d of %d are open", open, all)
+	}
+	var drives []*placement.Drive
+	for _, b := range n.bays.all {
+		if d, _, _ := b.current(); d != nil {
+			drives = append(drives, n.record(b.path, d))
+		}
+	}
+	initial, err := plan.Initial(plan.InitialOptions{
+		Cluster: n.cluster,
+		Node:    placement.Node{Name: n.cfg.Name, Zone: n.cfg.Zone},
+		Drives:  drives,
+		Profile: n.cfg.Profile,
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.store.Bootstrap(ctx, initial); err != nil && !errors.Is(err, store.ErrBootstrapped) {
+		return err
+	}
+	n.log.Info("new cluster", "cluster", n.cluster, "drives", len(drives), "data", initial.Pool.K, "parity", initial.Pool.M)
+	return nil
+}
+
+// record is the map's row for a drive that was just formatted.
+func (n *Node) record(path string, d *disk.Drive) *placement.Drive {
+	return &placement.Drive{
+		ID: d.ID(), Node: n.cfg.Name, Path: path, Bytes: d.Space().Total, Mount: d.Identity().MountPoint,
+		State: placement.DriveUp, Since: time.Now().UTC().Truncate(time.Millisecond),
+	}
+}
+
+// fill sets what an external etcd needs.
+func (c *EtcdConfig) fill(opt *store.Options) error {
+	opt.Endpoints, opt.Username, opt.Password = c.Endpoints, c.Username, c.Password
+	if c.CAFile == "" && c.CertFile == "" {
+		return nil
+	}
+	opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return fmt.Errorf("--etcd-ca: %w", err)
+		}
+		opt.TLS.RootCAs = x509.NewCertPool()
+		if !opt.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("--etcd-ca: no certificate in %s", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return fmt.Errorf("--etcd-cert, --etcd-key: %w", err)
+		}
+		opt.TLS.Certificates = []tls.Certificate{cert}
+	}
+	return nil
+}
+
+// copyEvery is how often the control state is copied to the drives, if it changed (I9).
+const copyEvery = 5 * time.Second
+
+// keepCopies keeps a copy of the control state on every drive, its secrets under a key derived from root's.
+func (n *Node) keepCopies(ctx context.Context) {
+	key, err := store.CopyKey(n.root.SecretKey, n.cluster)
+	if err != nil {
+		n.log.Error("copies of the control state are kept without its secrets", "err", err)
+	}
+	n.store.KeepCopies(ctx, copyEvery, n.healthyPaths, func() []byte { return key })
+}
+
+// healthyPaths are the drives that were what was opened when they were last looked at, which none waits for here. What is
+// written into a directory that was wiped since is residue, and swept.
+func (n *Node) healthyPaths() (paths []string) {
+	for _, b := range n.bays.all {
+		if path, ok := b.lately(3 * n.cfg.CheckEvery); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}

@@ -1,0 +1,122 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/sherd-io/sherd/placement"
+)
+
+// hangFS is a file system in which everything below one path hangs while it is told to.
+type hangFS struct {
+	vfs.FS
+	at   atomic.Pointer[hang]
+	path string
+}
+
+type hang struct{ over chan struct{} }
+
+func newHangFS(path string) *hangFS {
+	h := &hangFS{path: path}
+	h.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if at := h.at.Load(); at != nil && strings.HasPrefix(op.Path, path) {
+			<-at.over
+		}
+		return nil
+	}))
+	return h
+}
+
+// Unwrap keeps disk from going round it.
+func (h *hangFS) Unwrap() vfs.FS { return nil }
+
+func (h *hangFS) hang(on bool) {
+	if on {
+		h.at.Store(&hang{make(chan struct{})})
+	} else if at := h.at.Swap(nil); at != nil {
+		close(at.over)
+	}
+}
+
+func hangingRig(t *testing.T, drives, i int) (*rig, *hangFS) {
+	r := newRigAlone(t, drives, nil)
+	fs := newHangFS(r.paths[i])
+	r.edit = func(c *Config) {
+		c.FS, c.Patience, c.HangAfter = fs, time.Second, 3*time.Second
+	}
+	t.Cleanup(func() { fs.hang(false) })
+	return r, fs
+}
+
+// TestI12_HangingPath: a file system that hangs takes one drive out of service. The others are looked after and read all
+// the time, the server can be stopped, and the drive comes back when the file system does.
+func TestI12_HangingPath(t *testing.T) {
+	r, fs := hangingRig(t, 4, 1)
+	n := r.start()
+	r.fill(3)
+	id, other := r.id(1), r.id(2)
+	fs.hang(true)
+	r.awaitState(id, placement.DriveDown)
+	r.check(3)
+	r.hide(2, true)
+	r.awaitState(other, placement.DriveDown)
+	r.hide(2, false)
+	eventually(t, "the other drive", func() error {
+		if n.bays.drive(other) == nil {
+			return errText("it is not in service")
+		}
+		return nil
+	})
+	if s := n.status(context.Background()); len(s.Drives) != 4 {
+		t.Errorf("status shows %d drives", len(s.Drives))
+	}
+	fs.hang(false)
+	r.awaitState(id, placement.DriveUp)
+	r.awaitWhole()
+	r.stop()
+	noGoroutines(t)
+}
+
+// TestI12_StartWithHangingPath: it is passed over, and taken in when it answers.
+func TestI12_StartWithHangingPath(t *testing.T) {
+	r, fs := hangingRig(t, 4, 1)
+	r.start()
+	r.fill(3)
+	id := r.id(1)
+	r.stop()
+	fs.hang(true)
+	r.start()
+	r.check(3)
+	r.awaitProblem(1, errSilent.Error())
+	fs.hang(false)
+	r.awaitState(id, placement.DriveUp)
+	r.stop()
+	noGoroutines(t)
+}
+
+// TestI12_CloseWithHangingPath: closing takes no longer than it is given, and a little for each part that hangs.
+func TestI12_CloseWithHangingPath(t *testing.T) {
+	r, fs := hangingRig(t, 4, 1)
+	n := r.start()
+	r.fill(1)
+	n.cfg.HangAfter = time.Hour
+	fs.hang(true)
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	err := n.Close(ctx)
+	r.n = nil
+	if took := time.Since(begin); took > 500*time.Millisecond+6*stageLeast {
+		t.Errorf("it took %s", took)
+	}
+	t.Log(fmt.Sprint("close: ", err))
+	fs.hang(false)
+	noGoroutines(t)
+}

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/erasure/heal"
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+// startHeal makes the healer and lets it run.
+func (n *Node) startHeal(loops context.Context) (err error) {
+	n.heal, err = heal.New(heal.Options{
+		Map:      n.store.Map,
+		Drive:    n.healDrive,
+		Store:    n.blobs,
+		Records:  healRecords{n.records},
+		Planner:  healPlanner{n},
+		Clock:    n.clock,
+		ReadMark: func() (hlc.Stamp, bool) { return n.objects.ReadMark(), true },
+		Logger:   n.log,
+
+		GarbageAge: n.cfg.CollectAfter,
+		ScrubEvery: n.cfg.ScrubEvery,
+
+		Tick:         n.cfg.HealEvery,
+		DrainedAfter: n.cfg.DrainedAfter,
+
+		QuarantineTerm: n.cfg.QuarantineTerm,
+		VerifyState:    n.verifyState,
+	})
+	if err != nil {
+		return err
+	}
+	n.loops.Go(func() {
+		if err := n.heal.Run(loops); err != nil && !errors.Is(err, context.Canceled) {
+			n.log.Error("the healer ended", "err", err)
+		}
+	})
+	return nil
+}
+
+func (n *Node) healDrive(id ids.Drive) heal.Drive {
+	d := n.bays.drive(id)
+	if d == nil {
+		return nil
+	}
+	return erasure.Local(d)
+}
+
+// healPlanner writes what the healer found out to the map.
+type healPlanner struct{ n *Node }
+
+// SlotComplete implements heal.Planner.
+func (p healPlanner) SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error {
+	c, ok := plan.SlotComplete(p.n.store.Map(), pool, pg, int(slot), owner, since)
+	if !ok {
+		return nil
+	}
+	return p.n.store.Apply(ctx, c)
+}
+
+// Drained implements heal.Planner. The drive is up again if it is still the one that was suspect, and healthy.
+func (p healPlanner) Drained(ctx context.Context, id ids.Drive) error {
+	d := p.n.bays.drive(id)
+	if d == nil || usable(d) != nil || p.n.incomplete(id) {
+		return nil
+	}
+	return p.n.store.EditDrive(ctx, id, func(r *placement.Drive) error {
+		if r.State != placement.DriveSuspect {
+			return fmt.Errorf("%w: drive %s is %s", store.ErrConflict, id, r.State)
+		}
+		r.State, r.Reason = placement.DriveUp, ""
+		return nil
+	})
+}
+
+// healRecords presents meta.Node to the healer.
+type healRecords struct{ *meta.Node }
+
+// Repairs implements heal.Records.
+func (h healRecords) Repairs(ctx context.Context, r ids.Range, after []byte, max int) ([]heal.Repair, []byte, error) {
+	rows, next, err := h.Node.Repairs(ctx, r, after, max)
+	out := make([]heal.Repair, len(rows))
+	for i, row := range rows {
+		out[i] = heal.Repair{
+			Home: heal.Home{Bucket: ids.Bucket(row.Bucket), Key: row.Key},
+			Ref: erasure.BlobRef{
+				Pool: ids.Pool(row.Pool), PG: ids.PG(row.Pg), Size: int64(row.Size),
+				Blob: ids.Blob{Upload: ids.Upload(row.Upload), Index: row.Blob},
+			},
+			Slot: uint8(row.Slot), Since: hlc.Stamp(row.Since),
+		}
+	}
+	return out, next, err
+}
+
+func repairRows(rows []heal.Repair) []*metapb.Repair {
+	out := make([]*metapb.Repair, len(rows))
+	for i, row := range rows {
+		out[i] = &metapb.Repair{
+			Bucket: uint64(row.Bucket), Key: row.Key, Upload: row.Ref.Blob.Upload[:], Blob: row.Ref.Blob.Index,
+			Slot: uint32(row.Slot), Pool: uint32(row.Ref.Pool), Pg: uint32(row.Ref.PG), Size: uint64(row.Ref.Size),
+			Since: uint64(row.Since),
+		}
+	}
+	return out
+}
+
+// AckRepair implements heal.Records.
+func (h healRecords) AckRepair(ctx context.Context, r ids.Range, rows []heal.Repair) error {
+	return h.Node.AckRepair(ctx, r, repairRows(rows))
+}
+
+// AddRepair implements heal.Records.
+func (h healRecords) AddRepair(ctx context.Context, r ids.Range, rows []heal.Repair) error {
+	return h.Node.AddRepair(ctx, r, repairRows(rows))
+}
+
+// Reclaims implements heal.Records.
+func (h healRecords) Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, max int) ([]heal.Reclaim, error) {
+	rows, err := h.Node.Reclaims(ctx, r, below, max)
+	out := make([]heal.Reclaim, len(rows))
+	for i, row := range rows {
+		e, bad := object.ExtentOf(row.Extent)
+		if bad != nil {
+			return nil, bad
+		}
+		out[i] = heal.Reclaim{
+			Home:   heal.Home{Bucket: ids.Bucket(row.Bucket), Key: row.Key},
+			Extent: e, Died: hlc.Stamp(row.Died), Row: row,
+		}
+	}
+	return out, err
+}
+
+// AckReclaim implements heal.Records.
+func (h healRecords) AckReclaim(ctx context.Context, r ids.Range, rows []heal.Reclaim) error {
+	out := make([]*metapb.Reclaim, len(rows))
+	for i, row := range rows {
+		out[i] = row.Row.(*metapb.Reclaim)
+	}
+	return h.Node.AckReclaim(ctx, r, out)
+}
+
+// Referenced implements heal.Records.
+func (h healRecords) Referenced(ctx context.Context, home heal.Home, upload ids.Upload) (heal.Reference, error) {
+	ref, err := h.Node.Referenced(ctx, home.Bucket, home.Key, upload)
+	if err != nil {
+		return heal.Unknown, err
+	}
+	switch ref {
+	case meta.Live:
+		return heal.Live, nil
+	case meta.Reclaiming:
+		return heal.Reclaiming, nil
+	case meta.Absent:
+		return heal.Absent, nil
+	}
+	return heal.Unknown, nil
+}
+
+// Walk implements heal.Records.
+func (h healRecords) Walk(ctx context.Context, r ids.Range, after []byte, max int) ([]heal.Item, []byte, error) {
+	items, next, err := h.Node.Walk(ctx, r, after, max)
+	out := make([]heal.Item, len(items))
+	for i, item := range items {
+		e, bad := object.ExtentOf(item.Extent)
+		if bad != nil {
+			return nil, nil, bad
+		}
+		out[i] = heal.Item{Home: heal.Home{Bucket: item.Bucket, Key: item.Key}, Extent: e}
+	}
+	return out, next, err
+}

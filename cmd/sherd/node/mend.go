@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+const (
+	compareAgain  = 5 * time.Second // after a comparison that failed
+	replaceWithin = 2 * time.Minute // for a drive whose state was discarded to be whole again
+)
+
+// mend sees to a drive that opened without chunks it should have. It counts as suspect, however few repair rows name it,
+// until every row was compared with what it has: only then do the repair rows say all that it lacks (I2).
+func (n *Node) mend(b *bay, d *disk.Drive) {
+	lost := d.Lost()
+	if lost.Chunks == 0 && !lost.ChunkLog && len(lost.Damages) == 0 {
+		return
+	}
+	n.log.Error("the drive lost chunks; they are made again", "path", b.path, "drive", d.ID(), "missing", lost.Chunks, "damages", len(lost.Damages))
+	b.setLacking(true)
+	n.loops.Go(func() {
+		for n.loopCtx.Err() == nil {
+			err := n.distrust(n.loopCtx, d.ID())
+			if err == nil {
+				err = n.heal.Compare(n.loopCtx)
+			}
+			if now, _, _ := b.current(); now != d {
+				return // it was lost again: the next opening sees to it
+			}
+			if err == nil {
+				b.setLacking(false)
+				n.heal.Kick()
+				return
+			}
+			n.log.Warn("what the drive lost is not yet known", "path", b.path, "err", err)
+			pause(n.loopCtx, compareAgain)
+		}
+	})
+}
+
+func (b *bay) setLacking(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lacking = on
+}
+
+// incomplete reports whether the drive with that id may lack chunks that no repair row names.
+func (n *Node) incomplete(id ids.Drive) bool {
+	b := n.bays.bayOf(id)
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lacking
+}
+
+// distrust has the map say that an up drive is suspect.
+func (n *Node) distrust(ctx context.Context, id ids.Drive) error {
+	if d := n.store.Map().Drives[id]; d == nil || d.State != placement.DriveUp {
+		return nil
+	}
+	return n.store.SetDriveState(ctx, id, placement.DriveSuspect, "lost chunks; they are made again")
+}
+
+// verifyState checks rows and logs of all drives, one drive after another. One that fails loses its replicas and index, is
+// opened again without them and filled anew; the next is not looked at before that is done, so that damage on several
+// drives costs no range its quorum.
+func (n *Node) verifyState(ctx context.Context) error {
+	for _, b := range n.bays.all {
+		d, _, _ := b.current()
+		if d == nil || d.Health().State != disk.OK {
+			continue
+		}
+		err := d.VerifyState(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, disk.ErrCorrupt):
+			n.log.Error("rows or log of the drive are damaged; they are made again", "path", b.path, "err", err)
+			b.look()
+			if err := n.awaitWhole(ctx, b); err != nil {
+				return err
+			}
+		case err != nil && !errors.Is(err, disk.ErrUnavailable):
+			n.log.Warn("rows and log of the drive could not be verified", "path", b.path, "err", err)
+		}
+	}
+	return nil
+}
+
+// awaitWhole waits until the drive in b is in service again and no replica is still joining.
+func (n *Node) awaitWhole(ctx context.Context, b *bay) error {
+	within, cancel := context.WithTimeout(ctx, replaceWithin)
+	defer cancel()
+	for !n.whole(b) {
+		if within.Err() != nil {
+			return errors.Join(ctx.Err(), fmt.Errorf("%s is not whole again", b.path))
+		}
+		pause(within, 100*time.Millisecond)
+	}
+	return nil
+}
+
+func (n *Node) whole(b *bay) bool {
+	d, _, _ := b.current()
+	if d == nil || d.Health().State != disk.OK || d.ReplicasLost() {
+		return false
+	}
+	for _, r := range n.records.Status() {
+		for _, rep := range r.Replicas {
+			if rep.Joining || !rep.Here {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,290 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/plan"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+// planner changes the map where drives were replaced or given up: slots and replicas get new owners. Each step looks
+// at the map alone and does what is next, so that a crash between two steps is mended by the next look.
+type planner struct {
+	n    *Node
+	kick chan struct{}
+
+	members []member.Host // that were asked for last
+
+	joins    sync.WaitGroup
+	mu       sync.Mutex
+	joining  map[rangeReplica]context.CancelFunc
+	lost     map[rangeReplica]bool   // replicas whose log or rows are gone though their drive is there (I10)
+	stranded map[ids.Range]time.Time // since when a range had no quorum
+}
+
+// rangeReplica names one.
+type rangeReplica struct {
+	rng ids.Range
+	id  ids.Replica
+}
+
+func newPlanner(n *Node) *planner {
+	return &planner{
+		n: n, kick: make(chan struct{}, 1),
+		joining: map[rangeReplica]context.CancelFunc{},
+		lost:    map[rangeReplica]bool{}, stranded: map[ids.Range]time.Time{},
+	}
+}
+
+func (p *planner) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run plans until ctx ends: when something changed, and from time to time.
+func (p *planner) run(ctx context.Context) {
+	defer p.joins.Wait()
+	tick := time.NewTicker(p.n.cfg.PlanEvery)
+	defer tick.Stop()
+	healed := int64(0)
+	for {
+		if err := p.step(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrConflict) {
+			p.n.log.Warn("planning goes on later", "err", err)
+		}
+		healed = p.wakeHealer(healed)
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.kick:
+		case <-tick.C:
+		}
+	}
+}
+
+// wakeHealer has the healer look again when the map changed since the given revision, and as long as a drive is suspect:
+// only the healer can say that it is so no more. It returns the revision that it saw.
+func (p *planner) wakeHealer(seen int64) int64 {
+	m := p.n.store.Map()
+	suspect := false
+	for _, d := range m.Drives {
+		suspect = suspect || d.State == placement.DriveSuspect
+	}
+	if suspect || m.Revision != seen {
+		p.n.heal.Kick()
+	}
+	return m.Revision
+}
+
+func (p *planner) step(ctx context.Context) error {
+	return errors.Join(
+		p.stateDrives(ctx),
+		p.putOut(ctx),
+		p.yield(ctx),
+		p.giveUp(ctx),
+		p.moveSlots(ctx),
+		p.moveMembers(),
+		p.recoverRanges(ctx),
+		p.moveReplicas(ctx),
+	)
+}
+
+// stateDrives says again what the map did not take when it happened.
+func (p *planner) stateDrives(ctx context.Context) error {
+	n := p.n
+	var errs []error
+	for id, d := range n.store.Map().Drives {
+		if d.Node != n.cfg.Name {
+			continue
+		}
+		b := cmp.Or(n.bays.bayOf(id), n.bays.at(d.Path))
+		if b == nil {
+			errs = append(errs, p.stateDrive(ctx, id))
+			continue
+		}
+		if b.work.TryLock() { // else its watcher is changing just that
+			errs = append(errs, p.stateDrive(ctx, id))
+			b.work.Unlock()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stateDrive does so for one drive; nobody puts it in or takes it out meanwhile.
+func (p *planner) stateDrive(ctx context.Context, id ids.Drive) (err error) {
+	n := p.n
+	d, open := n.store.Map().Drives[id], n.bays.drive(id) != nil
+	switch {
+	case d == nil:
+	case !open && d.Up():
+		n.bays.setMissed(id, true)
+		if err = n.store.SetDriveState(ctx, id, placement.DriveDown, n.bays.problemOf(id)); err == nil {
+			n.bays.setMissed(id, false)
+		}
+	case open && (d.State == placement.DriveDown || d.State == placement.DriveUp && n.bays.hasMissed(id)):
+		if err = n.store.SetDriveState(ctx, id, placement.DriveSuspect, wasAway); err == nil {
+			n.bays.setMissed(id, false)
+		}
+	}
+	return err
+}
+
+// yieldWithin is how long handing leadership over may take.
+const yieldWithin = 2 * time.Second
+
+// yield has suspect drives hand leadership over where another one can lead (I12).
+func (p *planner) yield(ctx context.Context) error {
+	m := p.n.store.Map()
+	for _, r := range p.n.records.Status() {
+		if lead := m.Drives[r.Leader]; lead == nil || lead.State != placement.DriveSuspect {
+			continue
+		}
+		if slices.ContainsFunc(r.Replicas, func(rep meta.ReplicaStatus) bool {
+			d := m.Drives[rep.Drive]
+			return rep.Here && !rep.Joining && d != nil && d.State == placement.DriveUp
+		}) {
+			within, cancel := context.WithTimeout(ctx, yieldWithin)
+			p.n.records.Yield(within, r.Leader)
+			cancel()
+		}
+	}
+	return nil
+}
+
+// putOut ends replacements that were cut short: the new drive is in the map, the one before it is not out yet.
+func (p *planner) putOut(ctx context.Context) error {
+	m := p.n.store.Map()
+	for _, d := range m.Drives {
+		old := m.Drives[d.Replaces]
+		if old == nil || old.State == placement.DriveOut || p.n.bays.drive(old.ID) != nil {
+			continue
+		}
+		if err := p.n.store.SetDriveState(ctx, old.ID, placement.DriveOut, "replaced by "+d.ID.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveSlots gives the slots of drives that are out to the drives in their place, or to others that can take them.
+func (p *planner) moveSlots(ctx context.Context) error {
+	m := p.n.store.Map()
+	for _, d := range m.Drives {
+		if d.State != placement.DriveOut {
+			continue
+		}
+		if heir := heirOf(m, d.ID); heir != nil {
+			if err := p.apply(ctx, d, plan.DriveReplaced(p.n.store.Map(), d.ID, heir.ID)); err != nil {
+				return err
+			}
+		}
+		if err := p.apply(ctx, d, plan.DriveOut(p.n.store.Map(), d.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *planner) apply(ctx context.Context, from *placement.Drive, changes []plan.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	if err := p.n.store.ApplyAll(ctx, changes); err != nil {
+		return err
+	}
+	p.n.log.Info("slots have new owners", "from", from.ID, "path", from.Path, "changes", len(changes))
+	p.n.heal.Kick()
+	return nil
+}
+
+// heirOf is the drive in the place of one that is out, or of the one after it, and so on; nil if there is none.
+func heirOf(m *placement.Map, out ids.Drive) *placement.Drive {
+	for range len(m.Drives) {
+		var next *placement.Drive
+		for _, d := range m.Drives {
+			if d.Replaces == out {
+				next = d
+			}
+		}
+		if next == nil || next.State != placement.DriveOut {
+			return next
+		}
+		out = next.ID
+	}
+	return nil
+}
+
+// giveUp puts drives out that have been down too long, if others can take their slots (I19): never more than the pools
+// can lose, and not before this process has watched for as long itself.
+func (p *planner) giveUp(ctx context.Context) error {
+	n := p.n
+	m := n.store.Map()
+	if time.Since(n.started) < n.cfg.OutAfter {
+		return nil
+	}
+	gone, most := 0, 1<<30
+	for _, pool := range m.Pools {
+		most = min(most, pool.M)
+	}
+	for _, d := range m.Drives {
+		if d.State == placement.DriveDown || d.State == placement.DriveOut && heirOf(m, d.ID) == nil {
+			gone++
+		}
+	}
+	if gone > most {
+		return nil
+	}
+	for _, d := range m.Drives {
+		if d.State != placement.DriveDown || time.Since(d.Since) < n.cfg.OutAfter {
+			continue
+		}
+		changes := plan.DriveOut(m, d.ID)
+		if len(changes) == 0 {
+			continue // nobody could take its slots: it may as well come back
+		}
+		if err := n.store.SetDriveState(ctx, d.ID, placement.DriveOut, "down for more than "+n.cfg.OutAfter.String()); err != nil {
+			return err
+		}
+		n.log.Warn("drive given up", "drive", d.ID, "path", d.Path, "down since", d.Since)
+		return nil // moveSlots does the rest, also after a crash; the others by the map as it is then
+	}
+	return nil
+}
+
+// moveMembers has the embedded etcd's members on the drives that the plan says.
+func (p *planner) moveMembers() error {
+	n := p.n
+	if n.members == nil {
+		return nil
+	}
+	var current []ids.Drive
+	for _, m := range n.members.Members() {
+		current = append(current, m.Drive)
+	}
+	var want []member.Host
+	for _, id := range plan.EtcdHosts(n.store.Map(), current) {
+		if d := n.bays.drive(id); d != nil {
+			want = append(want, member.Host{Drive: id, Path: d.Path()})
+		} else if b := n.bays.bayOf(id); b != nil {
+			want = append(want, member.Host{Drive: id, Path: b.path})
+		}
+	}
+	if slices.EqualFunc(want, p.members, func(a, b member.Host) bool { return a == b }) {
+		return nil
+	}
+	p.members = want
+	taken, cancel := context.WithCancel(n.loopCtx)
+	cancel() // the supervisor takes the order, carries it out by itself and says so: nobody waits for it here
+	_ = n.members.Reconcile(taken, want)
+	return nil
+}

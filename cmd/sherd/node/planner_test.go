@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+// replaceStopped puts a freshly formatted drive in the place of drive i of a node that is stopped.
+func (r *rig) replaceStopped(i int) (old, fresh ids.Drive) {
+	r.t.Helper()
+	id, _, err := disk.Probe(vfs.Default, r.paths[i])
+	must(r.t, err)
+	must(r.t, os.RemoveAll(r.paths[i]))
+	next, err := disk.Format(disk.Options{FS: vfs.Default, Path: r.paths[i], Comparer: keys.Comparer}, id.Cluster)
+	must(r.t, err)
+	must(r.t, mark(vfs.Default, r.paths[i]))
+	return id.Drive, next.Drive
+}
+
+// TestI19_ReplacementCutShort: the process ends after each of the steps by which a drive takes the place of another. The
+// next one goes on from there: the old drive is out, the new one has its slots and replicas.
+func TestI19_ReplacementCutShort(t *testing.T) {
+	steps := []struct {
+		name string
+		do   func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive)
+	}{
+		{"formatted", func(*testing.T, context.Context, *store.Store, *placement.Drive, *placement.Drive) {}},
+		{"in the map", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
+			must(t, s.AddDrive(ctx, fresh))
+		}},
+		{"old one out", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
+			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
+		}},
+		{"some slots moved", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
+			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
+			must(t, s.ApplyAll(ctx, plan.DriveReplaced(s.Map(), old.ID, fresh.ID)[:100]))
+		}},
+		{"replica ordered", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
+			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
+			must(t, s.ApplyAll(ctx, plan.DriveReplaced(s.Map(), old.ID, fresh.ID)))
+			moves := plan.ReplicaMoves(s.Map())
+			if len(moves) == 0 {
+				t.Fatal("no replica moves")
+			}
+			must(t, s.ApplyAll(ctx, moves))
+		}},
+	}
+	for _, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			r := newRig(t, 3, nil)
+			r.start()
+			r.fill(3)
+			r.stop()
+			oldID, freshID := r.replaceStopped(1)
+			r.control(func(ctx context.Context, s *store.Store) {
+				old := s.Map().Drives[oldID]
+				next := *old
+				next.ID, next.Replaces = freshID, oldID
+				step.do(t, ctx, s, old, &next)
+			})
+			r.start()
+			r.awaitState(oldID, placement.DriveOut)
+			r.awaitWhole()
+			if d := r.row(freshID); d == nil || d.Replaces != oldID {
+				t.Errorf("in its place is %+v", d)
+			}
+			r.check(3)
+		})
+	}
+}
+
+// TestI19_OutWithoutHeir: a drive was put out and the process ended before its slots had moved. They move to the others,
+// as far as there is one that has none of the PG.
+func TestI19_OutWithoutHeir(t *testing.T) {
+	r := newRig(t, 4, profile(2, 1))
+	r.start()
+	r.fill(3)
+	id := r.id(3)
+	r.stop()
+	must(t, os.RemoveAll(r.paths[3]))
+	r.paths = r.paths[:3]
+	r.control(func(ctx context.Context, s *store.Store) {
+		must(t, s.SetDriveState(ctx, id, placement.DriveOut, "test"))
+	})
+	r.start()
+	r.awaitWhole()
+	r.check(3)
+	for _, pg := range r.n.store.Map().Pools[1].PGs {
+		if slices.ContainsFunc(pg.Slots, func(s placement.Slot) bool { return s.Drive == id }) {
+			t.Fatal("the drive that is out has slots")
+		}
+	}
+}
+
+// TestI19_JoiningReplicaLeftBehind: a replica was ordered as one more and never made. It joins; one on a drive that is
+// out meanwhile is dropped.
+func TestI19_JoiningReplicaLeftBehind(t *testing.T) {
+	r := newRig(t, 4, profile(2, 1))
+	r.start()
+	r.fill(3)
+	free := ids.Drive{}
+	for id := range r.n.store.Map().Drives {
+		if !slices.ContainsFunc(r.n.store.Map().Ranges[0].Replicas, func(p placement.Replica) bool { return p.Drive == id }) {
+			free = id
+		}
+	}
+	r.stop()
+	r.control(func(ctx context.Context, s *store.Store) {
+		next := *s.Map().Ranges[0]
+		old := next.Replicas[0]
+		next.Replicas = append(slices.Clone(next.Replicas),
+			placement.Replica{ID: next.NextReplica, Drive: free, Joining: true, Replaces: old.ID})
+		next.NextReplica++
+		must(t, s.Apply(ctx, plan.Change{Range: &next, Why: "test"}))
+	})
+	r.start()
+	r.awaitWhole()
+	if reps := r.n.store.Map().Ranges[0].Replicas; len(reps) != 3 {
+		t.Errorf("replicas: %+v", reps)
+	}
+	r.check(3)
+}
+
+// TestPlannerIsNotHeldUp: while a replica cannot join, because its range has no leader, the planner goes on; it does not
+// try twice at once.
+func TestPlannerIsNotHeldUp(t *testing.T) {
+	r := newRig(t, 3, nil)
+	n := r.start()
+	n.records.Close() // nobody leads
+	rng := *n.store.Map().Ranges[0]
+	rng.Replicas = append(slices.Clone(rng.Replicas), placement.Replica{ID: rng.NextReplica, Drive: r.id(0), Joining: true})
+	rng.NextReplica++
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	must(t, n.store.Apply(ctx, plan.Change{Range: &rng, Why: "test"}))
+	for range 3 {
+		n.planner.startJoins(n.loopCtx)
+	}
+	n.planner.mu.Lock()
+	defer n.planner.mu.Unlock()
+	if len(n.planner.joining) > 1 {
+		t.Errorf("%d joins", len(n.planner.joining))
+	}
+}
+
+// TestI12_SuspectDriveYields: a replica on a drive that is catching up leads no longer.
+func TestI12_SuspectDriveYields(t *testing.T) {
+	r := newRig(t, 3, nil)
+	n := r.start()
+	n.heal.Pause()
+	r.n.cfg.DrainedAfter = within
+	lead := n.records.Status()[0].Leader
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	eventually(t, "another leader", func() error {
+		must(t, n.store.SetDriveState(ctx, lead, placement.DriveSuspect, "test")) // again, whatever the healer thinks
+		n.planner.wake()
+		if now := n.records.Status()[0].Leader; now == lead || now.IsZero() {
+			return errText("leader is " + now.String())
+		}
+		return nil
+	})
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+
+	"github.com/sherd-io/sherd/cmd/sherd/node"
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+// resetWithin bounds `user reset-root`: etcd is ready within seconds or not at all.
+const resetWithin = time.Minute
+
+func newUserCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "user", Short: "Root credentials"}
+	reset := &cobra.Command{
+		Use:   "reset-root DRIVE…",
+		Short: "Make new root credentials on a stopped node, when the old ones are lost",
+		Long: "Stop the server first. The old root credentials end with this. The new ones are random and printed once,\n" +
+			"or those in SHERD_ROOT_USER and SHERD_ROOT_PASSWORD.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			given, err := configDrives(cmd, args, os.LookupEnv)
+			if err != nil {
+				return err
+			}
+			paths, err := expandDrives(given)
+			if err != nil {
+				return err
+			}
+			if len(paths) == 0 {
+				return errors.New("give the node's drives, as for `sherd server`")
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), resetWithin)
+			defer cancel()
+			return resetRoot(ctx, paths, cmd.OutOrStdout())
+		},
+	}
+	addConfigFlag(reset)
+	cmd.AddCommand(reset)
+	return cmd
+}
+
+// resetRoot replaces the root identity in the embedded etcd of the drives at paths.
+func resetRoot(ctx context.Context, paths []string, out io.Writer) error {
+	cluster, hosts, unlock, err := lockDrives(paths)
+	defer unlock()
+	if err != nil {
+		return err
+	}
+	var want []ids.Drive // those that have members already: nothing is moved here
+	for _, h := range hosts {
+		if _, err := os.Stat(filepath.Join(h.Path, "etcd")); err == nil {
+			want = append(want, h.Drive)
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
+	members, err := member.Start(ctx, member.Options{Cluster: cluster, Drives: hosts, Want: want, Sole: true, Logger: log})
+	if err != nil {
+		return fmt.Errorf("starting etcd: %w: give all of the node's drives", err)
+	}
+	defer members.Close()
+	st, err := store.Open(ctx, store.Options{
+		Endpoints: members.Endpoints(), Dialer: members.Dial, Redial: members.Redial, Cluster: cluster, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return replaceRoot(ctx, st, out)
+}
+
+func replaceRoot(ctx context.Context, st *store.Store, out io.Writer) error {
+	fresh := node.NewCredentials()
+	if user, password := os.Getenv("SHERD_ROOT_USER"), os.Getenv("SHERD_ROOT_PASSWORD"); user != "" && password != "" {
+		fresh = node.Credentials{AccessKey: user, SecretKey: password}
+	}
+	old := st.Map().Identities
+	err := st.PutIdentity(ctx, placement.Identity{AccessKey: fresh.AccessKey, Secret: fresh.SecretKey, Root: true})
+	if err != nil {
+		return err
+	}
+	for _, id := range old {
+		if id.Root && id.AccessKey != fresh.AccessKey {
+			if err := st.DeleteIdentity(ctx, id.AccessKey); err != nil {
+				return fmt.Errorf("the new credentials hold, but the old key %s could not be removed: %w: run this again", id.AccessKey, err)
+			}
+		}
+	}
+	fmt.Fprintf(out, "New root credentials, shown only now:\n\nexport AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n\n"+
+		"Start the server without SHERD_ROOT_USER and SHERD_ROOT_PASSWORD: they would win.\n", fresh.AccessKey, fresh.SecretKey)
+	return nil
+}
+
+var errInUse = errors.New("in use: stop the server first")
+
+// lockDrives opens nothing but takes each drive's lock, so that no server runs on them, until unlock.
+func lockDrives(paths []string) (cluster ids.Cluster, hosts []member.Host, unlock func(), err error) {
+	var locks []io.Closer
+	unlock = func() {
+		for _, l := range locks {
+			l.Close()
+		}
+	}
+	for _, path := range paths {
+		id, state, err := disk.Probe(vfs.Default, path)
+		if err != nil || state != disk.Formatted {
+			fmt.Fprintf(os.Stderr, "%s is left out: %s, %v\n", path, state, err)
+			continue
+		}
+		lock, err := disk.Lock(vfs.Default, path)
+		if errors.Is(err, disk.ErrLocked) {
+			return cluster, nil, unlock, fmt.Errorf("%s: %w", path, errInUse)
+		}
+		if err != nil {
+			return cluster, nil, unlock, err
+		}
+		locks = append(locks, lock)
+		if len(hosts) > 0 && id.Cluster != cluster {
+			return cluster, nil, unlock, fmt.Errorf("%s is of another cluster than the drives before it", path)
+		}
+		cluster = id.Cluster
+		hosts = append(hosts, member.Host{Drive: id.Drive, Path: path})
+	}
+	if len(hosts) == 0 {
+		return cluster, nil, unlock, errors.New("none of these paths is a drive")
+	}
+	return cluster, hosts, unlock, nil
+}

@@ -1,0 +1,152 @@
+package disk
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sherd-io/sherd/disk/chunk"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// epochTable holds the least epoch of each PG under which chunks are sealed (I5).
+type epochTable struct {
+	mu sync.RWMutex
+	m  map[pgKey]uint64
+}
+
+func (t *epochTable) get(k pgKey) uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.m[k]
+}
+
+func (t *epochTable) raise(e chunk.Epoch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = make(map[pgKey]uint64)
+	}
+	k := pgKey{e.Pool, e.PG}
+	t.m[k] = max(t.m[k], e.Epoch)
+}
+
+// segStats keeps the accounts of the chunk log's segments.
+type segStats struct {
+	mu sync.Mutex
+	m  map[uint64]segStat
+}
+
+func (s *segStats) get(segment uint64) segStat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[segment]
+}
+
+func (s *segStats) add(segment uint64, bytes, live int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.m[segment]
+	st.bytes += bytes
+	st.live += live
+	s.m[segment] = st
+}
+
+func (s *segStats) setMoving(segment uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.m[segment]
+	st.moving = true
+	s.m[segment] = st
+}
+
+// othersMoving tells whether a rewrite of another segment began and did not end.
+func (s *segStats) othersMoving(segment uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n, st := range s.m {
+		if st.moving && n != segment {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *segStats) set(segment uint64, st segStat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m[segment] = st
+}
+
+func (s *segStats) drop(segment uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, segment)
+}
+
+// deadFiles are the chunk files that no index row names any more, to be unlinked once such an index is flushed (I16).
+type deadFiles struct {
+	mu    sync.Mutex
+	files []uint64
+}
+
+func (f *deadFiles) add(file uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files = append(f.files, file)
+}
+
+func (f *deadFiles) take() []uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	files := f.files
+	f.files = nil
+	return files
+}
+
+func (f *deadFiles) putBack(files []uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.files = slices.Concat(files, f.files)
+}
+
+func (f *deadFiles) len() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.files)
+}
+
+// recentKeys remembers which keys were changed by which group of the chunk log, for the last of them. Only now may be called from
+// elsewhere than the log's goroutine.
+type recentKeys struct {
+	group atomic.Uint64        // in hand
+	in    map[ids.Chunk]uint64 // the group that changed a key last
+	floor uint64               // changes by groups before this one may be forgotten
+}
+
+const recentMax = 4096
+
+// begin starts the next group.
+func (r *recentKeys) begin() {
+	g := r.group.Add(1)
+	if r.in == nil {
+		r.in = make(map[ids.Chunk]uint64)
+	}
+	if len(r.in) > recentMax {
+		clear(r.in)
+		r.floor = g
+	}
+}
+
+func (r *recentKeys) add(k ids.Chunk) { r.in[k] = r.group.Load() }
+
+// inHand tells whether the group in hand changes k.
+func (r *recentKeys) inHand(k ids.Chunk) bool { return r.in[k] == r.group.Load() }
+
+// now is the group in hand: it, and later ones, may change what is read of the index after this call.
+func (r *recentKeys) now() uint64 { return r.group.Load() }
+
+// unchanged tells whether what was read of k since now returned asked still holds.
+func (r *recentKeys) unchanged(k ids.Chunk, asked uint64) bool {
+	return asked > 0 && asked >= r.floor && r.in[k] < asked
+}

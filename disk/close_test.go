@@ -1,0 +1,183 @@
+package disk_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/disktest"
+)
+
+// A group whose sync comes back after the drive was given up and closed meets open rows: they are closed after it.
+func TestI12_SyncOutlivesClose(t *testing.T) {
+	mem := vfs.NewMem()
+	var syncing atomic.Bool
+	gate, reached := make(chan struct{}), make(chan struct{})
+	opt := crashOptions(mem)
+	format(t, opt)
+	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		isSync := op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSync
+		if isSync && strings.Contains(op.Path, "/chunks/") && syncing.CompareAndSwap(true, false) {
+			close(reached)
+			<-gate
+		}
+		return nil
+	}))
+	opt.HangAfter = 100 * time.Millisecond
+	d := open(t, opt)
+	if err := put(d, disktest.NewSample(1, 0, 4096)); err != nil { // makes the segment
+		t.Fatal(err)
+	}
+	syncing.Store(true)
+	if err := put(d, disktest.NewSample(1, 1, 4096)); !errors.Is(err, disk.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	<-reached
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // for rows that do not wait to be closed
+	close(gate)
+	time.Sleep(50 * time.Millisecond) // for the group to panic
+	opt.FS = mem
+	open(t, opt)
+}
+
+// A scrubber that finds chunks gone while the drive's directory is removed puts nothing into it.
+func TestNothingQuarantinedIntoRemovedDrive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "drive")
+	opt := options(vfs.Default, path)
+	format(t, opt)
+	d := open(t, opt)
+	s := disktest.NewSample(1, 1, 100_000)
+	if err := put(d, s); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(path, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Quarantine(context.Background(), s.Header.Key, "missing"); !errors.Is(err, disk.ErrGone) && !errors.Is(err, disk.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	if _, state, err := disk.Probe(vfs.Default, path); state != disk.Blank {
+		t.Fatal(state, err)
+	}
+}
+
+// Closing a drive whose directory was removed, which nobody noticed yet, ends.
+func TestCloseOfRemovedDrive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "drive")
+	opt := options(vfs.Default, path)
+	format(t, opt)
+	d := open(t, opt)
+	if err := put(d, disktest.NewSample(1, 1, 4096)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() { defer close(closed); d.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Close hangs")
+	}
+}
+
+// Two drives whose directories are exchanged while they are open leave each other's files alone: sherd.json, rows, and chunk files of
+// the same numbers.
+func TestExchangedDrivesLeaveEachOtherAlone(t *testing.T) {
+	dir := t.TempDir()
+	var drives [2]*disk.Drive
+	var paths [2]string
+	var samples [2]*disktest.Sample
+	for i := range drives {
+		paths[i] = filepath.Join(dir, string('a'+rune(i)))
+		opt := options(vfs.Default, paths[i])
+		format(t, opt)
+		drives[i] = open(t, opt)
+		samples[i] = disktest.NewSample(uint64(i), 1, 9<<20) // a file of its own
+		if err := put(drives[i], samples[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchange := func() {
+		for _, move := range [][2]string{{paths[0], dir + "/x"}, {paths[1], paths[0]}, {dir + "/x", paths[1]}} {
+			if err := os.Rename(move[0], move[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	before := [2]map[string]int64{tree(t, paths[0]), tree(t, paths[1])}
+	exchange()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for i, d := range drives {
+		_ = d.AckReplicasLost()
+		_ = d.Housekeep(ctx)
+		if err := put(d, disktest.NewSample(uint64(10+i), 1, 9<<20)); err == nil {
+			t.Error("a chunk file was written into another drive")
+		}
+		d.DiscardReplicas("test")
+		_ = d.Rows().Set([]byte("\xf0key"), []byte("value"), pebble.NoSync)
+		_, _ = d.Rows().AsyncFlush()
+		if err := d.Check(); err == nil {
+			t.Error("nobody noticed")
+		}
+	}
+	time.Sleep(200 * time.Millisecond) // for flushes that go on
+	for i, d := range drives {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := tree(t, paths[1-i]); !maps.Equal(got, before[i]) {
+			t.Errorf("drive %d had %v, has %v", i, before[i], got)
+		}
+	}
+	for i := range drives {
+		d := open(t, options(vfs.Default, paths[1-i]))
+		if d.ReplicasLost() {
+			t.Errorf("drive %d lost its replicas", i)
+		}
+		check(t, d, samples[i])
+	}
+}
+
+// tree is the files below a directory, with their sizes; logs, which are preallocated and written through open files, without.
+func tree(t *testing.T, dir string) map[string]int64 {
+	t.Helper()
+	files := map[string]int64{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && filepath.Ext(path) != ".seg" {
+			files[strings.TrimPrefix(path, dir)] = info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

@@ -1,0 +1,93 @@
+package disk_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/disk/segment"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+func options(fs vfs.FS, path string) disk.Options {
+	return disk.Options{FS: fs, Path: path, SegmentBytes: 8 << 20, LogSegmentBytes: 4 << 20, PrefillBytes: 64 << 10, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func format(t testing.TB, opt disk.Options) {
+	t.Helper()
+	if _, err := disk.Format(opt, ids.NewCluster()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t testing.TB, opt disk.Options) *disk.Drive {
+	t.Helper()
+	d, err := disk.Open(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func put(d *disk.Drive, s *disktest.Sample) error { return disktest.Put(disktest.Local(d), s) }
+
+func check(t testing.TB, d *disk.Drive, s *disktest.Sample) {
+	t.Helper()
+	disktest.Check(t, disktest.Local(d), s)
+}
+
+func TestPutOpenReopen(t *testing.T) {
+	for name, fs := range map[string]vfs.FS{"mem": vfs.NewMem(), "os": vfs.Default} {
+		t.Run(name, func(t *testing.T) {
+			path := "/drive"
+			if fs == vfs.Default {
+				path = t.TempDir()
+			}
+			opt := options(fs, path)
+			format(t, opt)
+			d := open(t, opt)
+			var all []*disktest.Sample
+			for i, n := range []int{0, 1, 4096, 5000, 16384, 16385, 65536, 100000, 262144, 262145, 1 << 20, 1<<20 + 1, 3<<20 + 77} {
+				s := disktest.NewSample(1, uint64(i), n)
+				if err := put(d, s); err != nil {
+					t.Fatal(n, err)
+				}
+				check(t, d, s)
+				all = append(all, s)
+			}
+			d.Close()
+			d = open(t, opt)
+			for _, s := range all {
+				check(t, d, s)
+				if _, _, err := d.Verify(context.Background(), s.Header.Key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := remove(d, all[2].Header.Key, all[12].Header.Key); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Open(context.Background(), all[2].Header.Key); !errors.Is(err, disk.ErrNotFound) {
+				t.Fatal(err)
+			}
+			if err := put(d, all[2]); !errors.Is(err, disk.ErrDeleted) {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// closing makes an answer to Append that closes done.
+func closing(done chan struct{}) func([]segment.Pos, error) {
+	return func(_ []segment.Pos, err error) {
+		if err != nil {
+			panic(err)
+		}
+		close(done)
+	}
+}

@@ -1,0 +1,75 @@
+package disk
+
+import (
+	"context"
+	"time"
+
+	"github.com/cockroachdb/errors/oserror"
+)
+
+const houseEvery = time.Second
+
+// keepHouse does what nobody waits for, until the drive is closed.
+func (d *Drive) keepHouse() {
+	defer d.background.Done()
+	tick := time.NewTicker(houseEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.closing:
+			return
+		case <-d.down:
+			return
+		case <-d.poke:
+		case <-tick.C:
+		}
+		// On a worker, so that a file system that hangs is noticed, and does not hold up Close.
+		done := make(chan struct{})
+		if !d.async(func() { defer close(done); d.housekeeping() }, func() { close(done) }) {
+			continue
+		}
+		select {
+		case <-done:
+		case <-d.down:
+			return
+		}
+	}
+}
+
+func (d *Drive) housekeeping() {
+	if d.ours() != nil { // the dead files' names, and the ballast's, may be another drive's
+		return
+	}
+	if d.Health().State == OK {
+		if err := d.unlinkDead(); err != nil {
+			d.opt.Logger.Warn("unlinking dead chunk files", "err", err)
+		}
+	}
+	d.space.keep()
+}
+
+// unlinkDead removes the chunk files that no index row names, after such an index is flushed (I16).
+func (d *Drive) unlinkDead() error {
+	files := d.dead.take()
+	if len(files) == 0 {
+		return nil
+	}
+	if err := d.rows.Flush(); err != nil {
+		d.dead.putBack(files)
+		return err
+	}
+	for i, n := range files {
+		if err := d.opt.FS.Remove(d.filePath(n)); err != nil && !oserror.IsNotExist(err) {
+			d.dead.putBack(files[i:])
+			return err
+		}
+	}
+	// Not for safety, since a file that comes back is named by nothing and goes with the next opening: ext4 counts the
+	// space as free only then.
+	return syncDir(d.opt.FS, d.opt.FS.PathJoin(d.opt.Path, chunksName))
+}
+
+// Housekeep does now what is done each second: space is looked at, dead files are unlinked.
+func (d *Drive) Housekeep(ctx context.Context) error {
+	return d.fault("housekeep", d.do(ctx, d.housekeeping, nil))
+}

@@ -1,0 +1,473 @@
+package disk_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/chunk"
+	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// Under its reserve a drive refuses data, and nothing else.
+func TestReserve(t *testing.T) {
+	mem := vfs.NewMem()
+	opt := crashOptions(mem)
+	opt.ReserveBytes, opt.BallastBytes = 100<<20, 10<<20
+	usage := vfs.DiskUsage{TotalBytes: 1 << 30, AvailBytes: 500 << 20}
+	mem.TestingSetDiskUsage(usage)
+	format(t, opt)
+	d := open(t, opt)
+	ctx := context.Background()
+	a, b, c := disktest.NewSample(1, 1, 9000), disktest.NewSample(1, 2, 9000), disktest.NewSample(1, 3, 2<<20)
+	for _, s := range []*disktest.Sample{a, b} {
+		if err := put(d, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	housekeep := func() {
+		t.Helper()
+		if err := d.Housekeep(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	housekeep()
+	if s := d.Space(); s.Low || s.Ballast != 10<<20 {
+		t.Fatalf("%+v", s)
+	}
+	usage.AvailBytes = 90 << 20
+	mem.TestingSetDiskUsage(usage)
+	housekeep()
+	if s := d.Space(); !s.Low || s.Ballast != 10<<20 {
+		t.Fatalf("%+v", s)
+	}
+	if err := put(d, disktest.NewSample(1, 4, 100)); !errors.Is(err, disk.ErrFull) {
+		t.Fatal(err)
+	}
+	if err := put(d, c); !errors.Is(err, disk.ErrFull) {
+		t.Fatal(err)
+	}
+	if err := remove(d, a.Header.Key); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.RaiseEpoch(ctx, 1, 1, 7); err != nil {
+		t.Fatal(err)
+	}
+	check(t, d, b)
+	usage.AvailBytes = 5 << 20 // now even the ballast goes
+	mem.TestingSetDiskUsage(usage)
+	housekeep()
+	if s := d.Space(); s.Ballast != 0 {
+		t.Fatalf("%+v", s)
+	}
+	usage.AvailBytes = 500 << 20
+	mem.TestingSetDiskUsage(usage)
+	housekeep()
+	if err := put(d, c); err != nil {
+		t.Fatal(err)
+	}
+	if h := d.Health(); h.State != disk.OK {
+		t.Fatal(h)
+	}
+}
+
+// Writes that meet the end of the disk fail as such, what was acknowledged stays, and the drive goes on when there is space again:
+// nothing is suspect, and nothing has to be opened again.
+func TestNoSpace(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt := crashOptions(mem)
+	format(t, opt)
+	var full atomic.Bool
+	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "/chunks") {
+			switch op.Kind {
+			case errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpCreate, errorfs.OpFilePreallocate:
+				return syscall.ENOSPC
+			}
+		}
+		return nil
+	}))
+	d := open(t, opt)
+	var stored []*disktest.Sample
+	next := uint64(0)
+	for round := range 4 {
+		full.Store(round%2 == 1)
+		for range 8 {
+			next++
+			size := 9000
+			if next%4 == 0 {
+				size = 2 << 20
+			}
+			s := disktest.NewSample(2, next, size)
+			err := put(d, s)
+			if full.Load() {
+				if !errors.Is(err, disk.ErrFull) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored = append(stored, s)
+		}
+	}
+	full.Store(false)
+	if h := d.Health(); h.State != disk.OK {
+		t.Fatal(h)
+	}
+	d.Close()
+	opt.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	d = open(t, opt)
+	for _, s := range stored {
+		check(t, d, s)
+	}
+	if l := d.Lost(); l.Chunks > 0 || len(l.Damages) > 0 {
+		t.Fatalf("%+v", l)
+	}
+}
+
+// A real file system of 64 MiB is filled to its end: data is refused in time, deletes give space back, everything acknowledged is there.
+func TestFullFileSystem(t *testing.T) {
+	dir := loopMount(t, 64<<20)
+	opt := disk.Options{Path: filepath.Join(dir, "d1"), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	format(t, opt)
+	d := open(t, opt)
+	ctx := context.Background()
+	id := d.Identity()
+	if id.FSType != "ext4" {
+		t.Logf("file system %q", id.FSType)
+	}
+	var stored []*disktest.Sample
+	fill := func() {
+		t.Helper()
+		for n := uint64(len(stored)) * 1000; ; n++ { // numbers that were not used
+			size := []int{100_000, 4096, 2 << 20}[n%3]
+			s := disktest.NewSample(3, n, size)
+			err := put(d, s)
+			if errors.Is(err, disk.ErrFull) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored = append(stored, s)
+			if n%8 == 0 {
+				if err := d.Housekeep(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	fill()
+	if len(stored) < 20 {
+		t.Fatalf("full after %d chunks: %+v", len(stored), d.Space())
+	}
+	t.Logf("full after %d chunks: %+v", len(stored), d.Space())
+	// Somebody else takes the rest.
+	hog, err := os.Create(filepath.Join(dir, "hog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = hog.Write(make([]byte, 64<<10))
+	}
+	hog.Close()
+	before := d.Space()
+	var keys []ids.Chunk
+	var rest []*disktest.Sample
+	for i, s := range stored { // of each five, four die
+		if i%5 == 0 {
+			rest = append(rest, s)
+		} else {
+			keys = append(keys, s.Header.Key)
+		}
+	}
+	for ; len(keys) > 0; keys = keys[1:] { // one by one: the log grows past what was allotted ahead
+		if err := remove(d, keys[0]); err != nil {
+			t.Fatal("delete on a full drive: ", err)
+		}
+		done := make(chan struct{})
+		d.Log().Append([][]byte{make([]byte, 1000)}, closing(done))
+		<-done
+	}
+	stored = rest
+	if _, err := d.Reclaim(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Housekeep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after := d.Space(); after.Free <= before.Free {
+		t.Fatalf("nothing came free: %+v, was %+v", after, before)
+	}
+	if h := d.Health(); h.State != disk.OK {
+		t.Fatal(h)
+	}
+	os.Remove(hog.Name())
+	if err := d.Housekeep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, opt)
+	for _, s := range stored {
+		check(t, d, s)
+	}
+}
+
+func loopMount(t *testing.T, bytes int64) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a file system")
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	f, err := os.Create(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(bytes), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%v: %v %s", cmd, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v %s", err, out)
+		}
+	})
+	return dir
+}
+
+// Reclaim gives the space of dead chunks back, moves the others, and their readers do not notice.
+func TestReclaim(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt := crashOptions(mem)
+	format(t, opt)
+	d := open(t, opt)
+	ctx := context.Background()
+	var kept []*disktest.Sample
+	var gone []ids.Chunk
+	readers := make(map[ids.Chunk]*disk.Reader)
+	for n := range uint64(120) {
+		s := disktest.NewSample(4, n, []int{500, 9000, 70_000, 100_000}[n%4])
+		if err := put(d, s); err != nil {
+			t.Fatal(err)
+		}
+		if n%5 == 0 {
+			kept = append(kept, s)
+			r, err := d.Open(ctx, s.Header.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			readers[s.Header.Key] = r
+		} else {
+			gone = append(gone, s.Header.Key)
+		}
+	}
+	if err := d.RaiseEpoch(ctx, 1, 5, 1234); err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(d, gone...); err != nil {
+		t.Fatal(err)
+	}
+	before := d.Stats()
+	removed, err := d.Reclaim(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := d.Stats()
+	t.Logf("%d segments removed; records %d → %d bytes, live %d → %d", removed, before.RecordBytes, after.RecordBytes, before.LiveBytes, after.LiveBytes)
+	if removed == 0 || after.RecordBytes > before.RecordBytes/2 {
+		t.Fatal("too little was reclaimed")
+	}
+	for _, s := range kept {
+		check(t, d, s)
+		r := readers[s.Header.Key]
+		b, err := r.Read(ctx, 0, min(100, r.Size()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Release()
+	}
+	// Tombstones are told again, or forgotten; either way nothing comes back, index or none.
+	d.Close()
+	opt.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	if err := opt.FS.RemoveAll(opt.Path + "/rows"); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, opt)
+	for _, k := range gone {
+		if _, err := d.Open(ctx, k); !errors.Is(err, disk.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range kept {
+		check(t, d, s)
+	}
+	if d.Epoch(1, 5) != 1234 {
+		t.Fatal("epoch forgotten")
+	}
+}
+
+// I16: a deleted key refuses writes as long as Options say, whatever is reclaimed meanwhile.
+func TestI16_TombstonesOutlive(t *testing.T) {
+	opt := crashOptions(vfs.NewMem())
+	opt.TombstoneKeep = 0 // the default, two days
+	format(t, opt)
+	d := open(t, opt)
+	ctx := context.Background()
+	var all []*disktest.Sample
+	for n := range uint64(40) {
+		s := disktest.NewSample(5, n, 30_000)
+		if err := put(d, s); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	for _, s := range all {
+		if err := remove(d, s.Header.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if _, err := d.Reclaim(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			if err := put(d, s); !errors.Is(err, disk.ErrDeleted) {
+				t.Fatal(err)
+			}
+		}
+		d.Close()
+		d = open(t, opt)
+	}
+	if st := d.Stats(); st.LiveBytes != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
+// Salvage reads everything back from a bare directory, rows and identity gone, and says which blocks are bad.
+func TestSalvage(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt, all := filledDrive(t, mem)
+	d := open(t, opt)
+	if err := remove(d, all[0].Header.Key); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Quarantine(context.Background(), all[1].Header.Key, "test"); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	for _, name := range []string{"rows", "log", "sherd.json", "sherd.json.bak"} {
+		if err := mem.RemoveAll(opt.Path + "/" + name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := make(map[ids.Chunk]*disk.Salvaged)
+	report, err := disk.Salvage(mem, opt.Path, func(s *disk.Salvaged) error {
+		if len(s.Bad) > 0 {
+			t.Fatalf("%v: bad blocks %v", s.Header.Key, s.Bad)
+		}
+		found[s.Header.Key] = s
+		return nil
+	})
+	if err != nil || len(report.Errs) > 0 || len(report.Damages) > 0 {
+		t.Fatal(report, err)
+	}
+	for _, s := range all {
+		got := found[s.Header.Key]
+		if got == nil || got.Header != s.Header || got.Footer != s.Footer {
+			t.Fatalf("%v: %+v", s.Header.Key, got)
+		}
+		b, err := got.ReadPayload()
+		if err != nil || string(b) != string(s.Payload) {
+			t.Fatal("payload differs", err)
+		}
+	}
+	if !report.Deleted[all[0].Header.Key] || len(report.Deleted) != 1 {
+		t.Fatal(report.Deleted)
+	}
+	// One bad block is told, and the others are given.
+	big := found[all[3].Header.Key] // 70,000 bytes
+	data, err := mem.UnsafeGetFileDataBuffer(big.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[big.Offset+2*chunk.BlockBytes+1] ^= 4
+	_, err = disk.Salvage(mem, opt.Path, func(s *disk.Salvaged) error {
+		if bad := len(s.Bad) > 0; bad != (s.Header.Key == big.Header.Key) || bad && s.Bad[0] != 2 {
+			t.Fatalf("%v: bad %v", s.Header.Key, s.Bad)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A damaged chunk can be put aside as it is, and a good one written in its place.
+func TestQuarantineDamaged(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt, all := filledDrive(t, mem)
+	ctx := context.Background()
+	report := make(map[ids.Chunk]*disk.Salvaged)
+	if _, err := disk.Salvage(mem, opt.Path, func(s *disk.Salvaged) error { report[s.Header.Key] = s; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	victims := []*disktest.Sample{all[1], all[3], all[10]}
+	for _, s := range victims {
+		at := report[s.Header.Key]
+		data, err := mem.UnsafeGetFileDataBuffer(at.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[at.Offset+5] ^= 1
+	}
+	d := open(t, opt)
+	for _, s := range victims {
+		if _, _, err := d.Verify(ctx, s.Header.Key); !errors.Is(err, disk.ErrCorrupt) {
+			t.Fatal(err)
+		}
+		if err := d.Quarantine(ctx, s.Header.Key, "corrupt"); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.RestoreQuarantined(ctx, s.Header.Key); !errors.Is(err, disk.ErrCorrupt) {
+			t.Fatal(err)
+		}
+		if err := put(d, s); err != nil {
+			t.Fatal(err)
+		}
+		check(t, d, s)
+	}
+	// A repair that comes without quarantine replaces what is bad, too.
+	s := all[5]
+	at := report[s.Header.Key]
+	data, err := mem.UnsafeGetFileDataBuffer(at.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[at.Offset+5] ^= 1
+	if err := put(d, s); err != nil {
+		t.Fatal(err)
+	}
+	check(t, d, s)
+}

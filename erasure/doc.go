@@ -1,0 +1,18 @@
+// Package erasure turns bodies into blobs of erasure-coded shards on drives, and back.
+//
+// A body is cut into blobs of 64 MiB; each goes to one placement group (PG), shard i of it to the group's slot i.
+// Package codec says which bytes lie where. The writer and the reader take a snapshot of the map and ask the drives
+// themselves; they know nothing of object records.
+//
+// Invariants:
+//   - I2: Write waits for every drive of the PG that is up. A slot is missed only on a drive that the map holds to be
+//     down, out or suspect, or that has failed this very write (refused, or silent past Options.AckTimeout), and that
+//     was reported before Write returns. At most n−w slots are missed (n−k if Options.WriteQuorum is k).
+//   - I5: a blob completes under one epoch of its PG: an older acknowledgement counts only where the owner is the same.
+//   - I7: a chunk key is written with one content only. A retry under a newer epoch writes the same bytes.
+//   - I22: what Rebuild seals comes from a blob whose checksum was right, and a full read checks it before the
+//     last stripe goes out.
+//   - Buffers lent by Options.Buffers come back whatever happens; those of a drive that was given up, when it
+//     answers. Memory for one request is bounded by Options.Stripes, whatever its size.
+//   - Every goroutine is waited for: a reader's by its Read, a writer's by its Write or, for drives given up, by Close.
+package erasure

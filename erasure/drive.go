@@ -1,0 +1,62 @@
+package erasure
+
+import (
+	"context"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/chunk"
+	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// Drive is what the store needs of a drive, local or not. disk.Drive documents each method; Local adapts it.
+type Drive interface {
+	Health() disk.Health
+	Space() disk.Space
+	Put(h chunk.Header, units [][]byte, f chunk.Footer, done func(error))
+	Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error)
+	Open(ctx context.Context, key ids.Chunk) (Reader, error)
+	Delete(keys []ids.Chunk, done func(error))
+	Quarantine(ctx context.Context, key ids.Chunk, reason string) error
+}
+
+// Writer is a chunk that is being written; disk.Writer documents it.
+type Writer interface {
+	Write(ctx context.Context, unit []byte) error
+	Seal(ctx context.Context, f chunk.Footer) error
+	Renew(epoch uint64)
+	Abort()
+}
+
+// Reader is a stored chunk; disk.Reader documents it.
+type Reader interface {
+	Header() chunk.Header
+	Footer() chunk.Footer
+	Size() int64
+	Read(ctx context.Context, off, n int64) (*bufpool.Buf, error)
+	Close()
+}
+
+// Local presents a drive of this process, to the store and to the healer.
+func Local(d *disk.Drive) LocalDrive { return LocalDrive{d} }
+
+// LocalDrive is a disk.Drive with the interfaces of this package.
+type LocalDrive struct{ *disk.Drive }
+
+// Create is disk.Drive's.
+func (l LocalDrive) Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error) {
+	w, err := l.Drive.Create(ctx, h, shardBytes)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Open is disk.Drive's.
+func (l LocalDrive) Open(ctx context.Context, key ids.Chunk) (Reader, error) {
+	r, err := l.Drive.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}

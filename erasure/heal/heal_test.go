@@ -1,0 +1,290 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+func TestI2_SuspectUntilDrained(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, nil)
+	c.putSome(10)
+	c.state(1, placement.DriveDown)
+	c.putSome(20)
+	rows := len(c.rows.repairs)
+	if rows == 0 {
+		t.Fatal("no write missed the drive that is down")
+	}
+	c.checkLedger()
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.rows.repairs) != rows {
+		t.Error("rows of a drive that is away were acknowledged")
+	}
+	c.state(1, placement.DriveSuspect)
+	c.checkLedger()
+	c.rows.failAll = errors.New("no leader")
+	if err := c.healer.Repair(c.ctx); err == nil || c.m.Load().Drives[c.ids[1]].State != placement.DriveSuspect {
+		t.Error("a drive was called drained though the rows could not be read")
+	}
+	c.rows.failAll = nil
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.rows.repairs) != 0 || c.m.Load().Drives[c.ids[1]].State != placement.DriveUp {
+		t.Errorf("%d rows left, drive %s", len(c.rows.repairs), c.m.Load().Drives[c.ids[1]].State)
+	}
+	c.checkFull()
+	if led := c.checkLedger(); led.Short[0] != led.Blobs {
+		t.Errorf("not at full strength: %v", led.Short)
+	}
+}
+
+func TestRepairForgetsTheDead(t *testing.T) {
+	c := newCluster(t, 2, 2, 0, 2, nil)
+	c.state(0, placement.DriveDown)
+	c.put("a", 100_000)
+	c.put("b", 100_000)
+	c.state(0, placement.DriveUp)
+	c.delete("a")
+	if err := c.healer.Repair(c.ctx); err != nil || len(c.rows.repairs) != 0 {
+		t.Fatal(err, len(c.rows.repairs))
+	}
+	for slot := range 4 {
+		o := c.rows.reclaims[0].Extent.Blob(0)
+		if id, _ := owner(c.m.Load(), o, uint8(slot)); id == c.ids[0] && c.holds(c.m.Load(), id, o.Chunk(slot)) {
+			t.Error("a dead blob was repaired")
+		}
+	}
+	c.checkFull()
+}
+
+func TestI15_NoAnswerKeepsTheRow(t *testing.T) {
+	c := newCluster(t, 2, 2, 0, 2, nil)
+	c.state(0, placement.DriveDown)
+	c.put("a", 100_000)
+	c.state(0, placement.DriveUp)
+	c.rows.refErr = errors.New("no leader")
+	if err := c.healer.Repair(c.ctx); err == nil || len(c.rows.repairs) == 0 {
+		t.Fatal("acted without an answer")
+	}
+}
+
+// TestRebuild loses any two drives, one after the other and both at once, and gets back to full strength.
+func TestRebuild(t *testing.T) {
+	for _, pair := range [][2]int{{0, 1}, {0, 5}, {4, 5}, {2, 3}} {
+		t.Run(fmt.Sprint(pair), func(t *testing.T) {
+			c := newCluster(t, 4, 2, 2, 6, nil)
+			c.putSome(14)
+			c.replace(pair[0], 6)
+			c.checkLedger()
+			c.replace(pair[1], 7)
+			c.checkLedger()
+			c.checkAll()
+			c.put("aduring", 700_000) // goes to the new owners too
+			if err := c.healer.Rebuild(c.ctx); err != nil {
+				t.Fatal(err)
+			}
+			for i, pg := range c.m.Load().Pools[testPool].PGs {
+				for slot, sl := range pg.Slots {
+					if !sl.Complete {
+						t.Errorf("group %d slot %d is not complete", i, slot)
+					}
+				}
+			}
+			c.checkFull()
+			if led := c.checkLedger(); led.Short[0] != led.Blobs || led.Lacking() != 0 {
+				t.Errorf("not at full strength: %v", led.Short)
+			}
+			c.state(2, placement.DriveDown) // any other two
+			c.state(3, placement.DriveDown)
+			if pair[0] < 2 {
+				c.checkAll()
+			}
+		})
+	}
+}
+
+func TestI5_RebuildFencesFirst(t *testing.T) {
+	c := newCluster(t, 2, 2, 1, 1, nil)
+	c.putSome(4)
+	c.replace(3, 4)
+	// One parity slot is filled. Of slots 0 and 2, which every blob has a chunk in, only one answers: a blob that missed the
+	// other might be overlooked.
+	c.state(0, placement.DriveDown)
+	if err := c.healer.Rebuild(c.ctx); !errors.Is(err, errNotFenced) {
+		t.Fatalf("listed without knowing all blobs: %v", err)
+	}
+	if c.m.Load().Pools[testPool].PGs[0].Slots[3].Complete {
+		t.Fatal("called complete")
+	}
+	c.state(0, placement.DriveUp)
+	if err := c.healer.Rebuild(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	// Writers of the old epoch are refused by every owner.
+	epoch := c.m.Load().Pools[testPool].PGs[0].Epoch
+	for slot, sl := range c.m.Load().Pools[testPool].PGs[0].Slots {
+		if err := c.drive(sl.Drive).RaiseEpoch(c.ctx, testPool, 0, epoch-1); err != nil {
+			t.Log(err)
+		}
+		if got := c.disks[indexOf(c, sl.Drive)].Epoch(testPool, 0); got != epoch {
+			t.Errorf("slot %d persisted epoch %d, want %d", slot, got, epoch)
+		}
+	}
+	c.checkFull()
+}
+
+func indexOf(c *cluster, id ids.Drive) int {
+	for i := range c.ids {
+		if c.ids[i] == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestRebuildSkipsWhatCannotBeMade(t *testing.T) {
+	c := newCluster(t, 4, 2, 1, 1, nil)
+	c.put("a", 300_000)
+	o, _, err := c.write("dead", 300_000) // never committed, and most of it gone
+	if err != nil {
+		t.Fatal(err)
+	}
+	for slot := 1; slot < 5; slot++ {
+		c.lose(o.item.Extent.Blob(0), slot)
+	}
+	live := c.bodies["a"]
+	c.replace(0, 6)
+	if err := c.healer.Rebuild(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.checkFull()
+	// One that lives is not skipped: its slot stays incomplete.
+	for slot := 1; slot < 4; slot++ {
+		c.lose(live.item.Extent.Blob(0), slot)
+	}
+	c.addDrive()
+	c.replace(4, 7)
+	if err := c.healer.Rebuild(c.ctx); err == nil || c.m.Load().Pools[testPool].PGs[0].Slots[4].Complete {
+		t.Fatal("a slot was called complete though a blob could not be made:", err)
+	}
+}
+
+func TestI13_ReclaimWaitsForReaders(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, nil)
+	c.putSome(12)
+	c.delete("a0")
+	c.delete("z1")
+	mark := c.clock.Now()
+	c.delete("a4")
+	c.mark.Store(0)
+	if err := c.healer.Reclaim(c.ctx); err != nil || len(c.rows.reclaims) != 3 {
+		t.Fatal("reclaimed without a read mark", err)
+	}
+	c.mark.Store(uint64(mark))
+	if err := c.healer.Reclaim(c.ctx); err != nil || len(c.rows.reclaims) != 1 {
+		t.Fatalf("%v, %d rows left, want 1", err, len(c.rows.reclaims))
+	}
+	c.mark.Store(^uint64(0))
+	c.state(3, placement.DriveDown)
+	if err := c.healer.Reclaim(c.ctx); err == nil || len(c.rows.reclaims) != 1 {
+		t.Fatalf("%v, %d rows: a row must wait for the drive that is away", err, len(c.rows.reclaims))
+	}
+	c.state(3, placement.DriveUp)
+	if err := c.healer.Reclaim(c.ctx); err != nil || len(c.rows.reclaims) != 0 {
+		t.Fatal(err)
+	}
+	for name := range c.bodies {
+		c.delete(name)
+	}
+	if err := c.healer.Reclaim(c.ctx); err != nil || c.chunks() != 0 {
+		t.Fatalf("%v, %d chunks left", err, c.chunks())
+	}
+}
+
+func TestReportedShardsAreHealed(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, nil)
+	c.putSome(7)
+	c.lose(c.bodies["a4"].item.Extent.Blob(0), 1)
+	c.flip(c.bodies["z5"], 2)
+	c.checkAll() // readers report
+	if n := c.healer.Status().Reported; n != 2 {
+		t.Errorf("%d shards reported, want 2", n)
+	}
+	c.checkLedgerCounts(t, 2)
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.healer.Status().Reported; n != 0 {
+		t.Errorf("%d reports left", n)
+	}
+	c.checkFull()
+}
+
+func (c *cluster) checkLedgerCounts(t *testing.T, oneShort int64) {
+	t.Helper()
+	led, err := c.healer.Count(c.ctx)
+	if err != nil || len(led.Short) < 2 || led.Short[1] != oneShort {
+		t.Errorf("ledger %v %v, want %d one short", led.Short, err, oneShort)
+	}
+}
+
+func TestReportsAreBounded(t *testing.T) {
+	c := newCluster(t, 1, 1, 0, 1, func(o *Options) { o.ReportsMax = 3 })
+	for i := range 10 {
+		c.healer.Report(erasure.BadShard{Kind: erasure.Missing, Ref: erasure.BlobRef{Blob: ids.Blob{Index: uint32(i)}}})
+		c.healer.Report(erasure.BadShard{Kind: erasure.Missing, Ref: erasure.BlobRef{Blob: ids.Blob{Index: 0}}})
+	}
+	if s := c.healer.Status(); s.Reported != 3 || s.Dropped != 7 {
+		t.Errorf("%d wait, %d dropped", s.Reported, s.Dropped)
+	}
+}
+
+// TestRun heals by itself: a drive misses writes and comes back, another is replaced, objects die, shards rot.
+func TestRun(t *testing.T) {
+	c := newCluster(t, 4, 2, 1, 4, func(o *Options) { o.Tick = 20 * time.Millisecond; o.LedgerEvery = 20 * time.Millisecond })
+	ctx, cancel := context.WithCancel(c.ctx)
+	done := make(chan error)
+	go func() { done <- c.healer.Run(ctx) }()
+	c.putSome(10)
+	c.healer.Pause()
+	c.lose(c.bodies["z9"].item.Extent.Blob(0), 0)
+	c.state(1, placement.DriveDown)
+	c.putSome(8)
+	c.state(1, placement.DriveSuspect)
+	c.replace(2, 6)
+	c.delete("a0")
+	c.healer.StartScrub(ScrubFull)
+	c.healer.Kick()
+	if s := c.healer.Status(); !s.Paused {
+		t.Error("not paused")
+	}
+	c.healer.Resume()
+	deadline := time.After(30 * time.Second)
+	for {
+		s := c.healer.Status()
+		if s.Groups == 0 && s.Ledger.Blobs > 0 && s.Ledger.Lacking() == 0 && s.Ledger.Repairs == 0 && s.Reclaimed > 0 &&
+			!s.Scrub.Ended.IsZero() && s.Ledger.At.After(s.Scrub.Ended) && s.Reported == 0 && c.m.Load().Drives[c.ids[1]].State == placement.DriveUp {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("not healed: %+v", s)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	c.checkFull()
+	c.checkLedger()
+}

@@ -1,0 +1,198 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Options configures New. A zero field means the default given here.
+type Options struct {
+	Map     func() *placement.Map // required
+	Drive   func(ids.Drive) Drive // nil if it is not reachable from here; required
+	Store   *erasure.Store        // required
+	Records Records               // required
+	Planner Planner               // required
+	Clock   *hlc.Clock            // required
+	// ReadMark is the stamp below which no open read began (I13); false: not known, reclaim waits. Required.
+	ReadMark func() (hlc.Stamp, bool)
+	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
+	VerifyState func(context.Context) error
+	Logger      *slog.Logger // slog.Default()
+
+	Workers        int           // 2: blobs healed at once
+	HealBytes      int64         // 256 MiB: blob bytes repaired and rebuilt a second
+	ScrubBytes     int64         // 32 MiB: blob bytes verified a second
+	Tick           time.Duration // 30s: how long a loop sleeps if nothing wakes it
+	Page           int           // 512: rows or chunks asked for at once
+	DrainedAfter   time.Duration // 15s: how long a suspect drive must have been so before it may count as up
+	GarbageAge     time.Duration // 24h: uploads older than this can no longer commit (I6)
+	CollectEvery   time.Duration // 1h: how often that is told to the ranges
+	ScrubEvery     time.Duration // 336h: from the end of a scrub to the start of the next; < 0: only when asked
+	QuarantineTerm time.Duration // 168h: how long what scrub could not explain is kept
+	LedgerEvery    time.Duration // 5m: how old the ledger may grow by itself
+	OrphanMax      int           // 1000 and
+	OrphanShare    float64       // 0.001 of a drive's chunks: if more than both are unexplained, scrub stops (I15)
+	ReportsMax     int           // 10000: reported shards that wait to be healed; more are left to scrub
+}
+
+func (o *Options) validate() error {
+	if o.Map == nil || o.Drive == nil || o.Store == nil || o.Records == nil || o.Planner == nil || o.Clock == nil || o.ReadMark == nil {
+		return errors.New("heal: a required option is missing")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	fill(&o.Workers, 2)
+	fill(&o.HealBytes, 256<<20)
+	fill(&o.ScrubBytes, 32<<20)
+	fill(&o.Tick, 30*time.Second)
+	fill(&o.Page, 512)
+	fill(&o.DrainedAfter, 15*time.Second)
+	fill(&o.GarbageAge, 24*time.Hour)
+	fill(&o.CollectEvery, time.Hour)
+	fill(&o.ScrubEvery, 14*24*time.Hour)
+	fill(&o.QuarantineTerm, 7*24*time.Hour)
+	fill(&o.LedgerEvery, 5*time.Minute)
+	fill(&o.OrphanMax, 1000)
+	fill(&o.OrphanShare, 0.001)
+	fill(&o.ReportsMax, 10_000)
+	if o.Workers < 1 || o.Page < 2 || o.HealBytes < 1 || o.ScrubBytes < 1 || o.Tick < 0 || o.GarbageAge < 0 {
+		return errors.New("heal: an option is out of range")
+	}
+	return nil
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Healer heals until Run's context ends. All methods are safe for concurrent use.
+type Healer struct {
+	opt     Options
+	log     *slog.Logger
+	healing gate // repair and rebuild
+	pace    pacer
+
+	repair, rebuild, reclaim loop
+	reports                  reports
+	counts                   counters
+	scrub                    scrubber
+	books                    books
+
+	alarmMu sync.Mutex
+	alarms  map[string]string // by source
+}
+
+// New returns a healer that does nothing until Run.
+func New(opt Options) (*Healer, error) {
+	if err := opt.validate(); err != nil {
+		return nil, err
+	}
+	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]string{}}
+	h.pace.rate, h.scrub.pace.rate = opt.HealBytes, opt.ScrubBytes
+	h.repair.init()
+	h.rebuild.init()
+	h.reclaim.init()
+	h.scrub.init()
+	h.books.init()
+	h.reports.max = opt.ReportsMax
+	return h, nil
+}
+
+// Run heals until ctx ends. It starts every goroutine it uses and returns after the last has ended, with ctx's error.
+func (h *Healer) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.repair.run(ctx, h.opt.Tick, h.Repair) })
+	g.Go(func() error { return h.rebuild.run(ctx, h.opt.Tick, h.Rebuild) })
+	g.Go(func() error { return h.reclaim.run(ctx, h.opt.Tick, h.Reclaim) })
+	g.Go(func() error { return h.collectLoop(ctx) })
+	g.Go(func() error { return h.scrubLoop(ctx) })
+	g.Go(func() error { return h.ledgerLoop(ctx) })
+	return g.Wait()
+}
+
+// Kick wakes every loop: the map changed, a drive came back, a write missed a slot, an object was deleted.
+func (h *Healer) Kick() {
+	h.repair.kick()
+	h.rebuild.kick()
+	h.reclaim.kick()
+	h.books.stale()
+}
+
+// Recount says that the ledger is out of date: objects were written or deleted.
+func (h *Healer) Recount() { h.books.stale() }
+
+// KickReclaim says that there may be something to reclaim.
+func (h *Healer) KickReclaim() { h.reclaim.kick() }
+
+// Pause stops repair and rebuild between two blobs, Resume lets them go on. The scrubber has its own.
+func (h *Healer) Pause()  { h.healing.close() }
+func (h *Healer) Resume() { h.healing.open() }
+
+// Report takes what erasure.Options.Report is told. It never blocks. More than Options.ReportsMax that wait are
+// dropped and counted: scrub finds them.
+func (h *Healer) Report(b erasure.BadShard) {
+	switch b.Kind {
+	case erasure.Missing, erasure.Corrupt, erasure.Unsound:
+		if !h.reports.add(b) {
+			h.counts.reportsDropped.Add(1)
+		}
+	default: // the drive's state is its owner's to see to
+		h.counts.unavailable.Add(1)
+	}
+	h.repair.kick()
+}
+
+// usable gives the drive if it can be read; writable if it takes chunks too.
+func (h *Healer) usable(id ids.Drive) Drive {
+	d := h.opt.Drive(id)
+	if d == nil || d.Health().State == disk.Failed || !h.opt.Map().Drives[id].Up() {
+		return nil
+	}
+	return d
+}
+
+func (h *Healer) writable(id ids.Drive) Drive {
+	if d := h.usable(id); d != nil && d.Health().State == disk.OK {
+		return d
+	}
+	return nil
+}
+
+// alarm raises or, with an empty text, ends what a person should see.
+func (h *Healer) alarm(source, text string) {
+	h.alarmMu.Lock()
+	defer h.alarmMu.Unlock()
+	if text == "" {
+		delete(h.alarms, source)
+		return
+	}
+	if h.alarms[source] != text {
+		h.log.Error("alarm", "source", source, "what", text)
+	}
+	h.alarms[source] = text
+}
+
+// counters are since the start.
+type counters struct {
+	healed, healedBytes, healFailed       atomic.Int64 // slots
+	reclaimed, reclaimFailed              atomic.Int64 // extents
+	reportsDropped, unavailable           atomic.Int64
+	scrubbed, scrubbedBytes, scrubDamaged atomic.Int64 // blobs; slots
+	quarantined                           atomic.Int64 // chunks
+}

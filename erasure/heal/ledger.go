@@ -1,0 +1,236 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Ledger says how many of the blobs that rows refer to lack how many shards. A shard on a drive that counts as lost (down,
+// suspect, out, failing) lacks; so does one with a repair row, one that a reader found missing, and one that a new owner
+// does not hold yet.
+type Ledger struct {
+	At      time.Time     // when the count began
+	Took    time.Duration // how long it took
+	Blobs   int64
+	Bytes   int64   // of the bodies
+	Short   []int64 // Short[i]: blobs that lack i shards; Short[0] are at full strength
+	Lost    int64   // blobs that lack more than m shards; as long as drives may come back, that need not be for ever
+	Repairs int64   // repair rows
+	Unknown int64   // blobs of pools that the map does not know
+}
+
+// Lacking is how many shards there are to make.
+func (l Ledger) Lacking() (n int64) {
+	for i, blobs := range l.Short {
+		n += int64(i) * blobs
+	}
+	return n
+}
+
+// books keep the ledger.
+type books struct {
+	healed meter // slots
+	old    chan struct{}
+
+	count sync.Mutex // one counts at a time
+	mu    sync.Mutex
+	led   Ledger
+	err   error
+}
+
+func (b *books) init() { b.old = make(chan struct{}, 1) }
+
+// stale asks for a new count, soon.
+func (b *books) stale() {
+	select {
+	case b.old <- struct{}{}:
+	default:
+	}
+}
+
+func (b *books) last() Ledger {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.led
+}
+
+// ledgerLoop counts when something has changed, but spends no more than a tenth of its time at it.
+func (h *Healer) ledgerLoop(ctx context.Context) error {
+	for {
+		begin := time.Now()
+		if _, err := h.Count(ctx); err != nil && ctx.Err() == nil {
+			h.log.Debug("ledger", "err", err) // tried again
+		}
+		rest := time.NewTimer(max(10*time.Since(begin), time.Second))
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			rest.Stop()
+			return ctx.Err()
+		}
+		due := time.NewTimer(h.opt.LedgerEvery)
+		select {
+		case <-h.books.old:
+		case <-due.C:
+		case <-ctx.Done():
+		}
+		due.Stop()
+	}
+}
+
+// Count makes the ledger anew from the rows, the map and the drives. It is exact if nothing changes meanwhile.
+func (h *Healer) Count(ctx context.Context) (Ledger, error) {
+	h.books.count.Lock()
+	defer h.books.count.Unlock()
+	begin := time.Now()
+	c := &count{h: h, m: h.opt.Map(), lacks: map[erasure.BlobRef]uint64{}, groups: map[groupKey]groupState{}}
+	c.led.At, c.led.Short = begin, make([]int64, 1)
+	err := c.run(ctx)
+	c.led.Took = time.Since(begin)
+	h.books.mu.Lock()
+	defer h.books.mu.Unlock()
+	h.books.err = err
+	if err == nil {
+		h.books.led = c.led
+	}
+	return c.led, err
+}
+
+// count is one Count, by one snapshot of the map.
+type count struct {
+	h      *Healer
+	m      *placement.Map
+	led    Ledger
+	lacks  map[erasure.BlobRef]uint64 // slots with a row or a report, on drives that do not count as lost
+	groups map[groupKey]groupState
+}
+
+type groupKey struct {
+	pool ids.Pool
+	pg   ids.PG
+}
+
+// groupState is what all blobs of a group share, as bits by slot.
+type groupState struct {
+	pool    *placement.Pool // nil: unknown
+	lost    uint64
+	filling uint64 // incomplete, and not lost: the owner is asked for each blob
+}
+
+func (c *count) run(ctx context.Context) error {
+	for _, r := range c.m.Ranges {
+		if err := c.rows(ctx, r.ID); err != nil {
+			return err
+		}
+	}
+	for key, kind := range c.h.reports.all() {
+		if kind != erasure.Unsound {
+			c.note(key.ref, key.slot)
+		}
+	}
+	for _, r := range c.m.Ranges {
+		if err := c.walk(ctx, r.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *count) group(pool ids.Pool, pg ids.PG) groupState {
+	key := groupKey{pool, pg}
+	g, ok := c.groups[key]
+	if ok {
+		return g
+	}
+	if p := c.m.Pools[pool]; p != nil && int(pg) < len(p.PGs) {
+		g = groupState{pool: p, lost: lostSlots(c.m, pool, pg, c.h.opt.Drive)}
+		for slot, sl := range p.PGs[pg].Slots {
+			if !sl.Complete {
+				g.filling |= 1 << slot
+			}
+		}
+		g.filling &^= g.lost
+	}
+	c.groups[key] = g
+	return g
+}
+
+func (c *count) note(ref erasure.BlobRef, slot uint8) {
+	if g := c.group(ref.Pool, ref.PG); g.lost>>slot&1 == 0 {
+		c.lacks[ref] |= 1 << slot
+	}
+}
+
+func (c *count) rows(ctx context.Context, r ids.Range) error {
+	for after := []byte(nil); ; {
+		rows, next, err := c.h.opt.Records.Repairs(ctx, r, after, c.h.opt.Page)
+		if err != nil {
+			return err
+		}
+		c.led.Repairs += int64(len(rows))
+		for _, row := range rows {
+			c.note(row.Ref, row.Slot)
+		}
+		if next == nil {
+			return nil
+		}
+		after = next
+	}
+}
+
+func (c *count) walk(ctx context.Context, r ids.Range) error {
+	for after := []byte(nil); ; {
+		items, next, err := c.h.opt.Records.Walk(ctx, r, after, c.h.opt.Page)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			for i := range item.Extent.PGs {
+				if err := c.blob(ctx, item.Extent.Blob(i)); err != nil {
+					return err
+				}
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		after = next
+	}
+}
+
+func (c *count) blob(ctx context.Context, ref erasure.BlobRef) error {
+	c.led.Blobs++
+	c.led.Bytes += ref.Size
+	g := c.group(ref.Pool, ref.PG)
+	if g.pool == nil {
+		c.led.Unknown++
+		return nil
+	}
+	stored := storedSlots(g.pool, ref.Size)
+	lacks := (g.lost | c.lacks[ref]) & stored
+	for _, slot := range slotList(g.filling & stored &^ lacks) {
+		has, err := c.h.has(ctx, g.pool.PGs[ref.PG].Slots[slot].Drive, ref.Chunk(int(slot)))
+		if err := ctx.Err(); err != nil {
+			return errors.Join(err)
+		}
+		if err != nil || !has {
+			lacks |= 1 << slot
+		}
+	}
+	n := bits.OnesCount64(lacks)
+	for len(c.led.Short) <= n {
+		c.led.Short = append(c.led.Short, 0)
+	}
+	c.led.Short[n]++
+	if n > g.pool.M {
+		c.led.Lost++
+	}
+	return nil
+}

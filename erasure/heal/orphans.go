@@ -1,0 +1,199 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// ErrTooManyOrphans reports that more chunks are unexplained than can be by accident: nothing was touched (I15).
+var ErrTooManyOrphans = errors.New("heal: too many chunks that nothing refers to")
+
+const orphanAlarm = "orphans "
+
+// scrubDrives looks for the rows of every chunk of every drive that can be reached.
+func (h *Healer) scrubDrives(ctx context.Context) error {
+	h.scrub.update(func(s *ScrubStatus) { s.Phase, s.Total = "chunks", 0 })
+	closed, err := h.Collect(ctx)
+	if err != nil {
+		return err
+	}
+	alarmed := false
+	for id, d := range h.opt.Map().Drives {
+		drive := h.usable(id)
+		if drive == nil {
+			continue
+		}
+		o := &orphanage{h: h, id: id, drive: drive, closed: closed, homes: map[homeKey]Reference{}}
+		err := o.pass(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrTooManyOrphans):
+			alarmed = true
+			h.alarm(orphanAlarm+id.String(), fmt.Sprintf("%s: %v", d.Path, err))
+		case err != nil:
+			return fmt.Errorf("chunks of %s: %w", d.Path, err)
+		default:
+			h.alarm(orphanAlarm+id.String(), "")
+		}
+	}
+	if alarmed {
+		return ErrTooManyOrphans
+	}
+	return nil
+}
+
+// orphanage is one drive's pass.
+type orphanage struct {
+	h      *Healer
+	id     ids.Drive
+	drive  Drive
+	closed hlc.Stamp
+	homes  map[homeKey]Reference // of the uploads of the present page
+
+	total   int64
+	orphans []ids.Chunk // at most one more than allowed
+	strays  []ids.Chunk
+}
+
+type homeKey struct {
+	home   Home
+	upload ids.Upload
+}
+
+// pass collects first and acts only when all of the drive was seen, so that too many stop it before the first.
+func (o *orphanage) pass(ctx context.Context) error {
+	var after *ids.Chunk
+	for {
+		if err := o.h.scrub.gate.pass(ctx); err != nil {
+			return err
+		}
+		page, err := o.drive.AllChunks(ctx, after, o.h.opt.Page)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			break
+		}
+		clear(o.homes)
+		for i := range page {
+			if err := o.chunk(ctx, &page[i]); err != nil {
+				return err
+			}
+		}
+		last := page[len(page)-1].Key
+		after = &last
+	}
+	if over := o.limit(); len(o.orphans) > over {
+		return fmt.Errorf("%w: more than %d of %d", ErrTooManyOrphans, over, o.total)
+	}
+	return o.act(ctx)
+}
+
+func (o *orphanage) limit() int {
+	return max(o.h.opt.OrphanMax, int(float64(o.total)*o.h.opt.OrphanShare))
+}
+
+// chunk judges one chunk.
+func (o *orphanage) chunk(ctx context.Context, c *disk.ChunkInfo) error {
+	o.total++
+	o.h.scrub.update(func(s *ScrubStatus) { s.Chunks++ })
+	upload := c.Key.Blob.Upload
+	if upload.Stamp() >= o.closed {
+		return nil // may yet be committed
+	}
+	ref := o.ask(ctx, homeKey{Home{c.Bucket, c.Object}, upload})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch {
+	case ref == Unknown:
+		o.h.scrub.update(func(s *ScrubStatus) { s.Unknown++ })
+	case ref == Absent:
+		o.orphans = append(o.orphans, c.Key)
+		if len(o.orphans) > o.h.opt.OrphanMax && len(o.orphans) > 1<<20 {
+			return fmt.Errorf("%w: more than %d", ErrTooManyOrphans, len(o.orphans)-1)
+		}
+	case o.stray(ctx, c.Key):
+		o.strays = append(o.strays, c.Key)
+	}
+	return nil
+}
+
+// ask asks an upload's home once a page: chunks of one body stand side by side.
+func (o *orphanage) ask(ctx context.Context, key homeKey) Reference {
+	if ref, ok := o.homes[key]; ok {
+		return ref
+	}
+	ref, err := o.h.opt.Records.Referenced(ctx, key.home, key.upload)
+	if err != nil {
+		ref = Unknown
+	}
+	o.homes[key] = ref
+	return ref
+}
+
+// stray reports a chunk whose slot has another owner, who has it, for good (I5).
+func (o *orphanage) stray(ctx context.Context, key ids.Chunk) bool {
+	p := o.h.opt.Map().Pools[key.Pool]
+	if p == nil || int(key.PG) >= len(p.PGs) || int(key.Slot) >= len(p.PGs[key.PG].Slots) {
+		return false
+	}
+	var sl placement.Slot = p.PGs[key.PG].Slots[key.Slot]
+	if sl.Drive == o.id || sl.From == o.id || !sl.Complete {
+		return false
+	}
+	has, err := o.h.has(ctx, sl.Drive, key)
+	return err == nil && has
+}
+
+// act puts all that was found into quarantine. Strays too: a tombstone would keep the drive from ever holding the slot again.
+func (o *orphanage) act(ctx context.Context) error {
+	if err := o.quarantine(ctx, o.orphans, "nothing refers to it", func(s *ScrubStatus) { s.Quarantined++ }); err != nil {
+		return err
+	}
+	return o.quarantine(ctx, o.strays, "its slot is complete on another drive", func(s *ScrubStatus) { s.Strays++ })
+}
+
+func (o *orphanage) quarantine(ctx context.Context, keys []ids.Chunk, why string, count func(*ScrubStatus)) error {
+	for _, key := range keys {
+		if err := o.drive.Quarantine(ctx, key, why); err != nil {
+			if errors.Is(err, disk.ErrNotFound) {
+				continue // deleted meanwhile
+			}
+			return err
+		}
+		o.h.counts.quarantined.Add(1)
+		o.h.scrub.update(count)
+	}
+	return nil
+}
+
+// expire deletes what has been in quarantine for its term; not while there are alarms about too many orphans (I15).
+func (h *Healer) expire(ctx context.Context) {
+	for _, alarm := range h.Alarms() {
+		if strings.HasPrefix(alarm, orphanAlarm) {
+			return
+		}
+	}
+	for id := range h.opt.Map().Drives {
+		drive := h.usable(id)
+		if drive == nil {
+			continue
+		}
+		n, err := drive.ExpireQuarantine(ctx, time.Now().Add(-h.opt.QuarantineTerm))
+		if err != nil && ctx.Err() == nil {
+			h.log.Warn("cannot empty quarantine", "drive", id, "err", err)
+		} else if n > 0 {
+			h.log.Info("quarantine expired", "drive", id, "chunks", n)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// reclaimMax bounds how many rows are asked for when those before them cannot be reclaimed yet.
+const reclaimMax = 1 << 16
+
+// Reclaim makes one pass over the reclaim rows that died below the read mark (I13): deletes the chunks, then the rows.
+//
+// Errors: ctx's; else the first of those that left a row, which the next pass tries again.
+func (h *Healer) Reclaim(ctx context.Context) (first error) {
+	below, ok := h.opt.ReadMark()
+	if !ok {
+		return nil // etcd is away, or a gateway has not said yet
+	}
+	for _, r := range h.opt.Map().Ranges {
+		if err := h.reclaimRange(ctx, r.ID, below); err != nil && first == nil {
+			first = fmt.Errorf("reclaim rows of range %d: %w", r.ID, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return first
+}
+
+func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp) error {
+	var failed error
+	for stuck := 0; ctx.Err() == nil; { // rows at the front that wait for a drive
+		rows, err := h.opt.Records.Reclaims(ctx, r, below, min(stuck+h.opt.Page, reclaimMax))
+		if err != nil {
+			return err
+		}
+		if len(rows) <= stuck {
+			return failed
+		}
+		done, err := h.deleteExtents(ctx, rows[stuck:])
+		if err != nil {
+			failed = err
+		}
+		if len(done) > 0 {
+			if err := h.opt.Records.AckReclaim(ctx, r, done); err != nil {
+				return err
+			}
+			h.counts.reclaimed.Add(int64(len(done)))
+			h.books.stale()
+		}
+		stuck = len(rows) - len(done)
+	}
+	return ctx.Err()
+}
+
+// deleteExtents deletes the chunks of rows and gives the rows of which nothing is left.
+func (h *Healer) deleteExtents(ctx context.Context, rows []Reclaim) (done []Reclaim, failed error) {
+	var refs []erasure.BlobRef
+	for _, row := range rows {
+		for i := range row.Extent.PGs {
+			refs = append(refs, row.Extent.Blob(i))
+		}
+	}
+	errs := h.opt.Store.DeleteAll(ctx, refs)
+	for _, row := range rows {
+		n := len(row.Extent.PGs)
+		if err := errors.Join(errs[:n]...); err == nil {
+			done = append(done, row)
+		} else {
+			h.counts.reclaimFailed.Add(1)
+			failed = err
+		}
+		errs = errs[n:]
+	}
+	return done, failed
+}
+
+// Collect makes every range refuse commits of uploads older than GarbageAge (I6) and gives the stamp below which that
+// holds in all of them.
+func (h *Healer) Collect(ctx context.Context) (hlc.Stamp, error) {
+	closed := h.opt.Clock.Now().Add(-h.opt.GarbageAge)
+	for _, r := range h.opt.Map().Ranges {
+		if err := h.opt.Records.RaiseClosed(ctx, r.ID, closed); err != nil {
+			return 0, fmt.Errorf("close range %d: %w", r.ID, err)
+		}
+	}
+	return closed, nil
+}
+
+// collectLoop closes the ranges to old uploads, and ends quarantine.
+func (h *Healer) collectLoop(ctx context.Context) error {
+	t := time.NewTicker(h.opt.CollectEvery)
+	defer t.Stop()
+	for {
+		if _, err := h.Collect(ctx); err != nil && ctx.Err() == nil {
+			h.log.Debug("collect", "err", err) // tried again
+		}
+		h.expire(ctx)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package heal
+
+import (
+	"context"
+	"time"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// Home is the object that a blob belongs to: only rows of that key refer to it (I14).
+type Home struct {
+	Bucket ids.Bucket
+	Key    string
+}
+
+// Repair is a row of a range's repair queue: a slot that has no chunk.
+type Repair struct {
+	Home
+	Ref   erasure.BlobRef
+	Slot  uint8
+	Since hlc.Stamp
+}
+
+// Reclaim is a row of a range's reclaim queue: an extent that nothing refers to since Died.
+type Reclaim struct {
+	Home
+	Extent erasure.Extent
+	Died   hlc.Stamp
+	Row    any // whatever Records needs to acknowledge it
+}
+
+// Item is an extent that some row refers to.
+type Item struct {
+	Home
+	Extent erasure.Extent
+}
+
+// Reference says what a home's rows say of a body.
+type Reference uint8
+
+const (
+	Unknown    Reference = iota // no answer: keep everything (I15)
+	Live                        // a version, part or snapshot refers to it
+	Reclaiming                  // it is in the reclaim queue
+	Absent                      // nothing refers to it
+)
+
+// Records is what the healer needs of the object records. meta provides it, cmd/sherd joins the two. All calls are
+// linearizable; an error says nothing about the rows.
+type Records interface {
+	// Repairs returns at most max rows behind after (nil: from the first) and where to go on; nil: no more.
+	Repairs(ctx context.Context, r ids.Range, after []byte, max int) (rows []Repair, next []byte, err error)
+	// AckRepair forgets rows; absent ones are no error. AddRepair adds rows; those that are there are no error.
+	AckRepair(ctx context.Context, r ids.Range, rows []Repair) error
+	AddRepair(ctx context.Context, r ids.Range, rows []Repair) error
+	// Reclaims returns at most max rows that died below the stamp, oldest first.
+	Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, max int) ([]Reclaim, error)
+	AckReclaim(ctx context.Context, r ids.Range, rows []Reclaim) error
+	// RaiseClosed makes r refuse commits of uploads older than closed (I6). Lower than before is no error.
+	RaiseClosed(ctx context.Context, r ids.Range, closed hlc.Stamp) error
+	// Referenced asks a body's home.
+	Referenced(ctx context.Context, home Home, upload ids.Upload) (Reference, error)
+	// Walk returns every extent that a row of r refers to, a page at a time as Repairs does.
+	Walk(ctx context.Context, r ids.Range, after []byte, max int) (items []Item, next []byte, err error)
+}
+
+// Planner is what the healer tells whoever changes the map. Calls are idempotent and checked against the map's present
+// state: a slot that has another owner or epoch meanwhile is left alone.
+type Planner interface {
+	// SlotComplete: owner holds all that was written to the slot before it became the owner, at epoch since.
+	SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error
+	// Drained: no repair row names the suspect drive any more; it may count as up again (I2).
+	Drained(ctx context.Context, drive ids.Drive) error
+}
+
+// Drive is what the healer needs of a drive beyond what the store does.
+type Drive interface {
+	erasure.Drive
+	Chunks(ctx context.Context, pool ids.Pool, pg ids.PG, after ids.Chunk, max int) ([]disk.ChunkInfo, error)
+	AllChunks(ctx context.Context, after *ids.Chunk, max int) ([]disk.ChunkInfo, error)
+	RaiseEpoch(ctx context.Context, pool ids.Pool, pg ids.PG, epoch uint64) error
+	ExpireQuarantine(ctx context.Context, before time.Time) (int, error)
+}
+
+var _ Drive = erasure.LocalDrive{}

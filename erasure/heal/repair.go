@@ -1,0 +1,245 @@
+package heal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Repair makes one pass over what was reported and over all repair rows, healing what can be healed now, and lets
+// suspect drives that no row names count as up again.
+//
+// Errors: ctx's; else the first of those that left something undone, which the next pass tries again.
+func (h *Healer) Repair(ctx context.Context) error {
+	p := &repairPass{h: h, started: time.Now(), owed: map[ids.Drive]bool{}}
+	p.reported(ctx)
+	for _, r := range h.opt.Map().Ranges {
+		if err := p.drain(ctx, r.ID); err != nil {
+			p.fail(fmt.Errorf("repair rows of range %d: %w", r.ID, err))
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	p.drained(ctx)
+	return p.err
+}
+
+// repairPass is one Repair.
+type repairPass struct {
+	h       *Healer
+	started time.Time
+
+	mu   sync.Mutex
+	owed map[ids.Drive]bool // drives that rows still name
+	err  error              // the first
+}
+
+func (p *repairPass) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+func (p *repairPass) owe(id ids.Drive) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed[id] = true
+}
+
+// blobJob is what one blob lacks.
+type blobJob struct {
+	home  Home
+	ref   erasure.BlobRef
+	slots []uint8
+	rows  []Repair
+	short int // how many shards it lacks in all, as far as one knows
+}
+
+// drain goes through the repair rows of one range, a page at a time, most exposed blobs of the page first.
+func (p *repairPass) drain(ctx context.Context, r ids.Range) error {
+	for after := []byte(nil); ; {
+		rows, next, err := p.h.opt.Records.Repairs(ctx, r, after, p.h.opt.Page)
+		if err != nil {
+			return err
+		}
+		done := p.page(ctx, rows)
+		if len(done) > 0 {
+			if err := p.h.opt.Records.AckRepair(ctx, r, done); err != nil {
+				p.oweAll(done)
+				return err
+			}
+			p.h.books.stale()
+		}
+		if err := ctx.Err(); err != nil || next == nil {
+			return err
+		}
+		after = next
+	}
+}
+
+func (p *repairPass) oweAll(rows []Repair) {
+	for _, row := range rows {
+		if id, ok := owner(p.h.opt.Map(), row.Ref, row.Slot); ok {
+			p.owe(id)
+		}
+	}
+}
+
+// page heals what rows name and gives the rows that are done with.
+func (p *repairPass) page(ctx context.Context, rows []Repair) (done []Repair) {
+	var mu sync.Mutex
+	g := new(errgroup.Group)
+	g.SetLimit(p.h.opt.Workers)
+	for _, job := range p.jobs(rows) {
+		g.Go(func() error {
+			ok := p.row(ctx, job)
+			mu.Lock()
+			done = append(done, ok...)
+			mu.Unlock()
+			return nil
+		})
+	}
+	g.Wait()
+	return done
+}
+
+// jobs joins the rows of one blob, and puts the most exposed first.
+func (p *repairPass) jobs(rows []Repair) []*blobJob {
+	m, byBlob, jobs := p.h.opt.Map(), map[erasure.BlobRef]*blobJob{}, []*blobJob{}
+	for _, row := range rows {
+		job := byBlob[row.Ref]
+		if job == nil {
+			job = &blobJob{home: row.Home, ref: row.Ref}
+			byBlob[row.Ref] = job
+			jobs = append(jobs, job)
+		}
+		job.rows = append(job.rows, row)
+	}
+	for _, job := range jobs {
+		lacks := lostSlots(m, job.ref.Pool, job.ref.PG, p.h.opt.Drive)
+		for _, row := range job.rows {
+			lacks |= 1 << row.Slot
+		}
+		job.short = bits.OnesCount64(lacks)
+	}
+	slices.SortStableFunc(jobs, func(a, b *blobJob) int { return cmp.Compare(b.short, a.short) })
+	return jobs
+}
+
+// row heals one blob and gives those of its rows that are done with.
+func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
+	h := p.h
+	var rows []Repair
+	for _, row := range job.rows {
+		id, ok := owner(h.opt.Map(), row.Ref, row.Slot)
+		if ok && h.writable(id) != nil {
+			rows, job.slots = append(rows, row), append(job.slots, row.Slot)
+		} else {
+			p.owe(id)
+		}
+	}
+	if len(rows) == 0 || h.healing.pass(ctx) != nil {
+		p.oweAll(rows)
+		return nil
+	}
+	ref, err := h.opt.Records.Referenced(ctx, job.home, job.ref.Blob.Upload)
+	switch {
+	case err != nil || ref == Unknown:
+		p.fail(fmt.Errorf("home of %v: %w", job.ref.Blob, errors.Join(err, errUnknown)))
+	case ref != Live: // dead since: nothing to heal
+		return rows
+	default:
+		err := h.heal(ctx, job)
+		if err == nil {
+			return rows
+		}
+		p.fail(err)
+	}
+	p.oweAll(rows)
+	return nil
+}
+
+var errUnknown = errors.New("no answer that can be acted upon")
+
+// heal rebuilds the slots of one blob at the set pace, and counts.
+func (h *Healer) heal(ctx context.Context, job *blobJob) error {
+	if err := h.pace.wait(ctx, job.ref.Size); err != nil {
+		return err
+	}
+	err := h.opt.Store.Rebuild(ctx, job.ref, job.slots)
+	h.healedOne(job, err)
+	return err
+}
+
+func (h *Healer) healedOne(job *blobJob, err error) {
+	switch {
+	case err == nil:
+		h.counts.healed.Add(int64(len(job.slots)))
+		h.counts.healedBytes.Add(job.ref.Size)
+		h.books.healed.add(int64(len(job.slots)))
+	case errors.Is(err, context.Canceled):
+	default:
+		h.counts.healFailed.Add(int64(len(job.slots)))
+		h.log.Warn("cannot heal", "blob", job.ref.Blob, "bucket", job.home.Bucket, "key", job.home.Key, "slots", job.slots, "err", err)
+	}
+}
+
+// drained lets suspect drives count as up again that answer, and that no row names (I2). They must have been suspect for a
+// while, so that the rows of writes that were under way when they turned suspect are there.
+func (p *repairPass) drained(ctx context.Context) {
+	if p.err != nil {
+		return
+	}
+	for id, d := range p.h.opt.Map().Drives {
+		if d.State != placement.DriveSuspect || p.owed[id] || p.started.Sub(d.Since) < p.h.opt.DrainedAfter {
+			continue
+		}
+		if drive := p.h.opt.Drive(id); drive == nil || drive.Health().State != disk.OK {
+			continue
+		}
+		if err := p.h.opt.Planner.Drained(ctx, id); err != nil {
+			p.fail(err)
+		}
+	}
+}
+
+// owner is who holds a slot by m.
+func owner(m *placement.Map, ref erasure.BlobRef, slot uint8) (ids.Drive, bool) {
+	p := m.Pools[ref.Pool]
+	if p == nil || int(ref.PG) >= len(p.PGs) || int(slot) >= len(p.PGs[ref.PG].Slots) {
+		return ids.Drive{}, false
+	}
+	return p.PGs[ref.PG].Slots[slot].Drive, true
+}
+
+// lostSlots are the slots of a group, as bits, whose drives count as lost: in the map, or because they do not take chunks.
+func lostSlots(m *placement.Map, pool ids.Pool, pg ids.PG, drive func(ids.Drive) Drive) (lost uint64) {
+	p := m.Pools[pool]
+	if p == nil || int(pg) >= len(p.PGs) {
+		return 0
+	}
+	for i, sl := range p.PGs[pg].Slots {
+		d := m.Drives[sl.Drive]
+		if d == nil || d.State != placement.DriveUp {
+			lost |= 1 << i
+		} else if dr := drive(sl.Drive); dr == nil || dr.Health().State != disk.OK {
+			lost |= 1 << i
+		}
+	}
+	return lost
+}

@@ -1,0 +1,149 @@
+package heal
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// rows is a model of the object records: two ranges, keys in the second if they begin with z.
+type rows struct {
+	mu       sync.Mutex
+	items    map[ids.Upload]Item
+	repairs  map[reportKey]Repair
+	reclaims []Reclaim
+	closed   map[ids.Range]hlc.Stamp
+	refErr   error // of Referenced
+	failAll  error
+}
+
+func newRows() *rows {
+	return &rows{items: map[ids.Upload]Item{}, repairs: map[reportKey]Repair{}, closed: map[ids.Range]hlc.Stamp{}}
+}
+
+func rangeOf(h Home) ids.Range {
+	if h.Key >= "z" {
+		return 2
+	}
+	return 1
+}
+
+// page cuts sorted rows behind a position.
+func page[T any](all []T, after []byte, max int) ([]T, []byte) {
+	from := 0
+	if after != nil {
+		from = int(binary.BigEndian.Uint64(after))
+	}
+	from = min(from, len(all))
+	end := min(from+max, len(all))
+	if end == len(all) {
+		return all[from:end], nil
+	}
+	return all[from:end], binary.BigEndian.AppendUint64(nil, uint64(end))
+}
+
+func (r *rows) do(fn func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failAll != nil {
+		return r.failAll
+	}
+	fn()
+	return nil
+}
+
+// Repairs pages by position: rows are acknowledged behind the reader's back, so it keeps a copy of the first page's order.
+func (r *rows) Repairs(_ context.Context, rg ids.Range, after []byte, max int) (out []Repair, next []byte, err error) {
+	err = r.do(func() {
+		for _, row := range r.repairs {
+			if rangeOf(row.Home) == rg && bytesAbove(row, after) {
+				out = append(out, row)
+			}
+		}
+		slices.SortFunc(out, func(a, b Repair) int { return slices.Compare(repairPos(a), repairPos(b)) })
+		if len(out) > max {
+			out = out[:max]
+			next = repairPos(out[max-1])
+		}
+	})
+	return out, next, err
+}
+
+func repairPos(r Repair) []byte { return append(r.Ref.Chunk(int(r.Slot)).Append(nil), r.Slot) }
+
+func bytesAbove(r Repair, after []byte) bool { return slices.Compare(repairPos(r), after) > 0 }
+
+func (r *rows) AckRepair(_ context.Context, _ ids.Range, rows []Repair) error {
+	return r.do(func() {
+		for _, row := range rows {
+			delete(r.repairs, reportKey{row.Ref, row.Slot})
+		}
+	})
+}
+
+func (r *rows) AddRepair(_ context.Context, rg ids.Range, rows []Repair) error {
+	return r.do(func() {
+		for _, row := range rows {
+			if rangeOf(row.Home) != rg {
+				panic("row of another range")
+			}
+			r.repairs[reportKey{row.Ref, row.Slot}] = row
+		}
+	})
+}
+
+func (r *rows) Reclaims(_ context.Context, rg ids.Range, below hlc.Stamp, max int) (out []Reclaim, err error) {
+	err = r.do(func() {
+		for _, row := range r.reclaims {
+			if rangeOf(row.Home) == rg && row.Died < below && len(out) < max {
+				out = append(out, row)
+			}
+		}
+	})
+	return out, err
+}
+
+func (r *rows) AckReclaim(_ context.Context, _ ids.Range, rows []Reclaim) error {
+	return r.do(func() {
+		for _, row := range rows {
+			r.reclaims = slices.DeleteFunc(r.reclaims, func(x Reclaim) bool { return x.Extent.Upload == row.Extent.Upload })
+		}
+	})
+}
+
+func (r *rows) RaiseClosed(_ context.Context, rg ids.Range, closed hlc.Stamp) error {
+	return r.do(func() { r.closed[rg] = max(r.closed[rg], closed) })
+}
+
+func (r *rows) Referenced(_ context.Context, h Home, u ids.Upload) (ref Reference, err error) {
+	ref = Absent
+	err = r.do(func() {
+		if it, ok := r.items[u]; ok && it.Home == h {
+			ref = Live
+		}
+		if slices.ContainsFunc(r.reclaims, func(x Reclaim) bool { return x.Extent.Upload == u && x.Home == h }) {
+			ref = Reclaiming
+		}
+	})
+	return ref, errors.Join(err, r.refErr)
+}
+
+func (r *rows) Walk(_ context.Context, rg ids.Range, after []byte, max int) (out []Item, next []byte, err error) {
+	err = r.do(func() {
+		var all []Item
+		for _, it := range r.items {
+			if rangeOf(it.Home) == rg {
+				all = append(all, it)
+			}
+		}
+		slices.SortFunc(all, func(a, b Item) int { return cmp.Compare(a.Key, b.Key) })
+		out, next = page(all, after, max)
+	})
+	return out, next, err
+}

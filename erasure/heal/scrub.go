@@ -1,0 +1,305 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// scrubber is the state of the scrub that runs, or of the last one.
+type scrubber struct {
+	gate  gate
+	pace  pacer
+	start chan ScrubKind // asked for; holds one
+	speed meter          // blobs
+
+	mu     sync.Mutex
+	status ScrubStatus
+}
+
+// ScrubKind says how thorough a scrub is.
+type ScrubKind uint8
+
+const (
+	ScrubFull  ScrubKind = iota // read and verify everything
+	ScrubLight                  // compare rows with chunk indexes, both ways, reading no payload
+)
+
+// ScrubStatus is where a scrub is.
+type ScrubStatus struct {
+	Running, Paused bool
+	Kind            ScrubKind
+	Phase           string // "blobs", then "chunks", then "state"
+	Started, Ended  time.Time
+	Blobs, Chunks   int64         // looked at so far
+	Total           int64         // blobs or chunks there are, as far as known
+	Bytes           int64         // of blobs read
+	Missing         int64         // slots that had no chunk
+	Corrupt         int64         // slots with a damaged one
+	Lost            int64         // blobs beyond repair
+	Unknown         int64         // chunks whose home gave no answer
+	Quarantined     int64         // chunks that nothing refers to
+	Strays          int64         // chunks on drives that hold their slot no more, removed
+	Rate            float64       // blobs a second
+	ETA             time.Duration // 0: not known
+	Err             string        // why it ended early
+}
+
+func (s *scrubber) init() { s.start = make(chan ScrubKind, 1) }
+
+func (s *scrubber) update(fn func(*ScrubStatus)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(&s.status)
+}
+
+// StartScrub asks for a scrub and lets a paused one go on. One runs at a time; a second waits for its end.
+func (h *Healer) StartScrub(kind ScrubKind) {
+	h.scrub.gate.open()
+	select {
+	case h.scrub.start <- kind:
+	default:
+	}
+}
+
+// PauseScrub stops the scrub between two blobs; ResumeScrub lets it go on.
+func (h *Healer) PauseScrub()  { h.scrub.gate.close() }
+func (h *Healer) ResumeScrub() { h.scrub.gate.open() }
+
+// ScrubStatus says where the scrub is.
+func (h *Healer) ScrubStatus() ScrubStatus {
+	h.scrub.mu.Lock()
+	st := h.scrub.status
+	h.scrub.mu.Unlock()
+	st.Paused = h.scrub.gate.isClosed()
+	if st.Running {
+		st.Rate = h.scrub.speed.rate()
+		if left := st.Total - st.Blobs; st.Phase == "blobs" && left > 0 && st.Rate > 0 {
+			st.ETA = time.Duration(float64(left) / st.Rate * float64(time.Second))
+		}
+	}
+	return st
+}
+
+func (h *Healer) scrubLoop(ctx context.Context) error {
+	var due <-chan time.Time
+	for {
+		if h.opt.ScrubEvery > 0 {
+			due = time.After(h.opt.ScrubEvery)
+		}
+		kind := ScrubFull
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-due:
+		case kind = <-h.scrub.start:
+		}
+		if err := h.Scrub(ctx, kind); err != nil && ctx.Err() == nil {
+			h.log.Warn("scrub ended early", "err", err)
+		}
+	}
+}
+
+// Scrub compares rows with chunks and chunks with rows. What is missing or damaged is put into the repair queue, damaged
+// chunks and those that nothing explains into quarantine.
+//
+// Errors: ctx's; of the ranges and drives, which leave the rest unlooked at; ErrTooManyOrphans.
+func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
+	h.scrub.update(func(s *ScrubStatus) {
+		*s = ScrubStatus{Running: true, Kind: kind, Phase: "blobs", Started: time.Now(), Total: h.books.last().Blobs}
+	})
+	defer func() {
+		h.scrub.update(func(s *ScrubStatus) {
+			s.Running, s.Ended = false, time.Now()
+			if err != nil {
+				s.Err = err.Error()
+			}
+		})
+	}()
+	for _, r := range h.opt.Map().Ranges {
+		if err := h.scrubRange(ctx, r.ID, kind); err != nil {
+			return fmt.Errorf("scrub range %d: %w", r.ID, err)
+		}
+	}
+	h.repair.kick()
+	if err := h.scrubDrives(ctx); err != nil || kind == ScrubLight || h.opt.VerifyState == nil {
+		return err
+	}
+	h.scrub.update(func(s *ScrubStatus) { s.Phase, s.Total = "state", 0 })
+	return h.opt.VerifyState(ctx)
+}
+
+// Compare queues every slot for repair that a row refers to and that has no chunk, reading no payload: for a drive that
+// came back without chunks it should have. Errors: ctx's, and those of the ranges, which leave the rest unlooked at.
+func (h *Healer) Compare(ctx context.Context) error {
+	for _, r := range h.opt.Map().Ranges {
+		if err := h.scrubRange(ctx, r.ID, ScrubLight); err != nil {
+			return fmt.Errorf("compare range %d: %w", r.ID, err)
+		}
+	}
+	h.Kick()
+	return nil
+}
+
+// scrubRange looks for the chunks of every row of a range.
+func (h *Healer) scrubRange(ctx context.Context, r ids.Range, kind ScrubKind) error {
+	for after := []byte(nil); ; {
+		items, next, err := h.opt.Records.Walk(ctx, r, after, h.opt.Page)
+		if err != nil {
+			return err
+		}
+		rows, err := h.scrubItems(ctx, items, kind)
+		if len(rows) > 0 {
+			if err := h.opt.Records.AddRepair(ctx, r, rows); err != nil {
+				return err
+			}
+			h.books.stale()
+		}
+		if err != nil || next == nil {
+			return err
+		}
+		after = next
+	}
+}
+
+func (h *Healer) scrubItems(ctx context.Context, items []Item, kind ScrubKind) (rows []Repair, err error) {
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(h.opt.Workers)
+	for _, item := range items {
+		for i := range item.Extent.PGs {
+			if err := h.scrub.gate.pass(ctx); err != nil {
+				g.Wait()
+				return rows, err
+			}
+			ref := item.Extent.Blob(i)
+			g.Go(func() error {
+				slots, err := h.scrubBlob(ctx, item.Home, ref, kind)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, slot := range slots {
+					rows = append(rows, Repair{Home: item.Home, Ref: ref, Slot: slot, Since: h.opt.Clock.Now()})
+				}
+				return err
+			})
+		}
+	}
+	return rows, g.Wait()
+}
+
+// scrubBlob gives the slots of ref that need repair. A blob that cannot be read now is counted, and no error.
+func (h *Healer) scrubBlob(ctx context.Context, home Home, ref erasure.BlobRef, kind ScrubKind) (slots []uint8, err error) {
+	if kind == ScrubLight {
+		slots = h.absent(ctx, ref)
+		h.scrub.update(func(s *ScrubStatus) { s.Missing += int64(len(slots)) })
+	} else {
+		if err := h.scrub.pace.wait(ctx, ref.Size); err != nil {
+			return nil, err
+		}
+		slots, err = h.check(ctx, ref)
+		if errors.Is(err, erasure.ErrLost) {
+			h.lost(ctx, home, ref, err)
+		}
+	}
+	h.scrub.speed.add(1)
+	h.counts.scrubbed.Add(1)
+	h.scrub.update(func(s *ScrubStatus) { s.Blobs++; s.Bytes += ref.Size })
+	return slots, ctx.Err()
+}
+
+// check verifies a blob whole, makes anew what is damaged, and gives the slots that still need repair.
+func (h *Healer) check(ctx context.Context, ref erasure.BlobRef) ([]uint8, error) {
+	st, err := h.opt.Store.VerifyBlob(ctx, ref)
+	if err != nil {
+		return h.expected(ref, st.Slots(erasure.Missing)), err
+	}
+	h.counts.scrubbedBytes.Add(ref.Size)
+	missing, corrupt := h.expected(ref, st.Slots(erasure.Missing)), h.expected(ref, st.Slots(erasure.Corrupt))
+	h.scrub.update(func(s *ScrubStatus) { s.Missing += int64(len(missing)); s.Corrupt += int64(len(corrupt)) })
+	if !st.Sum {
+		h.alarm("blob "+ref.Blob.String(), "its checksum is wrong whichever shards are used")
+		return missing, erasure.ErrCorrupt
+	}
+	if len(corrupt) > 0 {
+		h.counts.scrubDamaged.Add(int64(len(corrupt)))
+		err = h.opt.Store.Replace(ctx, ref, corrupt)
+		h.healedOne(&blobJob{ref: ref, slots: corrupt}, err)
+		if err != nil {
+			missing = append(missing, corrupt...)
+		}
+	}
+	return missing, err
+}
+
+// expected leaves out slots whose owners are still being filled, or are away: rebuild and the drive's return see to them.
+func (h *Healer) expected(ref erasure.BlobRef, slots []uint8) (out []uint8) {
+	m := h.opt.Map()
+	for _, slot := range slots {
+		if id, ok := owner(m, ref, slot); ok && m.Pools[ref.Pool].PGs[ref.PG].Slots[slot].Complete && h.usable(id) != nil {
+			out = append(out, slot)
+		}
+	}
+	return out
+}
+
+// absent gives the slots of ref of which the owners' indexes know nothing.
+func (h *Healer) absent(ctx context.Context, ref erasure.BlobRef) (slots []uint8) {
+	p := h.opt.Map().Pools[ref.Pool]
+	if p == nil || int(ref.PG) >= len(p.PGs) {
+		return nil
+	}
+	for _, slot := range slotList(storedSlots(p, ref.Size)) {
+		if has, err := h.has(ctx, p.PGs[ref.PG].Slots[slot].Drive, ref.Chunk(int(slot))); err == nil && !has {
+			slots = append(slots, slot)
+		}
+	}
+	return h.expected(ref, slots)
+}
+
+// has asks a drive's index; nothing is read from the chunk.
+func (h *Healer) has(ctx context.Context, id ids.Drive, key ids.Chunk) (bool, error) {
+	d := h.usable(id)
+	if d == nil {
+		return false, disk.ErrUnavailable
+	}
+	found, err := d.Chunks(ctx, key.Pool, key.PG, before(key), 1)
+	return err == nil && len(found) > 0 && found[0].Key == key, err
+}
+
+// before is the greatest key below key in the same group.
+func before(key ids.Chunk) ids.Chunk {
+	if key.Slot > 0 {
+		key.Slot--
+		return key
+	}
+	key.Slot = 255
+	key.Blob.Index--
+	if key.Blob.Index != math.MaxUint32 {
+		return key
+	}
+	for i := len(key.Blob.Upload) - 1; i >= 0; i-- {
+		key.Blob.Upload[i]--
+		if key.Blob.Upload[i] != 255 {
+			break
+		}
+	}
+	return key
+}
+
+// lost alarms about a blob that is beyond repair, unless it has died meanwhile.
+func (h *Healer) lost(ctx context.Context, home Home, ref erasure.BlobRef, why error) {
+	if r, err := h.opt.Records.Referenced(ctx, home, ref.Blob.Upload); err != nil || r != Live {
+		return
+	}
+	h.scrub.update(func(s *ScrubStatus) { s.Lost++ })
+	h.alarm("blob "+ref.Blob.String(), fmt.Sprintf("lost, of bucket %d key %q: %v", home.Bucket, home.Key, why))
+}

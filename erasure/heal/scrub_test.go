@@ -1,0 +1,186 @@
+package heal
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/placement"
+)
+
+func TestScrubRowsWithoutChunks(t *testing.T) {
+	for _, kind := range []ScrubKind{ScrubLight, ScrubFull} {
+		c := newCluster(t, 4, 2, 0, 4, nil)
+		c.putSome(8)
+		c.lose(c.bodies["a4"].item.Extent.Blob(0), 1)
+		c.lose(c.bodies["a4"].item.Extent.Blob(0), 5)
+		c.lose(c.bodies["a0"].item.Extent.Blob(0), 0) // one byte
+		if err := c.healer.Scrub(c.ctx, kind); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.healer.ScrubStatus(); s.Missing != 3 || s.Quarantined != 0 || s.Running || s.Err != "" {
+			t.Errorf("%+v", s)
+		}
+		if len(c.rows.repairs) != 3 {
+			t.Errorf("%d repair rows, want 3", len(c.rows.repairs))
+		}
+		c.checkLedger()
+		if err := c.healer.Repair(c.ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.checkFull()
+	}
+}
+
+func TestScrubFindsRot(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, nil)
+	c.putSome(8)
+	c.flip(c.bodies["a4"], 0)
+	c.flip(c.bodies["z5"], 3)
+	c.flip(c.bodies["z5"], 4)
+	if err := c.healer.Scrub(c.ctx, ScrubFull); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.healer.ScrubStatus(); s.Corrupt != 3 || s.Missing != 0 || s.Lost != 0 {
+		t.Errorf("%+v", s)
+	}
+	c.checkFull()
+	if s := c.healer.Status(); s.Healed != 3 || len(s.Alarms) != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestScrubAlarmsAboutTheLost(t *testing.T) {
+	c := newCluster(t, 2, 1, 0, 2, nil)
+	c.put("a", 200_000)
+	c.lose(c.bodies["a"].item.Extent.Blob(0), 0)
+	c.lose(c.bodies["a"].item.Extent.Blob(0), 1)
+	if err := c.healer.Scrub(c.ctx, ScrubFull); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.healer.Status(); s.Scrub.Lost != 1 || len(s.Alarms) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestI6_OrphansAreThoseOfClosedUploads(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, func(o *Options) { o.GarbageAge = time.Hour })
+	c.putSome(6)
+	if _, _, err := c.write("orphan", 200_000); err != nil {
+		t.Fatal(err)
+	}
+	before := c.chunks()
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil || c.chunks() != before {
+		t.Fatalf("%v: a body that may yet be committed lost chunks", err)
+	}
+	if c.rows.closed[1] == 0 || c.rows.closed[2] == 0 {
+		t.Error("a range was not closed")
+	}
+	c.healer.opt.GarbageAge = time.Nanosecond
+	time.Sleep(2 * time.Millisecond) // stamps are of milliseconds
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.healer.ScrubStatus(); s.Quarantined != 6 || c.chunks() != before-6 {
+		t.Errorf("%+v, %d chunks of %d", s, c.chunks(), before)
+	}
+	c.checkFull()
+}
+
+func TestI15_NoAnswerIsNoOrphan(t *testing.T) {
+	c := newCluster(t, 2, 1, 0, 2, nil)
+	if _, _, err := c.write("orphan", 100); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Millisecond)
+	c.rows.refErr = errors.New("no leader")
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.healer.ScrubStatus(); s.Unknown != 2 || s.Quarantined != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestI15_TooManyOrphansStopTheScrub(t *testing.T) {
+	c := newCluster(t, 1, 1, 0, 1, func(o *Options) { o.OrphanMax = 4 })
+	for range 5 {
+		if _, _, err := c.write("orphan", 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(2 * time.Millisecond)
+	before := c.chunks()
+	if err := c.healer.Scrub(c.ctx, ScrubLight); !errors.Is(err, ErrTooManyOrphans) || c.chunks() != before {
+		t.Fatalf("%v, %d chunks of %d", err, c.chunks(), before)
+	}
+	if s := c.healer.Status(); len(s.Alarms) != 2 || s.Scrub.Err == "" {
+		t.Errorf("%+v", s)
+	}
+	c.healer.opt.OrphanMax = 5 // a person looked
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil || c.chunks() != 0 || len(c.healer.Alarms()) != 0 {
+		t.Fatalf("%v, %d chunks, alarms %v", err, c.chunks(), c.healer.Alarms())
+	}
+}
+
+// TestI5_StraysGoLast: what an old owner still has goes only once the new owner has it, for good.
+func TestI5_StraysGoLast(t *testing.T) {
+	c := newCluster(t, 4, 2, 1, 1, nil)
+	c.put("a", 200_000)
+	c.replace(0, 6)
+	c.state(0, placement.DriveUp) // it comes back, and owns nothing
+	time.Sleep(2 * time.Millisecond)
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil || c.healer.ScrubStatus().Strays != 0 {
+		t.Fatal("removed before the slot is complete", err)
+	}
+	if err := c.healer.Rebuild(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil || c.healer.ScrubStatus().Strays != 1 {
+		t.Fatalf("%v %+v", err, c.healer.ScrubStatus())
+	}
+	c.checkFull()
+	if c.chunks() != 6 {
+		t.Errorf("%d chunks, want 6", c.chunks())
+	}
+}
+
+func TestScrubCanBePaused(t *testing.T) {
+	c := newCluster(t, 2, 1, 0, 2, nil)
+	c.putSome(4)
+	c.healer.PauseScrub()
+	done := make(chan error)
+	go func() { done <- c.healer.Scrub(c.ctx, ScrubFull) }()
+	for !c.healer.ScrubStatus().Running {
+		time.Sleep(time.Millisecond)
+	}
+	if s := c.healer.ScrubStatus(); !s.Paused || s.Blobs != 0 {
+		t.Errorf("%+v", s)
+	}
+	c.healer.ResumeScrub()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBefore(t *testing.T) {
+	c := newCluster(t, 1, 1, 0, 1, nil)
+	c.put("a", 700_000) // two blobs
+	for i := range 2 {
+		for slot := range 2 {
+			key := c.bodies["a"].item.Extent.Blob(i).Chunk(slot)
+			id, _ := owner(c.m.Load(), c.bodies["a"].item.Extent.Blob(i), uint8(slot))
+			if ok, err := c.healer.has(c.ctx, id, key); !ok || err != nil {
+				t.Errorf("blob %d slot %d: %v %v", i, slot, ok, err)
+			}
+			key.Blob.Index += 7
+			if ok, err := c.healer.has(c.ctx, id, key); ok || err != nil {
+				t.Errorf("%v %v", ok, err)
+			}
+		}
+	}
+	if _, err := c.healer.has(c.ctx, c.ids[0], c.bodies["a"].item.Extent.Blob(0).Chunk(0)); errors.Is(err, disk.ErrUnavailable) {
+		t.Error(err)
+	}
+}

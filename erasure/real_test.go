@@ -1,0 +1,266 @@
+package erasure
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/bits"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// real is a cluster of disk.Drives, in memory or under dir.
+type real struct {
+	*cluster
+	fs   []vfs.FS
+	path []string
+	disk []*disk.Drive
+}
+
+func newReal(t testing.TB, k, m, spare int, dir string, change func(*Options)) *real {
+	r := &real{}
+	r.cluster = newClusterOf(t, k, m, 256<<10, spare, func(o *Options) {
+		o.AckTimeout = time.Minute // a busy machine is no fault
+		if change != nil {
+			change(o)
+		}
+	}, func(c *cluster, i int) (ids.Drive, Drive) {
+		fs, path := vfs.FS(vfs.NewMem()), "d"
+		if dir != "" {
+			fs, path = vfs.Default, fmt.Sprintf("%s/d%d", dir, i)
+		}
+		r.fs, r.path = append(r.fs, fs), append(r.path, path)
+		id, err := disk.Format(diskOptions(c, fs, path), ids.Cluster{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := disk.Open(diskOptions(c, fs, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.disk = append(r.disk, d)
+		return id.Drive, Local(d)
+	})
+	t.Cleanup(func() {
+		for _, d := range r.disk {
+			d.Close()
+		}
+	})
+	return r
+}
+
+func diskOptions(c *cluster, fs vfs.FS, path string) disk.Options {
+	return disk.Options{
+		FS: fs, Path: path, Buffers: &c.buffers, SegmentBytes: 64 << 20, LogSegmentBytes: 4 << 20, PrefillBytes: 64 << 10,
+		BallastBytes: -1, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// reopen closes drive i and opens it again.
+func (r *real) reopen(i int) {
+	r.t.Helper()
+	if err := r.disk[i].Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	d, err := disk.Open(diskOptions(r.cluster, r.fs[i], r.path[i]))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.disk[i] = d
+	r.mu.Lock()
+	r.drives[r.ids[i]] = Local(d)
+	r.mu.Unlock()
+}
+
+var realSizes = []int{1, 4096, 5000, 64 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 4 << 20, 4<<20 + 1, 11 << 20, 12<<20 + 12345}
+
+// TestRealDrives puts bodies of every shape on real drives, opens these again, and reads with any two of them away.
+func TestRealDrives(t *testing.T) {
+	r := newReal(t, 4, 2, 0, "", func(o *Options) { o.BlobBytes = 8 << 20 })
+	for _, size := range realSizes {
+		r.mustPut(fmt.Sprint(size), size)
+	}
+	for i := range r.disk {
+		r.reopen(i)
+	}
+	for lost := range 1 << 6 {
+		if bits.OnesCount(uint(lost)) > 2 || testing.Short() && lost%5 > 1 {
+			continue
+		}
+		for i := range r.ids {
+			state := placement.DriveUp
+			if lost>>i&1 == 1 {
+				state = placement.DriveDown
+				r.mu.Lock()
+				delete(r.drives, r.ids[i])
+				r.mu.Unlock()
+			}
+			r.state(i, state)
+		}
+		for _, size := range realSizes {
+			r.mustGet(fmt.Sprint(size))
+		}
+		for i, d := range r.disk {
+			r.mu.Lock()
+			r.drives[r.ids[i]] = Local(d)
+			r.mu.Unlock()
+		}
+	}
+}
+
+// TestRealRebuild gives slots a new, empty owner and fills it, for short and long shards.
+func TestRealRebuild(t *testing.T) {
+	r := newReal(t, 4, 2, 1, "", nil)
+	ctx := context.Background()
+	for _, size := range []int{3000, 1 << 20, 9 << 20} {
+		name := fmt.Sprint(size)
+		ref := r.mustPut(name, size).Blob(0)
+		r.change(func(m *placement.Map) {
+			pg := m.Pools[testPool].PGs[ref.PG]
+			spare := r.ids[(int(ref.PG)+6)%7]
+			pg.Epoch++
+			pg.Slots[0] = placement.Slot{Drive: spare, Since: pg.Epoch}
+			pg.Slots[5], pg.Epoch = placement.Slot{Drive: pg.Slots[4].Drive, Since: pg.Epoch}, pg.Epoch+1
+		})
+		if err := r.store.Rebuild(ctx, ref, []uint8{0, 5}); err != nil {
+			t.Fatal(err)
+		}
+		st, err := r.store.VerifyBlob(ctx, ref)
+		if err != nil || !st.Clean() {
+			t.Fatalf("%d bytes: %+v %v", size, st, err)
+		}
+		r.mustGet(name)
+		if err := r.store.Delete(ctx, ref); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.store.Rebuild(ctx, ref, []uint8{0}); err == nil {
+			t.Fatal("a deleted blob was rebuilt")
+		}
+	}
+}
+
+// TestRealConcurrent writes and reads from many goroutines while drives come and go in the map.
+func TestRealConcurrent(t *testing.T) {
+	r := newReal(t, 2, 2, 2, "", func(o *Options) { o.BlobBytes = 3 << 20 })
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				r.state(i%len(r.ids), placement.DriveDown)
+				r.state((i+len(r.ids)-1)%len(r.ids), placement.DriveUp)
+			}
+		}
+	}()
+	for g := range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 8 {
+				size := []int{100, 70_000, 1 << 20, 7 << 20}[(g+i)%4]
+				b := bytes.Repeat([]byte{byte(g), byte(i), 3}, size/3+1)[:size]
+				w, err := r.store.Write(context.Background(), r.target(), int64(size), &source{r: bytes.NewReader(b), t: t})
+				if err != nil {
+					t.Errorf("put: %v", err)
+					return
+				}
+				var out bytes.Buffer
+				if _, err := r.store.Read(context.Background(), w.Extent, 0, int64(size), &out); err != nil || !bytes.Equal(out.Bytes(), b) {
+					t.Errorf("get: %v", err)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	close(stop)
+}
+
+type plainSource struct{ io.Reader }
+
+func (plainSource) Settle() error { return nil }
+
+// BenchmarkStore measures the store with real drives in a directory, without digests: `-benchtime 2000x -cpu 2`.
+func BenchmarkStore(b *testing.B) {
+	r := newReal(b, 4, 2, 0, b.TempDir(), func(o *Options) { o.ViewTTL = 0 })
+	for _, size := range []int{4 << 10, 1 << 20, 16 << 20} {
+		body := r.random(size)
+		last := r.mustPut("last", size)
+		b.Run(fmt.Sprintf("put/%d", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			cpu := cpuTime()
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					w, err := r.store.Write(context.Background(), r.target(), int64(size), plainSource{bytes.NewReader(body)})
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					last = w
+				}
+			})
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-us/op")
+		})
+		b.Run(fmt.Sprintf("get/%d", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			cpu := cpuTime()
+			b.SetParallelism(8)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := r.store.Read(context.Background(), last.Extent, 0, int64(size), io.Discard); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-us/op")
+		})
+		runtime.GC()
+	}
+}
+
+// TestI5_RealEpochMoves: a slot of every group gets another owner, and all owners know it, while a long body is written.
+func TestI5_RealEpochMoves(t *testing.T) {
+	r := newReal(t, 4, 2, 1, "", nil)
+	ctx := context.Background()
+	b := r.random(9 << 20)
+	move := func() {
+		r.change(func(m *placement.Map) {
+			for i, pg := range m.Pools[testPool].PGs {
+				pg.Epoch++
+				pg.Slots[1] = placement.Slot{Drive: r.ids[(i+6)%7], Since: pg.Epoch}
+				for _, d := range r.disk {
+					if err := d.RaiseEpoch(ctx, testPool, ids.PG(i), pg.Epoch); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	w, err := r.store.Write(ctx, r.target(), int64(len(b)), &hookSource{r: bytes.NewReader(b), n: 5 << 20, fn: move})
+	if err != nil || len(w.Missed) != 0 {
+		t.Fatalf("%v, missed %v", err, w.Missed)
+	}
+	if st, err := r.store.VerifyBlob(ctx, w.Blob(0)); err != nil || !st.Clean() {
+		t.Errorf("%v %v %v", st.Bad, st.Errs, err)
+	}
+	var out bytes.Buffer
+	if _, err := r.store.Read(ctx, w.Extent, 0, w.Size, &out); err != nil || !bytes.Equal(out.Bytes(), b) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,256 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/placement"
+)
+
+const bucketConfigBytesMax = 32 << 10
+
+// createBucket serves CreateBucket (S3 API reference). In us-east-1 it answers an owner who makes a bucket
+// again with 200, elsewhere with BucketAlreadyOwnedByYou.
+func (r *request) createBucket() error {
+	if !validBucketName(r.name) {
+		return errInvalidBucketName.with(s3xml.Extra{Name: "BucketName", Value: r.name[:min(len(r.name), 256)]})
+	}
+	if err := r.allSupported(); err != nil {
+		return err
+	}
+	var config s3xml.BucketConfig
+	if r.auth.DecodedBytes != 0 {
+		doc, err := r.readDocument(bucketConfigBytesMax, digestOptional)
+		if err != nil {
+			return err
+		}
+		if config, err = readXML(doc, s3xml.ReadBucketConfig); err != nil {
+			return err
+		}
+	}
+	if len(config.Others) > 0 {
+		return errNotImplemented.with(s3xml.Extra{Name: "Element", Value: config.Others[0]})
+	}
+	if !validRegion(config.Location) {
+		return newError(400, "InvalidLocationConstraint", "The specified location-constraint is not valid").with(
+			s3xml.Extra{Name: "LocationConstraint", Value: config.Location[:min(len(config.Location), 64)]})
+	}
+	region := config.Location
+	if region == "" {
+		region = r.s.opt.Region
+	}
+	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, r.name, r.s.opt.Owner, region, r.s.newBucketPool())
+	switch {
+	case err != nil:
+		return controlError(err)
+	case !created && b.Owner != r.s.opt.Owner:
+		return errBucketExists.with(s3xml.Extra{Name: "BucketName", Value: r.name})
+	case !created && region != "us-east-1":
+		return errBucketOwned.with(s3xml.Extra{Name: "BucketName", Value: r.name})
+	}
+	r.header.set("Location", "/"+r.name)
+	return r.sendEmpty(http.StatusOK)
+}
+
+// newBucketPool is the pool of a bucket that names none.
+func (s *Server) newBucketPool() ids.Pool {
+	m := s.opt.Buckets.Map()
+	if s.opt.Pool != 0 || len(m.Pools) == 0 {
+		return s.opt.Pool
+	}
+	least := ids.Pool(1<<16 - 1)
+	for id := range m.Pools {
+		least = min(least, id)
+	}
+	return least
+}
+
+// controlError is what a failure of the control store means to a client.
+func controlError(err error) error {
+	e := *errUnavailable
+	e.cause = err
+	return &e
+}
+
+// headBucket serves HeadBucket (S3 API reference).
+func (r *request) headBucket() error {
+	r.header.set("x-amz-bucket-region", r.s.region(r.bucket))
+	r.header.set("Content-Type", "application/xml")
+	r.send(http.StatusOK)
+	return nil
+}
+
+func (s *Server) region(b *placement.Bucket) string {
+	if b.Region == "" {
+		return s.opt.Region
+	}
+	return b.Region
+}
+
+// getBucketLocation serves GetBucketLocation (S3 API reference).
+func (r *request) getBucketLocation() error {
+	return r.sendXML(http.StatusOK, s3xml.AppendLocation(nil, r.s.region(r.bucket)))
+}
+
+const bucketsPage = 10_000
+
+// listBuckets serves ListBuckets (S3 API reference). Without max-buckets it answers with all there are.
+func (r *request) listBuckets() error {
+	limit, err := r.query.count("max-buckets", 0, bucketsPage)
+	if err != nil {
+		return err
+	}
+	if limit == 0 && r.query.get("max-buckets") != "" {
+		return badArgument("max-buckets", "0", "Argument max-buckets must be an integer between 1 and 10000")
+	}
+	after, err := untoken(r.query.get("continuation-token"))
+	if err != nil {
+		return err
+	}
+	prefix, region := r.query.get("prefix"), r.query.get("bucket-region")
+	doc := s3xml.ListBuckets{Owner: r.s.owner(), Prefix: prefix}
+	if err := r.s.opt.Buckets.Sync(r.ctx); err != nil {
+		return controlError(err)
+	}
+	var found []*placement.Bucket
+	for name, b := range r.s.opt.Buckets.Map().Buckets {
+		if strings.HasPrefix(name, prefix) && name > after && (region == "" || region == r.s.region(b)) {
+			found = append(found, b)
+		}
+	}
+	slices.SortFunc(found, func(a, b *placement.Bucket) int { return strings.Compare(a.Name, b.Name) })
+	if limit > 0 && len(found) > limit {
+		found = found[:limit]
+		doc.ContinuationToken = token(found[limit-1].Name)
+	}
+	for _, b := range found {
+		doc.Buckets = append(doc.Buckets, s3xml.Bucket{Name: b.Name, Created: b.Created, Region: r.s.region(b)})
+	}
+	return r.sendXML(http.StatusOK, doc.Append(nil))
+}
+
+func (s *Server) owner() s3xml.Owner { return s3xml.Owner{ID: s.opt.Owner, DisplayName: s.opt.Owner} }
+
+// token makes the opaque text that continues a listing after a name.
+func token(after string) string { return base64.RawURLEncoding.EncodeToString([]byte("1" + after)) }
+
+func untoken(t string) (after string, err error) {
+	if t == "" {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(t)
+	if err != nil || len(raw) == 0 || raw[0] != '1' || len(raw) > keyBytesMax+1 {
+		return "", badArgument("continuation-token", t, "The continuation token provided is incorrect")
+	}
+	return string(raw[1:]), nil
+}
+
+// deleteBucket serves DeleteBucket (S3 API reference), by I20: counters first, so that a bucket that is in use is
+// never sealed; then sealed, counted again, its unfinished uploads aborted, and removed.
+func (r *request) deleteBucket() error {
+	if err := r.s.empty(r.ctx, r.bucket.ID); err != nil {
+		return r.withBucket(err)
+	}
+	if err := r.s.opt.Buckets.SetDeleting(r.ctx, r.name, true); err != nil {
+		return r.goneOr(controlError(err))
+	}
+	err := r.s.sealAndRemove(r.ctx, r.bucket)
+	if err != nil {
+		r.s.restoreBucket(r.ctx, r.bucket)
+		return r.withBucket(err)
+	}
+	return r.sendEmpty(http.StatusNoContent)
+}
+
+func (r *request) withBucket(err error) error {
+	if api := toAPI(err); api.code == errBucketNotEmpty.code {
+		return api.with(s3xml.Extra{Name: "BucketName", Value: r.name})
+	}
+	return err
+}
+
+// goneOr is NoSuchBucket if somebody else has deleted it meanwhile, and otherwise if not.
+func (r *request) goneOr(otherwise error) error {
+	if syncErr := r.s.opt.Buckets.Sync(r.ctx); syncErr == nil && r.s.opt.Buckets.Map().Buckets[r.name] == nil {
+		return errNoSuchBucket.with(s3xml.Extra{Name: "BucketName", Value: r.name})
+	}
+	return otherwise
+}
+
+func (s *Server) empty(ctx context.Context, bucket ids.Bucket) error {
+	c, err := s.opt.Records.Counters(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	if c.GetObjects() != 0 || c.GetVersions() != 0 {
+		return errBucketNotEmpty
+	}
+	return nil
+}
+
+func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket) error {
+	if err := s.opt.Records.Seal(ctx, b.ID, false); err != nil {
+		return err
+	}
+	if err := s.empty(ctx, b.ID); err != nil {
+		return err
+	}
+	if err := s.abortUploads(ctx, b.ID); err != nil {
+		return err
+	}
+	if err := s.opt.Buckets.DeleteBucket(ctx, b.Name); err != nil {
+		return controlError(err)
+	}
+	return nil
+}
+
+// abortUploads gives the parts of a sealed bucket's unfinished uploads to the reclaimer.
+func (s *Server) abortUploads(ctx context.Context, bucket ids.Bucket) error {
+	for {
+		page, err := s.opt.Records.ListUploads(ctx, meta.ListUploadsRequest{Bucket: bucket, Max: uploadsPage})
+		if err != nil || len(page.Entries) == 0 {
+			return err
+		}
+		for _, u := range page.Entries {
+			if err := s.opt.Objects.Abort(ctx, bucket, u.Key, u.ID); err != nil && !errors.Is(err, meta.ErrNoSuchUpload) {
+				return err
+			}
+		}
+	}
+}
+
+const restoreTimeout = 30 * time.Second
+
+// restoreBucket takes back a deletion that did not come to its end. The caller may be gone, the bucket is not.
+func (s *Server) restoreBucket(ctx context.Context, b *placement.Bucket) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
+	defer cancel()
+	if err := s.opt.Buckets.Sync(ctx); err == nil && s.opt.Buckets.Map().Buckets[b.Name] == nil {
+		return // it did, after all
+	}
+	err := s.opt.Records.Seal(ctx, b.ID, true)
+	if err == nil {
+		err = s.opt.Buckets.SetDeleting(ctx, b.Name, false)
+	}
+	if err != nil {
+		s.opt.Logger.Error("a bucket stays sealed: delete it again, or restart", "bucket", b.Name, "err", err)
+	}
+}
+
+// RecoverBuckets takes back deletions of buckets that a crash cut short. Call it once the records answer.
+func (s *Server) RecoverBuckets(ctx context.Context) error {
+	for _, b := range s.opt.Buckets.Map().Buckets {
+		if b.Deleting {
+			s.restoreBucket(ctx, b)
+		}
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// source is what x-amz-copy-source names.
+type source struct {
+	bucket     *placement.Bucket
+	key        string
+	conditions readConditions
+}
+
+// source reads x-amz-copy-source: /bucket/key or bucket/key, URL-encoded, perhaps with ?versionId=null.
+func (r *request) source() (*source, error) {
+	raw := r.in1(copySource)
+	bad := func() (*source, error) {
+		return nil, badArgument("x-amz-copy-source", raw, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
+	}
+	path, query, _ := strings.Cut(strings.TrimPrefix(raw, "/"), "?")
+	path, err := url.PathUnescape(path)
+	if err != nil {
+		return bad()
+	}
+	path = strings.TrimPrefix(path, "/")
+	name, key, _ := strings.Cut(path, "/")
+	if name == "" || key == "" || !utf8.ValidString(key) {
+		return bad()
+	}
+	if len(key) > keyBytesMax {
+		return nil, errKeyTooLong
+	}
+	if version, ok := strings.CutPrefix(query, "versionId="); ok {
+		if err := r.nullVersion(version); err != nil {
+			return nil, err
+		}
+	}
+	s := &source{key: key, conditions: r.readConditions("X-Amz-Copy-Source-")}
+	s.bucket, err = r.s.bucket(r.ctx, name)
+	return s, err
+}
+
+// check is the conditions' word on a source, of which "not modified" is a failure too.
+func (s *source) check(v *metapb.Version) error {
+	err := s.conditions.check(v)
+	if errors.Is(err, errNotModified) {
+		return errPreconditionFailed
+	}
+	return err
+}
+
+// open opens what is to be copied. pick says which bytes.
+func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span, error)) (*object.Reading, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, s.bucket.ID, s.key, func(v *metapb.Version) (object.Span, error) {
+		if err := s.check(v); err != nil {
+			return object.Span{}, err
+		}
+		at, err := pick(v)
+		if err == nil && at.N > object.BodyBytesMax {
+			err = errInvalidRequest.say("The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(object.BodyBytesMax))
+		}
+		return at, err
+	})
+	if err != nil {
+		if api := toAPI(err); api.code == errNoSuchKey.code {
+			return nil, api.with(s3xml.Extra{Name: "Key", Value: s.key})
+		}
+		return nil, err
+	}
+	if err := r.admitBody(o.Span.N); err != nil {
+		o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// directive reads COPY or REPLACE; COPY is the default.
+func (r *request) directive(header, what string) (replace bool, err error) {
+	switch v := r.in1(header); v {
+	case "", "COPY":
+		return false, nil
+	case "REPLACE":
+		return true, nil
+	default:
+		return false, badArgument(strings.ToLower(header), v, "Unknown "+what+" directive.")
+	}
+}
+
+// copying is a CopyObject's parameters.
+type copying struct {
+	from                     *source
+	replaceMeta, replaceTags bool
+	self                     bool // onto itself
+	given                    *metapb.Details
+	want                     object.Want // only the algorithm
+	condition                *metapb.Condition
+}
+
+func (r *request) newCopying() (c *copying, err error) {
+	c = new(copying)
+	if c.replaceMeta, err = r.directive("X-Amz-Metadata-Directive", "metadata"); err != nil {
+		return nil, err
+	}
+	if c.replaceTags, err = r.directive("X-Amz-Tagging-Directive", "tagging"); err != nil {
+		return nil, err
+	}
+	if c.given, err = r.details(); err != nil {
+		return nil, err
+	}
+	if c.condition, err = r.writeCondition(); err != nil {
+		return nil, err
+	}
+	if name := r.in1("X-Amz-Checksum-Algorithm"); name != "" {
+		if c.want.Algorithm = object.AlgorithmNamed(name); c.want.Algorithm == noAlgorithm {
+			return nil, errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		}
+	}
+	if c.from, err = r.source(); err != nil {
+		return nil, err
+	}
+	c.self = c.from.bucket.ID == r.bucket.ID && c.from.key == r.key
+	if c.self && !c.replaceMeta && !c.replaceTags && r.in1("X-Amz-Storage-Class") == "" && c.want.Algorithm == noAlgorithm {
+		return nil, errInvalidRequest.say("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
+	}
+	return c, nil
+}
+
+// details are the copy's: its own where they replace, the source's else.
+func (c *copying) details(v *metapb.Version) *metapb.Details {
+	d := &metapb.Details{Owner: c.given.Owner, StorageClass: c.given.StorageClass}
+	d.Headers, d.Tags = v.Details.GetHeaders(), v.Details.GetTags()
+	if c.replaceMeta {
+		d.Headers = c.given.Headers
+	}
+	if c.replaceTags {
+		d.Tags = c.given.Tags
+	}
+	return d
+}
+
+// copyObject serves CopyObject (S3 API reference). The bytes are stored anew, for a blob has one home (I14); but
+// of an object that is copied onto itself only the record changes.
+func (r *request) copyObject() error {
+	c, err := r.newCopying()
+	if err != nil {
+		return err
+	}
+	if c.self {
+		if v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key); err != nil {
+			return r.withKey(err)
+		} else if c.want.Algorithm == noAlgorithm || c.want.Algorithm == v.Details.GetChecksum().GetAlgorithm() {
+			return r.revise(c, v)
+		}
+	}
+	o, err := r.openSource(c.from, func(v *metapb.Version) (object.Span, error) { return object.Span{N: int64(v.Size)}, nil })
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	body := o.Reader(r.ctx)
+	defer body.Close()
+	if c.want.Algorithm == noAlgorithm {
+		c.want.Algorithm = o.Version.Details.GetChecksum().GetAlgorithm()
+	}
+	v, err := r.s.opt.Objects.Put(r.ctx, object.Put{
+		Bucket: r.bucket.ID, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
+		Details: c.details(o.Version), Want: c.want, Condition: c.condition,
+	})
+	if err != nil {
+		return r.withKey(err)
+	}
+	return r.sendCopied(v)
+}
+
+// revise is copyObject of an object onto itself.
+func (r *request) revise(c *copying, v *metapb.Version) error {
+	const tries = 5 // somebody else may write in between
+	for try := 1; ; try++ {
+		if err := c.from.check(v); err != nil {
+			return err
+		}
+		made, err := r.s.opt.Objects.Revise(r.ctx, r.bucket.ID, r.key, v, c.details(v), c.condition)
+		if err == nil {
+			made.Details.Checksum = v.Details.GetChecksum()
+			return r.sendCopied(made)
+		}
+		if !errors.Is(err, meta.ErrPrecondition) || c.condition != nil || try == tries {
+			return r.withKey(err)
+		}
+		if v, err = r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key); err != nil {
+			return r.withKey(err)
+		}
+	}
+}
+
+func (r *request) sendCopied(v *metapb.Version) error {
+	doc := s3xml.Copied{Modified: hlc.Stamp(v.Ts).Time(), ETag: xmlETag(v.Md5, v.Parts), Checksums: checksumXML(v.Details.GetChecksum(), v.Parts, true)}
+	return r.sendXML(http.StatusOK, doc.AppendObject(nil))
+}
+
+func xmlETag(md5 []byte, parts uint32) (e s3xml.ETag) {
+	copy(e.MD5[:], md5)
+	e.Parts = parts
+	return e
+}
+
+// uploadPartCopy serves UploadPartCopy (S3 API reference).
+func (r *request) uploadPartCopy() error {
+	part, id, err := r.partTarget()
+	if err != nil {
+		return err
+	}
+	from, err := r.source()
+	if err != nil {
+		return err
+	}
+	o, err := r.openSource(from, func(v *metapb.Version) (object.Span, error) {
+		return copyRange(r.in1("X-Amz-Copy-Source-Range"), int64(v.Size))
+	})
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	return r.storeCopiedPart(o, id, part)
+}
+
+func (r *request) storeCopiedPart(o *object.Reading, id ids.Upload, part int) error {
+	body := o.Reader(r.ctx)
+	defer body.Close()
+	e, err := r.s.opt.Objects.PutPart(r.ctx, id, uint32(part), object.Put{
+		Bucket: r.bucket.ID, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
+	})
+	if err != nil {
+		return r.withUpload(err, r.query.get("uploadId"))
+	}
+	doc := s3xml.Copied{Modified: hlc.Stamp(e.Modified).Time(), ETag: xmlETag(e.Md5, 0), Checksums: checksumXML(e.Checksum, 0, false)}
+	return r.sendXML(http.StatusOK, doc.AppendPart(nil))
+}
+
+// copyRange reads x-amz-copy-source-range, which must be bytes=first-last and lie in the source.
+func copyRange(header string, size int64) (object.Span, error) {
+	if header == "" {
+		return object.Span{N: size}, nil
+	}
+	spec, ok := strings.CutPrefix(header, "bytes=")
+	from, to, dash := strings.Cut(spec, "-")
+	first, ok1 := position(from)
+	last, ok2 := position(to)
+	if !ok || !dash || !ok1 || !ok2 || last < first {
+		return object.Span{}, badArgument("x-amz-copy-source-range", header, "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
+	}
+	if last >= size {
+		return object.Span{}, badArgument("x-amz-copy-source-range", header, "Range specified is not valid for source object of size: "+itoa(size))
+	}
+	return object.Span{Off: first, N: last - first + 1}, nil
+}

@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+const (
+	metaPrefix         = "X-Amz-Meta-"
+	userBytesMax       = 2 << 10 // of names, without the prefix, and values
+	tagsMax            = 10
+	tagNameMax         = 128 // characters
+	tagValueMax        = 256
+	defaultContentType = "binary/octet-stream"
+)
+
+// kept are the system headers that an object keeps, in canonical form, with the names that records hold.
+var kept = [...]struct{ header, record string }{
+	{"Cache-Control", "cache-control"},
+	{"Content-Disposition", "content-disposition"},
+	{"Content-Encoding", "content-encoding"},
+	{"Content-Language", "content-language"},
+	{"Content-Type", "content-type"},
+	{"Expires", "expires"},
+}
+
+// details reads what an object keeps of the request's headers, and refuses what asks for more than there is.
+func (r *request) details() (*metapb.Details, error) {
+	d := &metapb.Details{Owner: r.s.opt.Owner}
+	for _, k := range kept {
+		v := r.in1(k.header)
+		if k.header == "Content-Encoding" {
+			v = withoutChunked(v)
+		}
+		if v != "" {
+			d.Headers = append(d.Headers, &metapb.Header{Name: k.record, Value: v})
+		}
+	}
+	if err := r.userMetadata(d); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.StorageClass, err = storageClass(r.in1("X-Amz-Storage-Class")); err != nil {
+		return nil, err
+	}
+	d.Tags, err = tags(r.in1("X-Amz-Tagging"))
+	return d, err
+}
+
+// withoutChunked takes aws-chunked, which is about the request and not the object, out of a list of codings.
+func withoutChunked(v string) string {
+	if !strings.Contains(v, "aws-chunked") {
+		return v
+	}
+	var rest []string
+	for coding := range strings.SplitSeq(v, ",") {
+		if coding = strings.TrimSpace(coding); coding != "aws-chunked" && coding != "" {
+			rest = append(rest, coding)
+		}
+	}
+	return strings.Join(rest, ",")
+}
+
+// userMetadata collects x-amz-meta-…, and looks at every other x-amz- header on the way.
+func (r *request) userMetadata(d *metapb.Details) error {
+	size, first := 0, len(d.Headers)
+	for name, values := range r.http.Header {
+		if !strings.HasPrefix(name, "X-Amz-") || len(values) == 0 {
+			continue
+		}
+		if user, ok := strings.CutPrefix(name, metaPrefix); ok {
+			value := strings.Join(values, ",")
+			size += len(user) + len(value)
+			d.Headers = append(d.Headers, &metapb.Header{Name: strings.ToLower(name), Value: value})
+			continue
+		}
+		if err := supported(name, values[0]); err != nil {
+			return err
+		}
+	}
+	if size > userBytesMax {
+		return errMetadataTooLarge.with(extra("Size", int64(size)), extra("MaxSizeAllowed", userBytesMax))
+	}
+	slices.SortFunc(d.Headers[first:], func(a, b *metapb.Header) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// supported refuses headers that ask for what is not there yet: ignoring one could mean that something is
+// public, unencrypted or deletable against its owner's will.
+func supported(name, value string) error {
+	refused := false
+	switch rest := name[len("X-Amz-"):]; {
+	case rest == "Acl":
+		refused = value != "private" && value != "bucket-owner-full-control" && value != "bucket-owner-read"
+	case strings.HasPrefix(rest, "Grant-"), strings.HasPrefix(rest, "Server-Side-Encryption"), strings.HasPrefix(rest, "Object-Lock-"),
+		strings.HasPrefix(rest, "Copy-Source-Server-Side-Encryption"):
+		refused = true
+	case rest == "Website-Redirect-Location", rest == "Write-Offset-Bytes":
+		refused = true
+	case rest == "Bucket-Object-Lock-Enabled":
+		refused = !strings.EqualFold(value, "false")
+	}
+	if refused {
+		return errNotImplemented.with(s3xml.Extra{Name: "Header", Value: strings.ToLower(name)})
+	}
+	return nil
+}
+
+// allSupported is supported of every header, for operations that keep none.
+func (r *request) allSupported() error {
+	for name, values := range r.http.Header {
+		if strings.HasPrefix(name, "X-Amz-") && len(values) > 0 {
+			if err := supported(name, values[0]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// storageClass accepts the names that mean what there is. STANDARD is kept as "".
+func storageClass(v string) (string, error) {
+	switch v {
+	case "", "STANDARD":
+		return "", nil
+	case "REDUCED_REDUNDANCY":
+		return v, nil
+	}
+	return "", errInvalidStorageClass
+}
+
+// tags checks a URL-encoded set of tags. Source: PutObject, x-amz-tagging; "Categorizing your storage using tags".
+func tags(v string) (string, error) {
+	if v == "" {
+		return "", nil
+	}
+	set, err := url.ParseQuery(v)
+	if err != nil {
+		return "", errInvalidTag
+	}
+	if len(set) > tagsMax {
+		return "", newError(400, "BadRequest", "Object tags cannot be greater than 10")
+	}
+	for name, values := range set {
+		switch {
+		case len(values) != 1:
+			return "", errInvalidTag.say("Cannot provide multiple Tags with the same key")
+		case name == "" || utf8.RuneCountInString(name) > tagNameMax || !utf8.ValidString(name):
+			return "", errInvalidTag.say("The TagKey you have provided is invalid")
+		case utf8.RuneCountInString(values[0]) > tagValueMax || !utf8.ValidString(values[0]):
+			return "", errInvalidTag.say("The TagValue you have provided is invalid")
+		}
+	}
+	return set.Encode(), nil
+}
+
+func tagCount(tags string) int { return strings.Count(tags, "=") }
+
+// writeCondition reads If-Match and If-None-Match of a write; nil if there is none.
+func (r *request) writeCondition() (*metapb.Condition, error) {
+	match, none := r.in1("If-Match"), r.in1("If-None-Match")
+	if match == "" && none == "" {
+		return nil, nil
+	}
+	if none != "" && none != "*" {
+		return nil, errNotImplemented.with(s3xml.Extra{Name: "Header", Value: "If-None-Match"})
+	}
+	return &metapb.Condition{IfMatch: bareETag(match), IfNoneMatch: none}, nil
+}
+
+func bareETag(v string) string {
+	v = strings.TrimSpace(v)
+	v = strings.TrimPrefix(v, "W/")
+	if len(v) >= 2 && v[0] == '"' && v[len(v)-1] == '"' {
+		v = v[1 : len(v)-1]
+	}
+	return v
+}
+
+// adoptHoisted takes x-amz- parameters of a presigned URL for headers, as S3 does: signers move headers there.
+func (r *request) adoptHoisted() {
+	if r.auth.Kind != sigv4.KindQuery {
+		return
+	}
+	for _, p := range r.query {
+		if len(p.name) < 6 || !strings.EqualFold(p.name[:6], "x-amz-") {
+			continue
+		}
+		switch name := http.CanonicalHeaderKey(p.name); name {
+		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Signedheaders", "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256":
+		default:
+			if _, there := r.http.Header[name]; !there {
+				r.http.Header[name] = []string{p.value}
+			}
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+const noAlgorithm = metapb.ChecksumAlgorithm_NONE
+
+// digests reads which digests the client gives of its body. A Want with a Trailer must go through bindTrailer.
+func (r *request) digests() (contentMD5 []byte, want object.Want, err error) {
+	if v, ok := r.http.Header["Content-Md5"]; ok && len(v) > 0 {
+		contentMD5, err = base64.StdEncoding.DecodeString(v[0])
+		if err != nil || len(contentMD5) != 16 {
+			return nil, want, errInvalidDigest
+		}
+	}
+	want, err = r.checksumWanted()
+	return contentMD5, want, err
+}
+
+// checksumWanted reads the x-amz-checksum-… header, or the trailer that is announced instead.
+func (r *request) checksumWanted() (want object.Want, err error) {
+	for _, a := range checksums {
+		v := r.in1(a.header)
+		if v == "" {
+			continue
+		}
+		if want.Algorithm != noAlgorithm {
+			return want, errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+		}
+		want.Algorithm = a.id
+		if want.Value, err = decodeChecksum(a.id, v); err != nil {
+			return want, err
+		}
+	}
+	if names := r.in1("X-Amz-Trailer"); names != "" && want.Algorithm == noAlgorithm {
+		for name := range strings.SplitSeq(names, ",") {
+			if a := trailerAlgorithm(strings.TrimSpace(name)); a != noAlgorithm {
+				want.Algorithm, want.Trailer = a, noTrailer
+			}
+		}
+	}
+	name := r.in1("X-Amz-Sdk-Checksum-Algorithm")
+	if name == "" {
+		return want, nil
+	}
+	switch named := object.AlgorithmNamed(name); {
+	case named == noAlgorithm:
+		return want, errInvalidRequest.say("Value for x-amz-sdk-checksum-algorithm header is invalid.")
+	case want.Algorithm == noAlgorithm:
+		return want, errInvalidRequest.say("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")
+	case named != want.Algorithm:
+		return want, errInvalidRequest.say("Value for x-amz-sdk-checksum-algorithm header is invalid.")
+	}
+	return want, nil
+}
+
+// checksums are the algorithms with their headers, in canonical form. It is not changed.
+var checksums = func() (out []struct {
+	id     object.Algorithm
+	header string
+}) {
+	for _, a := range object.Algorithms() {
+		out = append(out, struct {
+			id     object.Algorithm
+			header string
+		}{a, object.ChecksumHeader(a)})
+	}
+	return out
+}()
+
+func noTrailer() ([]byte, error) { return nil, nil }
+
+func trailerAlgorithm(name string) object.Algorithm {
+	for _, a := range checksums {
+		if strings.EqualFold(a.header, name) {
+			return a.id
+		}
+	}
+	return noAlgorithm
+}
+
+// bindTrailer makes want look for its trailer behind body.
+func bindTrailer(want *object.Want, body *sigv4.BodyReader) {
+	if want.Trailer == nil {
+		return
+	}
+	a := want.Algorithm
+	want.Trailer = func() ([]byte, error) {
+		v := body.Trailers()[object.ChecksumHeader(a)]
+		if len(v) == 0 {
+			return nil, errInvalidRequest.say("The checksum trailer that x-amz-trailer announced did not come.")
+		}
+		return decodeChecksum(a, strings.TrimSpace(v[0]))
+	}
+}
+
+func decodeChecksum(a object.Algorithm, v string) ([]byte, error) {
+	raw, err := base64.StdEncoding.DecodeString(v)
+	if err != nil || len(raw) != object.ChecksumBytes(a) {
+		return nil, errInvalidRequest.say("Value for %s header is invalid.", strings.ToLower(object.ChecksumHeader(a)))
+	}
+	return raw, nil
+}
+
+// checksumText is c as headers and documents show it: composite ones with their number of parts.
+func checksumText(c *metapb.Checksum, parts uint32) string {
+	if len(c.GetValue()) == 0 {
+		return ""
+	}
+	s := base64.StdEncoding.EncodeToString(c.Value)
+	if c.Composite && parts > 0 {
+		s += "-" + strconv.FormatUint(uint64(parts), 10)
+	}
+	return s
+}
+
+func checksumType(c *metapb.Checksum) string {
+	switch {
+	case c == nil || c.Algorithm == noAlgorithm:
+		return ""
+	case c.Composite:
+		return "COMPOSITE"
+	}
+	return "FULL_OBJECT"
+}
+
+// checksumXML is c as documents show it.
+func checksumXML(c *metapb.Checksum, parts uint32, withType bool) (x s3xml.Checksums) {
+	v := checksumText(c, parts)
+	if v == "" {
+		return x
+	}
+	switch c.Algorithm {
+	case metapb.ChecksumAlgorithm_CRC32:
+		x.CRC32 = v
+	case metapb.ChecksumAlgorithm_CRC32C:
+		x.CRC32C = v
+	case metapb.ChecksumAlgorithm_CRC64NVME:
+		x.CRC64NVME = v
+	case metapb.ChecksumAlgorithm_SHA1:
+		x.SHA1 = v
+	case metapb.ChecksumAlgorithm_SHA256:
+		x.SHA256 = v
+	}
+	if withType {
+		x.Type = checksumType(c)
+	}
+	return x
+}
+
+// checksumOf finds the one that x has.
+func checksumOf(x *s3xml.Checksums) (object.Algorithm, []byte, error) {
+	for _, f := range [...]struct {
+		a object.Algorithm
+		v string
+	}{
+		{metapb.ChecksumAlgorithm_CRC32, x.CRC32}, {metapb.ChecksumAlgorithm_CRC32C, x.CRC32C},
+		{metapb.ChecksumAlgorithm_CRC64NVME, x.CRC64NVME}, {metapb.ChecksumAlgorithm_SHA1, x.SHA1},
+		{metapb.ChecksumAlgorithm_SHA256, x.SHA256},
+	} {
+		if f.v != "" {
+			raw, err := decodeChecksum(f.a, f.v)
+			return f.a, raw, err
+		}
+	}
+	return noAlgorithm, nil, nil
+}
+
+// showChecksum sets the headers of an object's or a part's checksum.
+func (r *request) showChecksum(c *metapb.Checksum, parts uint32, withType bool) {
+	v := checksumText(c, parts)
+	if v == "" {
+		return
+	}
+	r.header.set(strings.ToLower(object.ChecksumHeader(c.Algorithm)), v)
+	if withType {
+		r.header.set("x-amz-checksum-type", checksumType(c))
+	}
+}

@@ -1,0 +1,204 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/meta"
+)
+
+// apiError is an error as S3 says it.
+type apiError struct {
+	code    string
+	status  int
+	message string
+	extra   []s3xml.Extra
+	retry   bool  // Retry-After is sent
+	cause   error // for the log
+}
+
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+func (e *apiError) Unwrap() error { return e.cause }
+
+// Is makes two errors of one code equal.
+func (e *apiError) Is(target error) bool {
+	t, ok := target.(*apiError)
+	return ok && t.code == e.code
+}
+
+// with is e with further elements.
+func (e *apiError) with(extra ...s3xml.Extra) *apiError {
+	c := *e
+	c.extra = extra
+	return &c
+}
+
+// say is e with another message.
+func (e *apiError) say(format string, args ...any) *apiError {
+	c := *e
+	c.message = fmt.Sprintf(format, args...)
+	return &c
+}
+
+func newError(status int, code, message string) *apiError {
+	return &apiError{code: code, status: status, message: message}
+}
+
+// The errors that the gateway itself finds. Source: Amazon S3 API Reference, "Error responses".
+var (
+	errAccessDenied         = newError(403, "AccessDenied", "Access Denied")
+	errBadDigest            = newError(400, "BadDigest", "The Content-MD5 or checksum value that you specified did not match what the server received.")
+	errBucketExists         = newError(409, "BucketAlreadyExists", "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
+	errBucketOwned          = newError(409, "BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.")
+	errBucketNotEmpty       = newError(409, "BucketNotEmpty", "The bucket you tried to delete is not empty.")
+	errEntityTooLarge       = newError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.")
+	errEntityTooSmall       = newError(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+	errIncompleteBody       = newError(400, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header.")
+	errInsufficientStorage  = newError(507, "InsufficientStorage", "The drives are full. Delete objects or add drives, then try again.")
+	errInternal             = newError(500, "InternalError", "We encountered an internal error. Please try again.")
+	errInvalidArgument      = newError(400, "InvalidArgument", "Invalid Argument")
+	errInvalidBucketName    = newError(400, "InvalidBucketName", "The specified bucket is not valid.")
+	errInvalidDigest        = newError(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
+	errInvalidPart          = newError(400, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
+	errInvalidPartNumber    = newError(416, "InvalidPartNumber", "The requested partnumber is not satisfiable")
+	errInvalidPartOrder     = newError(400, "InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
+	errInvalidRange         = newError(416, "InvalidRange", "The requested range is not satisfiable")
+	errInvalidRequest       = newError(400, "InvalidRequest", "Invalid Request")
+	errInvalidStorageClass  = newError(400, "InvalidStorageClass", "The storage class you specified is not valid")
+	errInvalidTag           = newError(400, "InvalidTag", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.")
+	errInvalidURI           = newError(400, "InvalidURI", "Couldn't parse the specified URI.")
+	errKeyTooLong           = newError(400, "KeyTooLongError", "Your key is too long")
+	errMalformedXML         = newError(400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+	errMetadataTooLarge     = newError(400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size")
+	errMethodNotAllowed     = newError(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+	errMissingContentLength = newError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+	errMissingMD5           = newError(400, "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
+	errNoSuchBucket         = newError(404, "NoSuchBucket", "The specified bucket does not exist")
+	errNoSuchKey            = newError(404, "NoSuchKey", "The specified key does not exist.")
+	errNoSuchUpload         = newError(404, "NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")
+	errNoSuchVersion        = newError(404, "NoSuchVersion", "The specified version does not exist.")
+	errNotImplemented       = newError(501, "NotImplemented", "A header or query you provided implies functionality that is not implemented.")
+	errOperationAborted     = newError(409, "OperationAborted", "A conflicting conditional operation is currently in progress against this resource. Try again.")
+	errPreconditionFailed   = newError(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+	errRequestTimeout       = newError(400, "RequestTimeout", "Your socket connection to the server was not read from or written to within the timeout period.")
+	errRequestTooLarge      = newError(400, "MaxMessageLengthExceeded", "Your request was too big.")
+	errSlowDown             = &apiError{code: "SlowDown", status: 503, message: "Please reduce your request rate.", retry: true}
+	errUnavailable          = &apiError{code: "ServiceUnavailable", status: 503, message: "The server cannot do this safely at the moment. Please try again.", retry: true}
+	errTooManyParams        = errInvalidURI.say("The query has too many parameters.")
+)
+
+// s3Errors says what each error of the parts below means to a client. The first match counts.
+var s3Errors = []struct {
+	is  error
+	api *apiError
+}{
+	{meta.ErrNoSuchKey, errNoSuchKey},
+	{meta.ErrNoSuchUpload, errNoSuchUpload},
+	{meta.ErrPrecondition, errPreconditionFailed},
+	{meta.ErrPartChanged, errInvalidPart},
+	{meta.ErrSealed, errOperationAborted},
+	{meta.ErrTooOld, errRequestTimeout},
+	{meta.ErrReclaimed, errRequestTimeout},
+	{meta.ErrFull, errInsufficientStorage},
+	{meta.ErrStaleRules, errUnavailable},
+	{meta.ErrUnavailable, errUnavailable},
+	{erasure.ErrNoQuorum, errSlowDown.say("Too few drives can take the data at the moment. Please try again.")},
+	{erasure.ErrFull, errInsufficientStorage},
+	{erasure.ErrUnavailable, errSlowDown.say("Too few drives can be read at the moment. Please try again.")},
+	{erasure.ErrLost, errInternal.say("The data of this object is lost: more of its drives are gone than it can lose.")},
+	{erasure.ErrCorrupt, errInternal.say("The data of this object is damaged.")},
+	{object.ErrIncompleteBody, errIncompleteBody},
+	{object.ErrBodyTooLong, errIncompleteBody},
+	{object.ErrBadDigest, errBadDigest},
+	{object.ErrInvalidPart, errInvalidPart},
+	{object.ErrPartOrder, errInvalidPartOrder},
+	{object.ErrPartTooSmall, errEntityTooSmall},
+	{object.ErrTooLarge, errEntityTooLarge},
+	{object.ErrSizeMismatch, errInvalidRequest.say("The value of x-amz-mp-object-size does not match the size of the parts.")},
+	{object.ErrChecksumType, errInvalidRequest.say("The checksum's algorithm or type is not the one the upload was created with.")},
+	{object.ErrNoSuchPart, errInvalidPartNumber},
+	{object.ErrTooSlow, errRequestTimeout},
+	{os.ErrDeadlineExceeded, errRequestTimeout},
+	{io.ErrUnexpectedEOF, errIncompleteBody},
+	{context.DeadlineExceeded, errUnavailable},
+	{context.Canceled, errRequestTimeout},
+}
+
+// sigStatus is the status of each of sigv4's codes that is not 400.
+var sigStatus = map[sigv4.Code]int{
+	sigv4.AccessDenied: 403, sigv4.InvalidAccessKeyID: 403, sigv4.SignatureDoesNotMatch: 403,
+	sigv4.RequestTimeTooSkewed: 403, sigv4.MissingContentLength: 411,
+}
+
+// toAPI finds what err means to a client. What is in no table is InternalError.
+func toAPI(err error) *apiError {
+	if api, ok := errors.AsType[*apiError](err); ok {
+		return api
+	}
+	if sig, ok := errors.AsType[*sigv4.Error](err); ok {
+		return fromSignature(sig)
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return errRequestTooLarge.with(s3xml.Extra{Name: "MaxMessageLengthBytes", Value: fmt.Sprint(tooLarge.Limit)})
+	}
+	for _, row := range s3Errors {
+		if errors.Is(err, row.is) {
+			return detailed(row.api, err)
+		}
+	}
+	api := *errInternal
+	api.cause = err
+	return &api
+}
+
+func fromSignature(sig *sigv4.Error) *apiError {
+	api := newError(400, string(sig.Code), sig.Message)
+	if status := sigStatus[sig.Code]; status != 0 {
+		api.status = status
+	}
+	for _, f := range sig.Facts {
+		api.extra = append(api.extra, s3xml.Extra(f))
+	}
+	if errors.Is(sig.Cause, os.ErrDeadlineExceeded) {
+		return errRequestTimeout
+	}
+	return api
+}
+
+// detailed adds the facts that S3 adds.
+func detailed(api *apiError, err error) *apiError {
+	if d, ok := errors.AsType[*object.DigestError](err); ok {
+		if d.Algorithm != "Content-MD5" {
+			return api.say("The %s you specified did not match the calculated checksum.", d.Algorithm)
+		}
+		return api.say("The Content-MD5 you specified did not match what we received.").with(
+			s3xml.Extra{Name: "ExpectedDigest", Value: fmt.Sprintf("%x", d.Given)},
+			s3xml.Extra{Name: "CalculatedDigest", Value: fmt.Sprintf("%x", d.Computed)})
+	}
+	if p, ok := errors.AsType[*object.PartError](err); ok && p.Part > 0 {
+		extra := []s3xml.Extra{{Name: "PartNumber", Value: fmt.Sprint(p.Part)}, {Name: "ETag", Value: p.ETag}}
+		if errors.Is(p, object.ErrPartTooSmall) {
+			extra = append([]s3xml.Extra{
+				{Name: "ProposedSize", Value: fmt.Sprint(p.Size)}, {Name: "MinSizeAllowed", Value: fmt.Sprint(object.PartBytesMin)},
+			}, extra...)
+		}
+		return api.with(extra...)
+	}
+	c := *api
+	c.cause = err
+	return &c
+}
+
+// badArgument is InvalidArgument with the name and the value.
+func badArgument(name, value, message string) error {
+	return errInvalidArgument.say("%s", message).with(
+		s3xml.Extra{Name: "ArgumentName", Value: name}, s3xml.Extra{Name: "ArgumentValue", Value: value[:min(len(value), 256)]})
+}

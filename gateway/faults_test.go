@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+// An unknown outcome is 503, and what may have been committed is not deleted; a later read tells.
+func TestI1_UnknownOutcomeKeepsBlobs(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	body := text(100_000)
+	k.records.lose = func(c *metapb.Command) error {
+		if c.GetPut() != nil {
+			return meta.ErrUnavailable
+		}
+		return nil
+	}
+	a := k.want("ServiceUnavailable", call{method: "PUT", path: "/bucket/key", body: []byte(body)})
+	if a.status != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("status %d, %v", a.status, a.header)
+	}
+	k.records.lose = nil
+	if g := k.want("200", call{method: "GET", path: "/bucket/key"}); string(g.body) != body {
+		t.Error("the commit that nobody heard of lost its bytes")
+	}
+}
+
+func TestFaultsBelow(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/key", text(500_000))
+	for _, c := range []struct {
+		err    error
+		code   string
+		status int
+	}{
+		{erasure.ErrNoQuorum, "SlowDown", 503}, {erasure.ErrFull, "InsufficientStorage", 507}, {errors.New("odd"), "InternalError", 500},
+	} {
+		k.blobs.failPut = c.err
+		if a := k.want(c.code, call{method: "PUT", path: "/bucket/other", body: []byte(text(5000))}); a.status != c.status {
+			t.Errorf("%v: status %d", c.err, a.status)
+		}
+	}
+	k.blobs.failPut = nil
+	k.blobs.failGet = func(int64) error { return erasure.ErrUnavailable }
+	k.want("SlowDown", call{method: "GET", path: "/bucket/key"})
+	k.blobs.failGet = func(sent int64) error {
+		if sent > 200_000 {
+			return erasure.ErrCorrupt
+		}
+		return nil
+	}
+	// A fault after the header ends the connection: fewer bytes than announced, never other ones.
+	a := k.do(call{method: "GET", path: "/bucket/key"})
+	if a.err == nil || len(a.body) >= 500_000 || string(a.body) != text(500_000)[:len(a.body)] {
+		t.Errorf("cut: %d bytes, %v", len(a.body), a.err)
+	}
+	if n := k.objects.OpenReads(); n != 0 {
+		t.Errorf("%d reads are open", n)
+	}
+}
+
+// What is overwritten and deleted while it is read is read to its end, and holds the read mark meanwhile.
+func TestI13_ReadersFinish(t *testing.T) {
+	k := newKit(t, func(_ *Options, o *object.Options) { o.ReadSlack = time.Millisecond })
+	k.makeBucket("bucket")
+	body := text(500_000)
+	id := k.upload("/bucket/multi")
+	e1, e2 := k.part("/bucket/multi", id, 1, body[:300_000]), k.part("/bucket/multi", id, 2, body[300_000:])
+	k.complete("200", "/bucket/multi", id, completeDoc(1, e1, 2, e2))
+	k.put("/bucket/single", body)
+	for _, path := range []string{"/bucket/single", "/bucket/multi"} {
+		var once sync.Once
+		k.blobs.failGet = func(sent int64) error {
+			once.Do(func() {
+				before := k.objects.ReadMark()
+				k.put(path, "new")
+				k.want("204", call{method: "DELETE", path: path})
+				if after := k.objects.ReadMark(); after != before {
+					t.Errorf("%s: the read mark moved from %d to %d", path, before, after)
+				}
+			})
+			return nil
+		}
+		if a := k.want("200", call{method: "GET", path: path}); string(a.body) != body {
+			t.Errorf("%s: %d bytes", path, len(a.body))
+		}
+		k.want("NoSuchKey", call{method: "GET", path: path})
+	}
+	if n := k.objects.OpenReads(); n != 0 {
+		t.Errorf("%d reads are open", n)
+	}
+}
+
+func TestPanicIsAnswered(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.blobs.failGet = func(int64) error { panic("a bug") }
+	k.put("/bucket/key", text(5000))
+	k.want("InternalError", call{method: "GET", path: "/bucket/key"})
+	k.blobs.failGet = nil
+	k.want("200", call{method: "GET", path: "/bucket/key"})
+}
+
+// More requests than memory allows wait, then are told to slow down; none is served beyond the limit.
+func TestAdmission(t *testing.T) {
+	k := newKit(t, func(o *Options, _ *object.Options) { o.Requests, o.AdmitWait = 1, 50*time.Millisecond })
+	k.makeBucket("bucket")
+	k.put("/bucket/key", text(3<<20))
+	block, entered := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	k.blobs.failGet = func(sent int64) error {
+		if calls.Add(1) == 1 {
+			close(entered)
+			<-block
+		}
+		return nil
+	}
+	done := make(chan *answerTo)
+	go func() { done <- k.do(call{method: "GET", path: "/bucket/key"}) }()
+	<-entered
+	if a := k.want("SlowDown", call{method: "GET", path: "/bucket/key"}); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	close(block)
+	if a := <-done; a.code() != "200" || len(a.body) != 3<<20 {
+		t.Errorf("the first: %s", a.code())
+	}
+	k.want("200", call{method: "GET", path: "/bucket/key"})
+	if held := k.server.admit.held.Load(); held != 0 {
+		t.Errorf("%d bytes are still held", held)
+	}
+}

@@ -1,0 +1,73 @@
+package object
+
+import (
+	"context"
+
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+// CreateUpload begins a multipart upload and returns its id. details.Checksum holds the algorithm and
+// type asked for; nil means the default.
+func (s *Store) CreateUpload(ctx context.Context, bucket ids.Bucket, key string, details *metapb.Details) (ids.Upload, error) {
+	if details.Checksum == nil {
+		details.Checksum = &metapb.Checksum{Algorithm: DefaultAlgorithm}
+	}
+	id := ids.NewUpload(s.opt.Clock.Now())
+	cmd := &metapb.CreateUpload{Bucket: uint64(bucket), Key: key, Id: id[:], Details: details}
+	return id, s.commit(ctx, func() error { return s.opt.Records.CreateUpload(ctx, cmd) })
+}
+
+// PutPart stores a body as part number part of upload id; p.Details and p.Condition are not used.
+// The extent returned has the part's MD5 and checksum.
+//
+// Errors: as Put's; meta.ErrNoSuchUpload.
+func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) (*metapb.Extent, error) {
+	upload, _, err := s.opt.Records.ListParts(ctx, p.Bucket, p.Key, id, PartsMax, 1)
+	if err != nil {
+		return nil, err
+	}
+	algorithm := upload.GetDetails().GetChecksum().GetAlgorithm()
+	if row(algorithm).bytes == 0 {
+		algorithm = DefaultAlgorithm
+	}
+	b := s.newBody(p.Body, p.Size, algorithm, p.Want.Algorithm)
+	defer b.close()
+	t := p.target(s.opt.Clock, part)
+	written := erasure.Written{Extent: erasure.Extent{Pool: p.Pool, Upload: t.Upload}}
+	if p.Size > 0 {
+		written, err = s.write(ctx, t, p.Size, b)
+	}
+	if err == nil {
+		err = b.finish()
+	}
+	if err == nil {
+		err = b.check(p.ContentMD5, p.Want)
+	}
+	if err != nil {
+		s.discard(ctx, written.Extent)
+		return nil, err
+	}
+	e := extentPB(written.Extent)
+	e.Part, e.Md5 = part, b.md5Sum()
+	e.Checksum = &metapb.Checksum{Algorithm: algorithm, Value: b.sum(algorithm)}
+	e.Modified = uint64(s.opt.Clock.Now())
+	cmd := &metapb.PutPart{Bucket: uint64(p.Bucket), Key: p.Key, Id: id[:], Extent: e, Missed: missed(written.Missed)}
+	if err := s.commit(ctx, func() error { return s.opt.Records.PutPart(ctx, cmd) }); err != nil {
+		s.discardRefused(ctx, err, written.Extent)
+		return nil, err
+	}
+	return e, nil
+}
+
+// Abort ends an upload and gives its parts to the reclaimer. Errors: meta.ErrNoSuchUpload.
+func (s *Store) Abort(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) error {
+	return s.opt.Records.AbortUpload(ctx, &metapb.AbortUpload{Bucket: uint64(bucket), Key: key, Id: id[:]})
+}
+
+// Parts reads an unfinished upload and at most max of its parts after a part number, ascending.
+// Errors: meta.ErrNoSuchUpload.
+func (s *Store) Parts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (*metapb.Upload, []*metapb.Extent, error) {
+	return s.opt.Records.ListParts(ctx, bucket, key, id, after, max)
+}

@@ -1,0 +1,264 @@
+package object
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/minio/crc64nvme"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+func random(seed uint64, n int) []byte {
+	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	b := make([]byte, n)
+	_, _ = rng.Read(b)
+	return b
+}
+
+// The CRC of two pieces put together is that of the whole, at every length near a border.
+func TestCombineCRC(t *testing.T) {
+	whole := random(1, 70_000)
+	for _, a := range []Algorithm{metapb.ChecksumAlgorithm_CRC32, metapb.ChecksumAlgorithm_CRC32C, metapb.ChecksumAlgorithm_CRC64NVME} {
+		for _, cut := range []int{0, 1, 2, 7, 8, 9, 255, 256, 65535, 65536, 65537, len(whole)} {
+			x, y := whole[:cut], whole[cut:]
+			got := combineCRC(row(a), crcUpdate(a, 0, x), crcUpdate(a, 0, y), int64(len(y)))
+			if want := crcUpdate(a, 0, whole); got != want {
+				t.Errorf("%v cut at %d: %x, want %x", a, cut, got, want)
+			}
+		}
+	}
+	if crcUpdate(metapb.ChecksumAlgorithm_CRC32C, 0, whole) != uint64(crc32.Checksum(whole, crc32.MakeTable(crc32.Castagnoli))) ||
+		crcUpdate(metapb.ChecksumAlgorithm_CRC64NVME, 0, whole) != crc64nvme.Checksum(whole) {
+		t.Error("not the standard's sums")
+	}
+}
+
+func FuzzCombineCRC(f *testing.F) {
+	f.Add([]byte("a"), []byte("b"))
+	f.Fuzz(func(t *testing.T, x, y []byte) {
+		whole := append(append([]byte(nil), x...), y...)
+		for _, a := range []Algorithm{metapb.ChecksumAlgorithm_CRC32, metapb.ChecksumAlgorithm_CRC32C, metapb.ChecksumAlgorithm_CRC64NVME} {
+			if combineCRC(row(a), crcUpdate(a, 0, x), crcUpdate(a, 0, y), int64(len(y))) != crcUpdate(a, 0, whole) {
+				t.Fatal(a)
+			}
+		}
+	})
+}
+
+// consume reads b as the erasure writer does: into buffers that it uses again after Settle.
+func consume(b *body, piece int) error {
+	buf := make([]byte, piece)
+	for {
+		n, err := io.ReadFull(b, buf)
+		if settled := b.Settle(); settled != nil {
+			return settled
+		}
+		clear(buf[:n])
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Every digest of a body is right whatever pieces it comes in and however many bodies are active.
+func TestDigests(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	sizes := []int{0, 1, 63, 64, 100, 4096, asyncFrom - 1, asyncFrom, asyncFrom + 1, 1 << 20, 1<<20 + 77}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			for j, size := range sizes {
+				data := random(uint64(i*100+j), size)
+				var r io.Reader = bytes.NewReader(data)
+				switch i % 4 {
+				case 1:
+					r = iotest.HalfReader(r)
+				case 2:
+					r = iotest.DataErrReader(r)
+				case 3:
+					r = &ragged{r: r, rng: rand.New(rand.NewPCG(uint64(i), 2))}
+				}
+				if err := checkDigests(s, r, data, 1+(i*7919)%(300<<10)); err != nil {
+					t.Errorf("body %d of %d bytes: %v", i, size, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s.md5.active != 0 || len(s.md5.free) > md5Lanes {
+		t.Errorf("%d active, %d free", s.md5.active, len(s.md5.free))
+	}
+}
+
+// ragged reads a random number of bytes at a time.
+type ragged struct {
+	r   io.Reader
+	rng *rand.Rand
+}
+
+func (r *ragged) Read(p []byte) (int, error) { return r.r.Read(p[:1+r.rng.IntN(len(p))]) }
+
+func checkDigests(s *Store, r io.Reader, data []byte, piece int) error {
+	b := s.newBody(r, int64(len(data)), Algorithms()...)
+	defer b.close()
+	if err := consume(b, piece); err != nil {
+		return err
+	}
+	if err := b.finish(); err != nil {
+		return err
+	}
+	m, s1, s2 := md5.Sum(data), sha1.Sum(data), sha256.Sum256(data)
+	for name, pair := range map[string][2][]byte{
+		"MD5": {b.md5Sum(), m[:]}, "SHA1": {b.sum(metapb.ChecksumAlgorithm_SHA1), s1[:]}, "SHA256": {b.sum(metapb.ChecksumAlgorithm_SHA256), s2[:]},
+		"CRC32": {b.sum(metapb.ChecksumAlgorithm_CRC32), crcBytes(row(metapb.ChecksumAlgorithm_CRC32), uint64(crc32.ChecksumIEEE(data)))},
+	} {
+		if !bytes.Equal(pair[0], pair[1]) {
+			return fmt.Errorf("%s is %x, want %x", name, pair[0], pair[1])
+		}
+	}
+	return nil
+}
+
+func TestBodyLength(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	for _, size := range []int{10, asyncFrom + 10} {
+		data := random(1, size)
+		for _, c := range []struct {
+			given, declared int
+			want            error
+		}{{size, size, nil}, {size - 1, size, ErrIncompleteBody}, {size, size - 1, ErrBodyTooLong}, {0, size, ErrIncompleteBody}} {
+			b := s.newBody(bytes.NewReader(data[:c.given]), int64(c.declared))
+			err := consume(b, 1000)
+			if err == nil {
+				err = b.finish()
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("%d bytes declared as %d: %v", c.given, c.declared, err)
+			}
+			b.close()
+			b.close()
+		}
+	}
+}
+
+func TestI13_ReadMark(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	clock := hlc.New(func() time.Time { return now })
+	var r reads
+	r.init(clock, time.Hour, time.Second)
+	var a, b, c openRead
+	r.begin(&a)
+	now = now.Add(time.Minute)
+	r.begin(&b)
+	now = now.Add(time.Minute)
+	r.begin(&c)
+	if got := r.mark(); got != a.stamp.Add(-time.Second) {
+		t.Errorf("mark %v", got.Time())
+	}
+	r.end(&b) // not the oldest
+	if got := r.mark(); got != a.stamp.Add(-time.Second) {
+		t.Errorf("mark %v", got.Time())
+	}
+	r.end(&a)
+	r.end(&a)
+	if got := r.mark(); got != c.stamp.Add(-time.Second) {
+		t.Errorf("mark %v", got.Time())
+	}
+	now = now.Add(2 * time.Hour) // a read that is too old is being ended
+	if got := r.mark(); got <= c.stamp {
+		t.Errorf("mark %v", got.Time())
+	}
+	r.end(&c)
+	if r.open() != 0 || r.root.next != &r.root {
+		t.Error("not empty")
+	}
+}
+
+func TestExtentsOfRecordsAreChecked(t *testing.T) {
+	good := &metapb.Extent{Upload: make([]byte, 16), Size: 10, BlobSize: 4, Pgs: make([]byte, 6)}
+	if _, err := ExtentOf(good); err != nil {
+		t.Fatal(err)
+	}
+	for i, bad := range []*metapb.Extent{
+		{}, {Upload: make([]byte, 15), Size: 10, BlobSize: 4, Pgs: make([]byte, 6)}, {Upload: make([]byte, 16), Size: 10, BlobSize: 4, Pgs: make([]byte, 4)},
+		{Upload: make([]byte, 16), Size: 10, BlobSize: 0, Pgs: make([]byte, 6)}, {Upload: make([]byte, 16), Size: 1 << 63, BlobSize: 4, Pgs: make([]byte, 6)},
+		{Upload: make([]byte, 16), Size: 10, BlobSize: 4, Pgs: make([]byte, 7)}, {Upload: make([]byte, 16), Size: 10, BlobSize: 1 << 63, Pgs: make([]byte, 2)},
+		{Upload: make([]byte, 16), Size: 10, BlobSize: 4, Pgs: make([]byte, 6), Pool: 1 << 16},
+	} {
+		if _, err := ExtentOf(bad); err == nil {
+			t.Errorf("%d is accepted", i)
+		}
+	}
+}
+
+// cpuTime is what this process has used so far.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail for oneself
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkMD5 is what MD5 costs with that many bodies at once: "lanes" as chosen, "plain" crypto/md5 on
+// goroutines of their own.
+func BenchmarkMD5(b *testing.B) {
+	for _, bodies := range []int{1, 2, 3, 4, 8, 16, 32} {
+		for _, lanes := range []bool{false, true} {
+			name := fmt.Sprintf("bodies=%d/plain", bodies)
+			if lanes {
+				name = fmt.Sprintf("bodies=%d/lanes", bodies)
+			}
+			b.Run(name, func(b *testing.B) {
+				s := New(Options{})
+				defer s.Close()
+				if !lanes {
+					s.md5.made = md5Lanes
+				}
+				data := random(1, 1<<20)
+				b.SetBytes(int64(bodies) << 20)
+				before := cpuTime()
+				defer func() { b.ReportMetric(float64(cpuTime()-before)/1e6/float64(b.N*bodies), "cpu-ms/MiB") }()
+				for b.Loop() {
+					all := make([]*body, bodies) // all are active before the first byte comes, as with a network in front
+					for i := range all {
+						all[i] = s.newBody(bytes.NewReader(data), int64(len(data)))
+					}
+					var wg sync.WaitGroup
+					for _, body := range all {
+						wg.Go(func() {
+							defer body.close()
+							buf := make([]byte, 256<<10)
+							for {
+								_, err := io.ReadFull(body, buf)
+								_ = body.Settle()
+								if err != nil {
+									break
+								}
+							}
+							body.md5Sum()
+						})
+					}
+					wg.Wait()
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package gateway
+
+import "net/http"
+
+// scope is what a request is about.
+type scope uint8
+
+const (
+	service scope = iota
+	ofBucket
+	ofObject
+	scopes
+)
+
+func (s scope) resource() string { return [...]string{"SERVICE", "BUCKET", "OBJECT"}[s] }
+
+// op is one row of the table of operations: how a request is recognised, and what S3 and IAM call it.
+type op struct {
+	name   string
+	scope  scope
+	method string
+	sub    string               // the query parameter that selects it; "": none
+	sub2   string               // a second one that must be there too
+	header string               // a request header that selects it, canonical
+	action string               // IAM's name for the permission
+	handle func(*request) error // nil: 501 NotImplemented
+	note   string               // for docs/s3-compatibility.md
+
+	index int // in the table; set by newOpTable
+}
+
+const (
+	get  = http.MethodGet
+	head = http.MethodHead
+	put  = http.MethodPut
+	post = http.MethodPost
+	del  = http.MethodDelete
+)
+
+const copySource = "X-Amz-Copy-Source"
+
+// operations is the table. Within a scope and method the first row that fits is taken, so rows with more
+// conditions come first and the plain one last.
+var operations = []op{
+	{name: "ListBuckets", scope: service, method: get, action: "s3:ListAllMyBuckets", handle: (*request).listBuckets, note: "paging, prefix, bucket-region"},
+
+	{name: "CreateBucket", scope: ofBucket, method: put, action: "s3:CreateBucket", handle: (*request).createBucket, note: "LocationConstraint is kept; object lock is refused"},
+	{name: "HeadBucket", scope: ofBucket, method: head, action: "s3:ListBucket", handle: (*request).headBucket},
+	{name: "DeleteBucket", scope: ofBucket, method: del, action: "s3:DeleteBucket", handle: (*request).deleteBucket, note: "unfinished uploads are aborted"},
+	{name: "GetBucketLocation", scope: ofBucket, method: get, sub: "location", action: "s3:GetBucketLocation", handle: (*request).getBucketLocation},
+	{name: "ListMultipartUploads", scope: ofBucket, method: get, sub: "uploads", action: "s3:ListBucketMultipartUploads", handle: (*request).listUploads},
+	{name: "ListObjectsV2", scope: ofBucket, method: get, sub: "list-type", action: "s3:ListBucket", handle: (*request).listObjectsV2},
+	{name: "ListObjects", scope: ofBucket, method: get, action: "s3:ListBucket", handle: (*request).listObjectsV1},
+	{name: "DeleteObjects", scope: ofBucket, method: post, sub: "delete", action: "s3:DeleteObject", handle: (*request).deleteObjects},
+
+	{name: "UploadPartCopy", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", header: copySource, action: "s3:PutObject", handle: (*request).uploadPartCopy},
+	{name: "UploadPart", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", action: "s3:PutObject", handle: (*request).uploadPart},
+	{name: "CopyObject", scope: ofObject, method: put, header: copySource, action: "s3:PutObject", handle: (*request).copyObject, note: "server side, up to 5 GiB; onto itself only metadata changes"},
+	{name: "PutObject", scope: ofObject, method: put, action: "s3:PutObject", handle: (*request).putObject, note: "If-Match, If-None-Match; checksums in header and trailer; no ACL, encryption or object lock"},
+	{name: "CreateMultipartUpload", scope: ofObject, method: post, sub: "uploads", action: "s3:PutObject", handle: (*request).createUpload},
+	{name: "CompleteMultipartUpload", scope: ofObject, method: post, sub: "uploadId", action: "s3:PutObject", handle: (*request).completeUpload, note: "the same call gets the same answer for 7 days"},
+	{name: "AbortMultipartUpload", scope: ofObject, method: del, sub: "uploadId", action: "s3:AbortMultipartUpload", handle: (*request).abortUpload},
+	{name: "ListParts", scope: ofObject, method: get, sub: "uploadId", action: "s3:ListMultipartUploadParts", handle: (*request).listParts},
+	{name: "GetObject", scope: ofObject, method: get, action: "s3:GetObject", handle: (*request).getObject, note: "one range; partNumber; conditions; response-* overrides"},
+	{name: "HeadObject", scope: ofObject, method: head, action: "s3:GetObject", handle: (*request).headObject},
+	{name: "DeleteObject", scope: ofObject, method: del, action: "s3:DeleteObject", handle: (*request).deleteObject, note: "If-Match"},
+
+	// Not there yet.
+	{name: "GetBucketAcl", scope: ofBucket, method: get, sub: "acl", action: "s3:GetBucketAcl"},
+	{name: "PutBucketAcl", scope: ofBucket, method: put, sub: "acl", action: "s3:PutBucketAcl"},
+	{name: "GetBucketAbac", scope: ofBucket, method: get, sub: "abac", action: "s3:GetBucketAbac"},
+	{name: "PutBucketAbac", scope: ofBucket, method: put, sub: "abac", action: "s3:PutBucketAbac"},
+	{name: "GetBucketAccelerateConfiguration", scope: ofBucket, method: get, sub: "accelerate", action: "s3:GetAccelerateConfiguration"},
+	{name: "PutBucketAccelerateConfiguration", scope: ofBucket, method: put, sub: "accelerate", action: "s3:PutAccelerateConfiguration"},
+	{name: "GetBucketAnalyticsConfiguration", scope: ofBucket, method: get, sub: "analytics", action: "s3:GetAnalyticsConfiguration", note: "and its list"},
+	{name: "PutBucketAnalyticsConfiguration", scope: ofBucket, method: put, sub: "analytics", action: "s3:PutAnalyticsConfiguration"},
+	{name: "DeleteBucketAnalyticsConfiguration", scope: ofBucket, method: del, sub: "analytics", action: "s3:PutAnalyticsConfiguration"},
+	{name: "GetBucketCors", scope: ofBucket, method: get, sub: "cors", action: "s3:GetBucketCORS"},
+	{name: "PutBucketCors", scope: ofBucket, method: put, sub: "cors", action: "s3:PutBucketCORS"},
+	{name: "DeleteBucketCors", scope: ofBucket, method: del, sub: "cors", action: "s3:PutBucketCORS"},
+	{name: "GetBucketEncryption", scope: ofBucket, method: get, sub: "encryption", action: "s3:GetEncryptionConfiguration"},
+	{name: "PutBucketEncryption", scope: ofBucket, method: put, sub: "encryption", action: "s3:PutEncryptionConfiguration"},
+	{name: "DeleteBucketEncryption", scope: ofBucket, method: del, sub: "encryption", action: "s3:PutEncryptionConfiguration"},
+	{name: "GetBucketIntelligentTieringConfiguration", scope: ofBucket, method: get, sub: "intelligent-tiering", action: "s3:GetIntelligentTieringConfiguration", note: "and its list"},
+	{name: "PutBucketIntelligentTieringConfiguration", scope: ofBucket, method: put, sub: "intelligent-tiering", action: "s3:PutIntelligentTieringConfiguration"},
+	{name: "DeleteBucketIntelligentTieringConfiguration", scope: ofBucket, method: del, sub: "intelligent-tiering", action: "s3:PutIntelligentTieringConfiguration"},
+	{name: "GetBucketInventoryConfiguration", scope: ofBucket, method: get, sub: "inventory", action: "s3:GetInventoryConfiguration", note: "and its list"},
+	{name: "PutBucketInventoryConfiguration", scope: ofBucket, method: put, sub: "inventory", action: "s3:PutInventoryConfiguration"},
+	{name: "DeleteBucketInventoryConfiguration", scope: ofBucket, method: del, sub: "inventory", action: "s3:PutInventoryConfiguration"},
+	{name: "GetBucketLifecycleConfiguration", scope: ofBucket, method: get, sub: "lifecycle", action: "s3:GetLifecycleConfiguration"},
+	{name: "PutBucketLifecycleConfiguration", scope: ofBucket, method: put, sub: "lifecycle", action: "s3:PutLifecycleConfiguration"},
+	{name: "DeleteBucketLifecycle", scope: ofBucket, method: del, sub: "lifecycle", action: "s3:PutLifecycleConfiguration"},
+	{name: "GetBucketLogging", scope: ofBucket, method: get, sub: "logging", action: "s3:GetBucketLogging"},
+	{name: "PutBucketLogging", scope: ofBucket, method: put, sub: "logging", action: "s3:PutBucketLogging"},
+	{name: "CreateBucketMetadataConfiguration", scope: ofBucket, method: post, sub: "metadataConfiguration", action: "s3:CreateBucketMetadataTableConfiguration"},
+	{name: "GetBucketMetadataConfiguration", scope: ofBucket, method: get, sub: "metadataConfiguration", action: "s3:GetBucketMetadataTableConfiguration"},
+	{name: "DeleteBucketMetadataConfiguration", scope: ofBucket, method: del, sub: "metadataConfiguration", action: "s3:DeleteBucketMetadataTableConfiguration"},
+	{name: "CreateBucketMetadataTableConfiguration", scope: ofBucket, method: post, sub: "metadataTable", action: "s3:CreateBucketMetadataTableConfiguration"},
+	{name: "GetBucketMetadataTableConfiguration", scope: ofBucket, method: get, sub: "metadataTable", action: "s3:GetBucketMetadataTableConfiguration"},
+	{name: "DeleteBucketMetadataTableConfiguration", scope: ofBucket, method: del, sub: "metadataTable", action: "s3:DeleteBucketMetadataTableConfiguration"},
+	{name: "GetBucketMetricsConfiguration", scope: ofBucket, method: get, sub: "metrics", action: "s3:GetMetricsConfiguration", note: "and its list"},
+	{name: "PutBucketMetricsConfiguration", scope: ofBucket, method: put, sub: "metrics", action: "s3:PutMetricsConfiguration"},
+	{name: "DeleteBucketMetricsConfiguration", scope: ofBucket, method: del, sub: "metrics", action: "s3:PutMetricsConfiguration"},
+	{name: "GetBucketNotificationConfiguration", scope: ofBucket, method: get, sub: "notification", action: "s3:GetBucketNotification"},
+	{name: "PutBucketNotificationConfiguration", scope: ofBucket, method: put, sub: "notification", action: "s3:PutBucketNotification"},
+	{name: "GetObjectLockConfiguration", scope: ofBucket, method: get, sub: "object-lock", action: "s3:GetBucketObjectLockConfiguration"},
+	{name: "PutObjectLockConfiguration", scope: ofBucket, method: put, sub: "object-lock", action: "s3:PutBucketObjectLockConfiguration"},
+	{name: "GetBucketOwnershipControls", scope: ofBucket, method: get, sub: "ownershipControls", action: "s3:GetBucketOwnershipControls"},
+	{name: "PutBucketOwnershipControls", scope: ofBucket, method: put, sub: "ownershipControls", action: "s3:PutBucketOwnershipControls"},
+	{name: "DeleteBucketOwnershipControls", scope: ofBucket, method: del, sub: "ownershipControls", action: "s3:PutBucketOwnershipControls"},
+	{name: "GetBucketPolicy", scope: ofBucket, method: get, sub: "policy", action: "s3:GetBucketPolicy"},
+	{name: "PutBucketPolicy", scope: ofBucket, method: put, sub: "policy", action: "s3:PutBucketPolicy"},
+	{name: "DeleteBucketPolicy", scope: ofBucket, method: del, sub: "policy", action: "s3:DeleteBucketPolicy"},
+	{name: "GetBucketPolicyStatus", scope: ofBucket, method: get, sub: "policyStatus", action: "s3:GetBucketPolicyStatus"},
+	{name: "GetPublicAccessBlock", scope: ofBucket, method: get, sub: "publicAccessBlock", action: "s3:GetBucketPublicAccessBlock"},
+	{name: "PutPublicAccessBlock", scope: ofBucket, method: put, sub: "publicAccessBlock", action: "s3:PutBucketPublicAccessBlock"},
+	{name: "DeletePublicAccessBlock", scope: ofBucket, method: del, sub: "publicAccessBlock", action: "s3:PutBucketPublicAccessBlock"},
+	{name: "GetBucketReplication", scope: ofBucket, method: get, sub: "replication", action: "s3:GetReplicationConfiguration"},
+	{name: "PutBucketReplication", scope: ofBucket, method: put, sub: "replication", action: "s3:PutReplicationConfiguration"},
+	{name: "DeleteBucketReplication", scope: ofBucket, method: del, sub: "replication", action: "s3:PutReplicationConfiguration"},
+	{name: "GetBucketRequestPayment", scope: ofBucket, method: get, sub: "requestPayment", action: "s3:GetBucketRequestPayment"},
+	{name: "PutBucketRequestPayment", scope: ofBucket, method: put, sub: "requestPayment", action: "s3:PutBucketRequestPayment"},
+	{name: "CreateSession", scope: ofBucket, method: get, sub: "session", action: "s3express:CreateSession", note: "directory buckets only"},
+	{name: "GetBucketTagging", scope: ofBucket, method: get, sub: "tagging", action: "s3:GetBucketTagging"},
+	{name: "PutBucketTagging", scope: ofBucket, method: put, sub: "tagging", action: "s3:PutBucketTagging"},
+	{name: "DeleteBucketTagging", scope: ofBucket, method: del, sub: "tagging", action: "s3:PutBucketTagging"},
+	{name: "GetBucketVersioning", scope: ofBucket, method: get, sub: "versioning", action: "s3:GetBucketVersioning"},
+	{name: "PutBucketVersioning", scope: ofBucket, method: put, sub: "versioning", action: "s3:PutBucketVersioning"},
+	{name: "ListObjectVersions", scope: ofBucket, method: get, sub: "versions", action: "s3:ListBucketVersions"},
+	{name: "GetBucketWebsite", scope: ofBucket, method: get, sub: "website", action: "s3:GetBucketWebsite"},
+	{name: "PutBucketWebsite", scope: ofBucket, method: put, sub: "website", action: "s3:PutBucketWebsite"},
+	{name: "DeleteBucketWebsite", scope: ofBucket, method: del, sub: "website", action: "s3:DeleteBucketWebsite"},
+	{name: "PostObject", scope: ofBucket, method: post, action: "s3:PutObject", note: "browser forms"},
+	{name: "PreflightRequest", scope: ofBucket, method: http.MethodOptions, action: ""},
+
+	{name: "GetObjectAcl", scope: ofObject, method: get, sub: "acl", action: "s3:GetObjectAcl"},
+	{name: "PutObjectAcl", scope: ofObject, method: put, sub: "acl", action: "s3:PutObjectAcl"},
+	{name: "GetObjectAttributes", scope: ofObject, method: get, sub: "attributes", action: "s3:GetObjectAttributes"},
+	{name: "UpdateObjectEncryption", scope: ofObject, method: put, sub: "encryption", action: "s3:UpdateObjectEncryption"},
+	{name: "GetObjectLegalHold", scope: ofObject, method: get, sub: "legal-hold", action: "s3:GetObjectLegalHold"},
+	{name: "PutObjectLegalHold", scope: ofObject, method: put, sub: "legal-hold", action: "s3:PutObjectLegalHold"},
+	{name: "RenameObject", scope: ofObject, method: put, sub: "renameObject", action: "s3express:CreateSession", note: "directory buckets only"},
+	{name: "RestoreObject", scope: ofObject, method: post, sub: "restore", action: "s3:RestoreObject"},
+	{name: "GetObjectRetention", scope: ofObject, method: get, sub: "retention", action: "s3:GetObjectRetention"},
+	{name: "PutObjectRetention", scope: ofObject, method: put, sub: "retention", action: "s3:PutObjectRetention"},
+	{name: "SelectObjectContent", scope: ofObject, method: post, sub: "select", action: "s3:GetObject"},
+	{name: "GetObjectTagging", scope: ofObject, method: get, sub: "tagging", action: "s3:GetObjectTagging"},
+	{name: "PutObjectTagging", scope: ofObject, method: put, sub: "tagging", action: "s3:PutObjectTagging"},
+	{name: "DeleteObjectTagging", scope: ofObject, method: del, sub: "tagging", action: "s3:DeleteObjectTagging"},
+	{name: "GetObjectTorrent", scope: ofObject, method: get, sub: "torrent", action: "s3:GetObjectTorrent"},
+	{name: "PreflightRequest", scope: ofObject, method: http.MethodOptions, action: ""},
+}
+
+// opTable is operations, ready for looking up.
+type opTable struct {
+	all   []op
+	lists [scopes]map[string]*opList // by method
+}
+
+// opList is the rows of one scope and method.
+type opList struct {
+	subs   []*op // selected by a query parameter
+	header []*op // selected by a header only
+	plain  *op   // neither; nil: there is none
+}
+
+func newOpTable(rows []op) *opTable {
+	t := &opTable{all: make([]op, len(rows))}
+	copy(t.all, rows)
+	for i := range t.all {
+		o := &t.all[i]
+		o.index = i
+		if t.lists[o.scope] == nil {
+			t.lists[o.scope] = map[string]*opList{}
+		}
+		l := t.lists[o.scope][o.method]
+		if l == nil {
+			l = new(opList)
+			t.lists[o.scope][o.method] = l
+		}
+		switch {
+		case o.sub != "":
+			l.subs = append(l.subs, o)
+		case o.header != "":
+			l.header = append(l.header, o)
+		case l.plain == nil:
+			l.plain = o
+		}
+	}
+	return t
+}
+
+// find is the row for r, or nil if the method fits nothing.
+func (t *opTable) find(r *request) *op {
+	l := t.lists[r.scope()][r.http.Method]
+	if l == nil {
+		return nil
+	}
+	if len(r.query) > 0 {
+		for _, o := range l.subs {
+			if r.query.has(o.sub) && (o.sub2 == "" || r.query.has(o.sub2)) && (o.header == "" || r.http.Header[o.header] != nil) {
+				return o
+			}
+		}
+	}
+	for _, o := range l.header {
+		if r.http.Header[o.header] != nil { // an empty copy source is a mistake, not a PutObject of nothing
+			return o
+		}
+	}
+	return l.plain
+}

@@ -1,0 +1,205 @@
+package s3xml
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Limits of the request documents.
+const (
+	PartsMax       = 10000
+	DeletesMax     = 1000
+	completeMax    = 8 << 20 // bytes: 10,000 parts with every checksum
+	deleteMax      = 8 << 20 // bytes: 1,000 keys of 1,024 bytes, each byte escaped
+	configMax      = 32 << 10
+	roomForEntries = 16
+)
+
+// CompletedPart is a part as CompleteMultipartUpload names it.
+type CompletedPart struct {
+	Number    int    // as sent: its range and the order are the caller's to check
+	ETag      string // as sent, usually in quotes; see ParseETag
+	Checksums Checksums
+}
+
+// ReadComplete reads the body of CompleteMultipartUpload: 1 to PartsMax parts.
+//
+// Errors: ErrMalformed, ErrTooLarge, r's own.
+func ReadComplete(r io.Reader) ([]CompletedPart, error) {
+	parts := make([]CompletedPart, 0, roomForEntries)
+	var p CompletedPart
+	ok, err := walk(r, completeMax, "CompleteMultipartUpload", func(path []string, text []byte) error {
+		switch {
+		case len(path) == 3 && path[1] == "Part":
+			return p.field(path[2], text)
+		case len(path) != 2 || path[1] != "Part":
+			return nil
+		case p.Number == 0 && p.ETag == "":
+			return malformed("a part without number and ETag")
+		case len(parts) == PartsMax:
+			return malformed("too many parts")
+		}
+		parts = append(parts, p)
+		p = CompletedPart{}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(parts) == 0 {
+		return nil, malformed("no part")
+	}
+	return parts, nil
+}
+
+func (p *CompletedPart) field(name string, text []byte) error {
+	value := string(bytes.TrimSpace(text))
+	switch name {
+	case "PartNumber":
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil {
+			return malformed("a part's number")
+		}
+		p.Number = int(n)
+	case "ETag":
+		p.ETag = value
+	case "ChecksumCRC32":
+		p.Checksums.CRC32 = value
+	case "ChecksumCRC32C":
+		p.Checksums.CRC32C = value
+	case "ChecksumCRC64NVME":
+		p.Checksums.CRC64NVME = value
+	case "ChecksumSHA1":
+		p.Checksums.SHA1 = value
+	case "ChecksumSHA256":
+		p.Checksums.SHA256 = value
+	}
+	return nil
+}
+
+// Delete is the body of DeleteObjects.
+type Delete struct {
+	Quiet   bool
+	Objects []DeleteObject // 1 to DeletesMax
+}
+
+// DeleteObject names an object to delete. The conditions are as sent, empty where there is none.
+type DeleteObject struct {
+	Key, VersionID               string
+	ETag, LastModifiedTime, Size string
+}
+
+// ReadDelete reads the body of DeleteObjects.
+//
+// Errors: ErrMalformed (S3 answers so to more than DeletesMax keys as well), ErrTooLarge, r's own.
+func ReadDelete(r io.Reader) (*Delete, error) {
+	d := &Delete{Objects: make([]DeleteObject, 0, roomForEntries)}
+	var o DeleteObject
+	keyed := false
+	_, err := walk(r, deleteMax, "Delete", func(path []string, text []byte) error {
+		switch {
+		case len(path) == 3 && path[1] == "Object":
+			keyed = keyed || path[2] == "Key"
+			o.field(path[2], text)
+		case len(path) == 2 && path[1] == "Quiet":
+			return boolOf(&d.Quiet, text)
+		case len(path) == 2 && path[1] == "Object":
+			if !keyed || len(d.Objects) == DeletesMax {
+				return malformed("an object without a key, or too many of them")
+			}
+			d.Objects = append(d.Objects, o)
+			o, keyed = DeleteObject{}, false
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(d.Objects) == 0 {
+		return nil, malformed("no object")
+	}
+	return d, nil
+}
+
+func (o *DeleteObject) field(name string, text []byte) {
+	switch name {
+	case "Key":
+		o.Key = string(text) // spaces count
+	case "VersionId":
+		o.VersionID = string(bytes.TrimSpace(text))
+	case "ETag":
+		o.ETag = string(bytes.TrimSpace(text))
+	case "LastModifiedTime":
+		o.LastModifiedTime = string(bytes.TrimSpace(text))
+	case "Size":
+		o.Size = string(bytes.TrimSpace(text))
+	}
+}
+
+func boolOf(into *bool, text []byte) error {
+	switch string(bytes.TrimSpace(text)) {
+	case "true", "1":
+		*into = true
+	case "false", "0", "":
+		*into = false
+	default:
+		return malformed("neither true nor false")
+	}
+	return nil
+}
+
+// BucketConfig is the body of CreateBucket.
+type BucketConfig struct {
+	Location string   // LocationConstraint
+	Others   []string // further elements under the root that were there: the caller refuses what it does not serve
+}
+
+// ReadBucketConfig reads the body of CreateBucket. An empty one is the zero BucketConfig.
+//
+// Errors: ErrMalformed, ErrTooLarge, r's own.
+func ReadBucketConfig(r io.Reader) (BucketConfig, error) {
+	var c BucketConfig
+	_, err := walk(r, configMax, "CreateBucketConfiguration", func(path []string, text []byte) error {
+		switch {
+		case len(path) != 2:
+		case path[1] == "LocationConstraint":
+			c.Location = string(bytes.TrimSpace(text))
+		default:
+			c.Others = append(c.Others, path[1])
+		}
+		return nil
+	})
+	if err != nil {
+		return BucketConfig{}, err
+	}
+	return c, nil
+}
+
+// ParseETag reads a tag with or without quotes.
+func ParseETag(s string) (ETag, bool) {
+	var e ETag
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	digits, parts, multi := strings.Cut(s, "-")
+	if len(digits) != 2*len(e.MD5) {
+		return ETag{}, false
+	}
+	for i := range e.MD5 {
+		n, err := strconv.ParseUint(digits[2*i:2*i+2], 16, 8)
+		if err != nil {
+			return ETag{}, false
+		}
+		e.MD5[i] = byte(n)
+	}
+	if multi {
+		n, err := strconv.ParseUint(parts, 10, 32)
+		if err != nil || n == 0 || parts[0] == '0' {
+			return ETag{}, false
+		}
+		e.Parts = uint32(n)
+	}
+	return e, true
+}

@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Records is what the gateway needs of the object records besides object.Records. meta.Node provides it.
+type Records interface {
+	DeleteVersions(ctx context.Context, cmd *metapb.DeleteVersions) error
+	List(ctx context.Context, req meta.ListRequest, buf []byte) (meta.ListPage, error)
+	ListUploads(ctx context.Context, req meta.ListUploadsRequest) (meta.ListUploadsPage, error)
+	Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counters, error)
+	// Seal stops, or with off starts again, what adds data to a bucket, in all its ranges (I20).
+	Seal(ctx context.Context, bucket ids.Bucket, off bool) error
+}
+
+// Buckets is what the gateway needs of the map. placement/store provides it.
+type Buckets interface {
+	Map() *placement.Map
+	// Sync returns when Map is at least as new as the control store was at the call.
+	Sync(ctx context.Context) error
+	// CreateBucket returns the bucket of that name; created is false if it was there.
+	CreateBucket(ctx context.Context, name, owner, region string, pool ids.Pool) (b *placement.Bucket, created bool, err error)
+	SetDeleting(ctx context.Context, name string, deleting bool) error
+	DeleteBucket(ctx context.Context, name string) error
+}
+
+// AdminCall is one call of the admin API.
+type AdminCall struct {
+	Method string            // GET or POST
+	Path   string            // what follows /_/admin/v1/: "status", "heal/pause"
+	Query  map[string]string // first values
+	Body   json.RawMessage   // at most 1 MiB; nil if there was none
+}
+
+// Admin answers the admin API's calls, which only root may make. cmd/sherd provides it.
+//
+// Errors: ErrNoSuchCall is answered with 404, ErrBadCall with 400, ErrConflict with 409, others with 500;
+// their text is shown.
+type Admin interface {
+	// Admin answers with a value that is sent as JSON; nil is an empty object.
+	Admin(ctx context.Context, call AdminCall) (any, error)
+}
+
+// Errors of Admin.
+var (
+	ErrNoSuchCall = errors.New("no such admin call")
+	ErrBadCall    = errors.New("bad admin call")
+	ErrConflict   = errors.New("conflict")
+)
+
+// Identity is who makes a request, as Options.Credentials gives it.
+type Identity struct {
+	Name string
+	Root bool
+}
+
+// Options configures New. A zero field means the default given here.
+type Options struct {
+	Objects *object.Store // required
+	Records Records       // required
+	Buckets Buckets       // required
+	Admin   Admin         // none: 501
+
+	// Credentials finds an access key's secret and who it is. By default they are the map's identities.
+	Credentials func(accessKey string) (secret string, id Identity, ok bool)
+	// Ready gives the reasons why requests cannot be served properly; none means ready. Default: always ready.
+	Ready func() []string
+
+	Region         string         // "us-east-1": of buckets that are made without one
+	Domains        []string       // bucket.DOMAIN is virtual-host style
+	TrustedProxies []netip.Prefix // whose X-Forwarded-Host and -For count
+	Owner          string         // "sherd": the id of everything's owner in answers
+	Pool           ids.Pool       // of new buckets; default: the least that the map has
+	Version        string         // in the Server header after "sherd"
+	Pprof          http.Handler   // served to root under /_/debug/pprof/; none: 404
+
+	Requests    int           // 256: how many requests of 4 MiB are served at once; smaller ones weigh less
+	AdmitWait   time.Duration // 5s: how long a request waits for its turn before 503
+	IdleTimeout time.Duration // 60s: a request or answer that makes no progress for so long is ended
+	HeaderBytes int           // 16 KiB; S3 takes 8 KiB
+	Staleness   time.Duration // 1h: identities are not trusted when ControlAge is more (I11)
+	ControlAge  func() time.Duration
+	MaxSkew     time.Duration // 15 min: see sigv4.Verifier
+	Now         func() time.Time
+	Logger      *slog.Logger // discards
+}
+
+func (o *Options) validate() error {
+	if o.Objects == nil || o.Records == nil || o.Buckets == nil {
+		return errors.New("gateway: Objects, Records and Buckets are required")
+	}
+	setDefault(&o.Region, "us-east-1")
+	setDefault(&o.Owner, "sherd")
+	setDefault(&o.Requests, 256)
+	setDefault(&o.AdmitWait, 5*time.Second)
+	setDefault(&o.IdleTimeout, time.Minute)
+	setDefault(&o.HeaderBytes, 16<<10)
+	setDefault(&o.Staleness, time.Hour)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Ready == nil {
+		o.Ready = func() []string { return nil }
+	}
+	if o.ControlAge == nil {
+		o.ControlAge = func() time.Duration { return 0 }
+	}
+	if o.Credentials == nil {
+		o.Credentials = o.fromMap
+	}
+	for i, d := range o.Domains {
+		o.Domains[i] = strings.ToLower(strings.Trim(d, "."))
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) fromMap(accessKey string) (string, Identity, bool) {
+	m := o.Buckets.Map()
+	if m == nil || m.Identities[accessKey] == nil {
+		return "", Identity{}, false
+	}
+	id := m.Identities[accessKey]
+	return id.Secret, Identity{Name: accessKey, Root: id.Root}, true
+}
+
+// Server serves S3 and the admin API. It is an http.Handler.
+type Server struct {
+	opt      Options
+	verifier *sigv4.Verifier
+	router   *mux.Router // of paths under /_/
+	ops      *opTable
+	admit    *admission
+	metrics  *metrics
+	requests sync.Pool // *request
+	buffers  sync.Pool // *[]byte: documents
+	ids      idSource
+	server   string // the Server header
+}
+
+// New returns a server. It starts no goroutine.
+func New(opt Options) (*Server, error) {
+	if err := opt.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{opt: opt, ops: newOpTable(operations), server: "sherd"}
+	if opt.Version != "" {
+		s.server += "/" + opt.Version
+	}
+	s.verifier = &sigv4.Verifier{
+		Credentials: func(accessKey string) (string, any, bool) {
+			secret, id, ok := opt.Credentials(accessKey)
+			return secret, id, ok
+		},
+		Now:        opt.Now,
+		MaxSkew:    opt.MaxSkew,
+		HostBucket: s.bucketOfHost,
+	}
+	s.admit = newAdmission(int64(opt.Requests)*requestBytes, opt.AdmitWait)
+	s.metrics = newMetrics(s)
+	s.ids.init()
+	s.router = s.routes()
+	return s, nil
+}
+
+// Close gives back what the server holds. The HTTP server in front must have ended.
+func (s *Server) Close() { s.opt.Objects.Close() }
+
+// headTimeout is how long a request's head may take.
+const headTimeout = 10 * time.Second
+
+// HTTPServer returns a server with this one as its handler and with its limits. The caller listens, and may
+// change TLSConfig and BaseContext.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: min(headTimeout, s.opt.IdleTimeout),
+		WriteTimeout:      2 * s.opt.IdleTimeout, // from the header on; a handler moves it forward
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    s.opt.HeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// routes are the pages of our own. S3's paths do not come here: matching and its copy of the request cost
+// more than the table in ops.go, and a key must not be cleaned or redirected.
+func (s *Server) routes() *mux.Router {
+	r := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	r.HandleFunc("/_/live", s.live)
+	r.HandleFunc("/_/ready", s.ready)
+	r.Handle("/_/metrics", s.metrics.handler())
+	r.PathPrefix(adminPrefix).HandlerFunc(s.admin)
+	if s.opt.Pprof != nil {
+		r.PathPrefix("/_/debug/pprof/").HandlerFunc(s.pprof)
+	}
+	r.NotFoundHandler = http.HandlerFunc(s.noPage)
+	return r
+}
+
+// ServeHTTP serves one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/_/") && !s.isBucketHost(r) {
+		s.router.ServeHTTP(w, r)
+		return
+	}
+	continueEmpty(w, r)
+	s.serveS3(w, r)
+}

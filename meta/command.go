@@ -1,0 +1,189 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Do has the range of (bucket, key) commit and apply cmd, and returns what that gave, refusals included. It fills in
+// request id (if there is none), stamp and generation, and retries under the one request id (I1).
+//
+// Memory: cmd and all it refers to may be used again when Do has returned. The result is shared: do not change it.
+// Errors: ErrUnavailable: the command may be applied, now or later, or not. ErrFull: it is not.
+func (n *Node) Do(ctx context.Context, bucket ids.Bucket, key string, cmd *metapb.Command) (*metapb.Result, error) {
+	route := keys.Route(bucket, key)
+	return n.do(ctx, func(m *placement.Map) *placement.Range { return m.RangeFor(route) }, cmd)
+}
+
+// DoRange is Do for a command to a range as a whole.
+func (n *Node) DoRange(ctx context.Context, id ids.Range, cmd *metapb.Command) (*metapb.Result, error) {
+	return n.do(ctx, func(m *placement.Map) *placement.Range { return rangeOf(m, id) }, cmd)
+}
+
+func rangeOf(m *placement.Map, id ids.Range) *placement.Range {
+	for _, r := range m.Ranges {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (n *Node) do(ctx context.Context, find func(*placement.Map) *placement.Range, cmd *metapb.Command) (*metapb.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
+	defer cancel()
+	request := cmd.Request
+	if len(request) == 0 {
+		id := ids.NewUpload(n.opt.Clock.Now())
+		request = id[:]
+	}
+	var refused *replica.Replica
+	for {
+		rng := find(n.opt.Map())
+		if rng == nil {
+			return nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
+		}
+		if addsData(cmd) && n.low(rng) {
+			return nil, ErrFull
+		}
+		lead, err := n.leader(ctx, rng.ID, refused)
+		if err != nil {
+			return nil, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, rng.ID, err)
+		}
+		// Each try has its own command: an earlier one may still be under way.
+		try := &metapb.Command{
+			Request: request, Ts: uint64(n.opt.Clock.Now()), Rules: cmd.Rules, Generation: lead.Generation(), Op: cmd.Op,
+		}
+		result, err := n.attempt(ctx, lead, try)
+		if err == nil {
+			n.opt.Clock.Merge(hlc.Stamp(result.GetTs()))
+			return result, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, replica.ErrBusy) {
+			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
+		}
+		refused = lead
+	}
+}
+
+func (n *Node) attempt(ctx context.Context, lead *replica.Replica, cmd *metapb.Command) (*metapb.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.opt.AttemptTimeout)
+	defer cancel()
+	return lead.Propose(ctx, cmd)
+}
+
+// addsData reports whether a command needs room.
+func addsData(cmd *metapb.Command) bool {
+	switch cmd.Op.(type) {
+	case *metapb.Command_Put, *metapb.Command_CreateUpload, *metapb.Command_PutPart, *metapb.Command_CompleteUpload:
+		return true
+	}
+	return false
+}
+
+// low reports whether a majority of the range's drives are under their reserve (I12).
+func (n *Node) low(rng *placement.Range) bool {
+	low := 0
+	for _, r := range rng.Replicas {
+		if n.opt.Low(r.Drive) {
+			low++
+		}
+	}
+	return low > len(rng.Replicas)/2
+}
+
+// run is Do for callers that want the refusal as an error.
+func (n *Node) run(ctx context.Context, bucket ids.Bucket, key string, cmd *metapb.Command) (*metapb.Result, error) {
+	result, err := n.Do(ctx, bucket, key, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return result, outcomeError(result)
+}
+
+func outcomeError(result *metapb.Result) error {
+	err := codeError(result)
+	if errors.Is(err, errStaleRange) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// PutVersion commits a version and returns its stamp.
+// Errors: ErrPrecondition, ErrTooOld, ErrReclaimed, ErrSealed, ErrStaleRules, ErrFull, ErrUnavailable.
+func (n *Node) PutVersion(ctx context.Context, p *metapb.PutVersion) (hlc.Stamp, error) {
+	r, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Op: &metapb.Command_Put{Put: p}})
+	return hlc.Stamp(r.GetTs()), err
+}
+
+// DeleteVersions removes the newest version of each key; one that has none is fine. Keys of one range go together,
+// atomically; of several ranges, range by range.
+// Errors: ErrPrecondition, ErrStaleRules, ErrUnavailable.
+func (n *Node) DeleteVersions(ctx context.Context, d *metapb.DeleteVersions) error {
+	for _, part := range n.splitKeys(ids.Bucket(d.Bucket), d.Keys) {
+		cmd := &metapb.DeleteVersions{Bucket: d.Bucket, Keys: part, Condition: d.Condition}
+		_, err := n.run(ctx, ids.Bucket(d.Bucket), part[0], &metapb.Command{Op: &metapb.Command_Delete{Delete: cmd}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitKeys groups keys by the range that holds them.
+func (n *Node) splitKeys(bucket ids.Bucket, all []string) [][]string {
+	m := n.opt.Map()
+	if len(m.Ranges) == 1 && len(all) > 0 {
+		return [][]string{all}
+	}
+	var order []*placement.Range
+	parts := map[*placement.Range][]string{}
+	for _, key := range all {
+		rng := m.RangeFor(keys.Route(bucket, key))
+		if parts[rng] == nil {
+			order = append(order, rng)
+		}
+		parts[rng] = append(parts[rng], key)
+	}
+	out := make([][]string, 0, len(order))
+	for _, rng := range order {
+		out = append(out, parts[rng])
+	}
+	return out
+}
+
+// CreateUpload begins a multipart upload. Errors: ErrSealed, ErrTooOld, ErrFull, ErrUnavailable.
+func (n *Node) CreateUpload(ctx context.Context, c *metapb.CreateUpload) error {
+	_, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Op: &metapb.Command_CreateUpload{CreateUpload: c}})
+	return err
+}
+
+// PutPart commits a part. Errors: ErrNoSuchUpload, ErrTooOld, ErrReclaimed, ErrSealed, ErrFull, ErrUnavailable.
+func (n *Node) PutPart(ctx context.Context, p *metapb.PutPart) error {
+	_, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Op: &metapb.Command_PutPart{PutPart: p}})
+	return err
+}
+
+// CompleteUpload makes a version of the named parts; a repetition gets the version that the first made (I21).
+// Errors: ErrNoSuchUpload, ErrPartChanged (a *PartChangedError), ErrPrecondition, ErrSealed, ErrFull, ErrUnavailable.
+func (n *Node) CompleteUpload(ctx context.Context, c *metapb.CompleteUpload) (*metapb.Version, error) {
+	r, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Op: &metapb.Command_CompleteUpload{CompleteUpload: c}})
+	if err != nil {
+		return nil, err
+	}
+	return r.GetVersion(), nil
+}
+
+// AbortUpload ends an upload; its parts go to the reclaimer. Errors: ErrNoSuchUpload, ErrUnavailable.
+func (n *Node) AbortUpload(ctx context.Context, a *metapb.AbortUpload) error {
+	_, err := n.run(ctx, ids.Bucket(a.Bucket), a.Key, &metapb.Command{Op: &metapb.Command_AbortUpload{AbortUpload: a}})
+	return err
+}

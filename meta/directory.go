@@ -1,0 +1,259 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// reconcileEvery is how often the replicas here are compared with the map though it has not changed: what failed
+// before is tried again.
+const reconcileEvery = 2 * time.Second
+
+// follow reconciles whenever the map changes.
+func (n *Node) follow() {
+	defer n.wg.Done()
+	for n.ctx.Err() == nil {
+		if err := n.Reconcile(n.ctx); err != nil && n.ctx.Err() == nil {
+			n.opt.Logger.Warn("replicas do not yet agree with the directory", "err", err)
+		}
+		ctx, cancel := context.WithTimeout(n.ctx, reconcileEvery)
+		_, _ = n.opt.Next(ctx, n.opt.Map().Revision) // it ends with a newer map or with the time: look again
+		cancel()
+	}
+}
+
+// Reconcile makes, starts and ends replicas on the drives here until they are what the map says. It is idempotent.
+func (n *Node) Reconcile(ctx context.Context) error {
+	n.reconciling.Lock()
+	defer n.reconciling.Unlock()
+	m := n.opt.Map()
+	var errs []error
+	for _, row := range m.Ranges {
+		errs = append(errs, n.reconcileRange(ctx, m, row))
+	}
+	for _, h := range n.allHosts() {
+		for _, r := range h.Replicas() {
+			if row := rangeOf(m, r.Range()); row != nil {
+				errs = append(errs, n.destroyOld(ctx, row, h, r))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// destroyOld removes a replica that the directory once ordered and names no longer (I4, I10). One whose id the row has
+// not given yet is newer than the map.
+func (n *Node) destroyOld(ctx context.Context, row *placement.Range, h *replica.Host, r *replica.Replica) error {
+	for _, named := range row.Replicas {
+		if named.ID == r.ID() && named.Drive == h.Drive() {
+			return nil
+		}
+	}
+	if n.moving[rangeReplica{row.ID, r.ID()}] || r.Generation() > row.Generation ||
+		row.NextReplica != 0 && r.ID() >= row.NextReplica {
+		return nil
+	}
+	n.opt.Logger.Info("replica destroyed: the directory no longer names it",
+		"range", uint64(row.ID), "replica", uint64(r.ID()), "drive", h.Drive())
+	return h.Remove(ctx, row.ID, r.ID())
+}
+
+func (n *Node) reconcileRange(ctx context.Context, m *placement.Map, row *placement.Range) error {
+	begins := n.begins(row)
+	var errs []error
+	for _, named := range row.Replicas {
+		if h := n.host(named.Drive); h != nil {
+			errs = append(errs, n.make(ctx, row, named, h, begins))
+		}
+	}
+	if begins && errors.Join(errs...) != nil {
+		return errors.Join(errs...) // none of them starts before all are made
+	}
+	started := false
+	for _, named := range row.Replicas {
+		h := n.host(named.Drive)
+		if h == nil {
+			continue
+		}
+		if r := h.Replica(row.ID); r != nil && r.ID() == named.ID {
+			errs = append(errs, n.start(ctx, m, row, h, r, &started))
+		}
+	}
+	if started {
+		n.campaign(ctx, row)
+	}
+	return errors.Join(errs...)
+}
+
+// begins reports whether the range has no history: its first replicas may be made. All drives must be here, and what
+// replicas there are must be blank, for a lost one could have voted (I10).
+func (n *Node) begins(row *placement.Range) bool {
+	for _, named := range row.Replicas {
+		h := n.host(named.Drive)
+		if h == nil || named.Joining {
+			return false
+		}
+		if r := h.Replica(row.ID); r != nil && (r.ID() != named.ID || !r.Blank()) {
+			return false
+		}
+	}
+	return true
+}
+
+// make brings the replica that the row names into being, if it may, and to the row's generation.
+func (n *Node) make(ctx context.Context, row *placement.Range, named placement.Replica, h *replica.Host, begins bool) error {
+	r := h.Replica(row.ID)
+	if r != nil && r.ID() != named.ID {
+		if err := n.destroyOld(ctx, row, h, r); err != nil {
+			return err
+		}
+		r = h.Replica(row.ID)
+	}
+	key := rangeReplica{row.ID, named.ID}
+	switch {
+	case r != nil:
+		if r.Generation() >= row.Generation {
+			return nil
+		}
+		voters, learners := members(row)
+		return h.Adopt(ctx, row.ID, row.Generation, voters, learners)
+	case named.Joining && !n.ran[key]:
+		return h.Create(ctx, specOf(row, named, nil))
+	case begins:
+		voters, _ := members(row)
+		return h.Create(ctx, specOf(row, named, voters))
+	}
+	if !n.lost[key] && n.hasHistory(row) {
+		n.lost[key] = true
+		n.opt.Logger.Error("replica lost: its drive does not hold it", "range", uint64(row.ID),
+			"replica", uint64(named.ID), "drive", named.Drive)
+		go n.opt.OnLost(row.ID, named)
+	}
+	return nil
+}
+
+// hasHistory reports whether some replica here is not blank: then an absent one is lost, not yet to be made.
+func (n *Node) hasHistory(row *placement.Range) bool {
+	if row.Generation > 1 {
+		return true
+	}
+	for _, named := range row.Replicas {
+		if h := n.host(named.Drive); h != nil {
+			if r := h.Replica(row.ID); r != nil && !r.Blank() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func specOf(row *placement.Range, named placement.Replica, voters []ids.Replica) replica.Spec {
+	return replica.Spec{
+		Range: row.ID, Replica: named.ID, Generation: row.Generation,
+		Start: row.Start, End: row.End, Voters: voters,
+	}
+}
+
+func members(row *placement.Range) (voters, learners []ids.Replica) {
+	for _, r := range row.Replicas {
+		if r.Joining {
+			learners = append(learners, r.ID)
+		} else {
+			voters = append(voters, r.ID)
+		}
+	}
+	return voters, learners
+}
+
+// start lets a replica take part. It owes no grace if it did not take part in this process yet and all of the range's
+// replicas are here: a leader that holds a lease by its word would have to be here too (I8).
+func (n *Node) start(ctx context.Context, m *placement.Map, row *placement.Range, h *replica.Host, r *replica.Replica, started *bool) error {
+	if r.Generation() != row.Generation {
+		return fmt.Errorf("meta: range %d: replica %d has generation %d, the directory %d",
+			row.ID, r.ID(), r.Generation(), row.Generation)
+	}
+	if r.Running() {
+		return nil
+	}
+	key := rangeReplica{row.ID, r.ID()}
+	if err := h.Start(ctx, row.ID, n.ran[key] || !sameNode(m, row)); err != nil {
+		return err
+	}
+	n.ran[key] = true
+	*started = true
+	return nil
+}
+
+// sameNode reports whether all replicas of a range lie on drives of one process.
+func sameNode(m *placement.Map, row *placement.Range) bool {
+	node := ""
+	for i, r := range row.Replicas {
+		d := m.Drives[r.Drive]
+		if d == nil || i > 0 && d.Node != node {
+			return false
+		}
+		node = d.Node
+	}
+	return true
+}
+
+// campaign has the replica here with the longest log ask for leadership, once a majority of the voters is here and
+// none leads. If it is not heard, elections go on by time-out.
+func (n *Node) campaign(ctx context.Context, row *placement.Range) {
+	n.mu.RLock()
+	l := n.ranges[row.ID]
+	known := l != nil && l.leader != nil
+	n.mu.RUnlock()
+	best, here := n.longest(row)
+	voters, _ := members(row)
+	if known || best == nil || here <= len(voters)/2 {
+		return
+	}
+	if err := best.Campaign(ctx); err != nil {
+		n.opt.Logger.Warn("replica does not campaign", "range", uint64(row.ID), "replica", uint64(best.ID()), "err", err)
+	}
+}
+
+// longest returns the voter here that has the greatest (term, index), and how many voters run here.
+func (n *Node) longest(row *placement.Range) (best *replica.Replica, here int) {
+	var last replica.Status
+	for _, named := range row.Replicas {
+		h := n.host(named.Drive)
+		if h == nil || named.Joining {
+			continue
+		}
+		r := h.Replica(row.ID)
+		if r == nil || r.ID() != named.ID || !r.Running() {
+			continue
+		}
+		here++
+		s := r.Status()
+		if best == nil || s.LastTerm > last.LastTerm || s.LastTerm == last.LastTerm && s.LastIndex > last.LastIndex {
+			best, last = r, s
+		}
+	}
+	return best, here
+}
+
+// succeed hands the ranges that a stopped host led to the replicas here with the longest logs: its leases ended with
+// it, so nobody need wait for their time-outs.
+func (n *Node) succeed(h *replica.Host) {
+	m := n.opt.Map()
+	for _, old := range h.Replicas() {
+		n.onLeader(old, false)
+		row := rangeOf(m, old.Range())
+		s := old.Status()
+		if row == nil || s.Leader != old.ID() {
+			continue
+		}
+		if best, _ := n.longest(row); best != nil {
+			best.TakeOver(old)
+		}
+	}
+}

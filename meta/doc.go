@@ -1,0 +1,18 @@
+// Package meta keeps the object records: ordered, multi-version, linearizable, in key ranges that are replicated by
+// Raft over drives.
+//
+// A Node is one process's part: a replica.Host for each drive, and the calls that the gateway makes. It finds the range
+// of a key in the map, sends commands to the range's leader, and reads under the leader's lease on the caller's own
+// goroutine. There may be any number of ranges; a listing goes on across their borders.
+//
+// Invariants:
+//
+//   - I1: a command is retried under one request id, so it acts once; if its outcome stays unknown, the caller gets
+//     ErrUnavailable.
+//   - I4, I10: which replicas a range has is the directory's word (placement.Range). A replica on a drive here that the
+//     directory no longer names is destroyed; one that it names and that is gone is reported as lost, never made
+//     again under its id. A range's first replicas are made only where none of them has any history.
+//   - I8: reads are linearizable. Nothing here reads rows but through Replica.Read.
+//   - I12: a drive that fails or hangs takes its own replicas with it and nothing else.
+//   - I15: "absent" is an answer only with a nil error.
+package meta

@@ -1,0 +1,121 @@
+package meta
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/state"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// WalkItem is an extent that some row refers to.
+type WalkItem = state.WalkItem
+
+// Cursors are opaque: nil is before the first row, and after the last.
+
+// Repairs returns at most max rows of a range's repair queue after a cursor. A page may be empty though next is not nil.
+// Errors: ErrUnavailable.
+func (n *Node) Repairs(ctx context.Context, id ids.Range, after []byte, max int) (rows []*metapb.Repair, next []byte, err error) {
+	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
+		rows, next, err = state.RepairRows(r, span, after, max)
+		return err
+	})
+	return rows, next, err
+}
+
+// Reclaims returns at most max extents that died before below, the first of the queue. Errors: ErrUnavailable.
+func (n *Node) Reclaims(ctx context.Context, id ids.Range, below hlc.Stamp, max int) ([]*metapb.Reclaim, error) {
+	var after []byte
+	for {
+		rows, next, err := n.ReclaimsAfter(ctx, id, below, after, max)
+		if err != nil || len(rows) > 0 || next == nil {
+			return rows, err
+		}
+		after = next
+	}
+}
+
+// ReclaimsAfter is Reclaims from a cursor on: what could not be deleted does not hold up the rest.
+func (n *Node) ReclaimsAfter(ctx context.Context, id ids.Range, below hlc.Stamp, after []byte, max int) (rows []*metapb.Reclaim, next []byte, err error) {
+	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
+		rows, next, err = state.ReclaimRows(r, span, below, after, max)
+		return err
+	})
+	return rows, next, err
+}
+
+// Walk returns at most max extents that rows of the range refer to, after a cursor. A page may be empty though next is
+// not nil. It does not decide what is garbage: Referenced does. Errors: ErrUnavailable.
+func (n *Node) Walk(ctx context.Context, id ids.Range, after []byte, max int) (items []WalkItem, next []byte, err error) {
+	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
+		items, next, err = state.Walk(r, span, after, max)
+		return err
+	})
+	return items, next, err
+}
+
+// Queued is how many repair and reclaim rows a range has. Errors: ErrUnavailable.
+func (n *Node) Queued(ctx context.Context, id ids.Range) (repairs, reclaims uint64, err error) {
+	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) error {
+		a, err := state.ReadApplied(r, id)
+		repairs, reclaims = a.Repairs, a.Reclaims
+		return err
+	})
+	return repairs, reclaims, err
+}
+
+func (n *Node) readRange(ctx context.Context, id ids.Range, fn func(pebble.Reader, state.Span) error) error {
+	rng := rangeOf(n.opt.Map(), id)
+	if rng == nil {
+		return fmt.Errorf("%w: no range %d in the map", ErrUnavailable, id)
+	}
+	return n.readAt(ctx, rng, func(r pebble.Reader) error { return fn(r, spanOf(rng)) })
+}
+
+// AddRepair queues slots that lack, as the scrubber found them: rows of one range. Errors: ErrUnavailable.
+func (n *Node) AddRepair(ctx context.Context, id ids.Range, rows []*metapb.Repair) error {
+	return n.runRange(ctx, id, &metapb.Command{Op: &metapb.Command_AddRepair{AddRepair: &metapb.AddRepair{Rows: rows}}})
+}
+
+// AckRepair takes rows off the repair queue. Errors: ErrUnavailable.
+func (n *Node) AckRepair(ctx context.Context, id ids.Range, rows []*metapb.Repair) error {
+	return n.runRange(ctx, id, &metapb.Command{Op: &metapb.Command_AckRepair{AckRepair: &metapb.AckRepair{Rows: rows}}})
+}
+
+// AckReclaim takes rows off the reclaim queue: their chunks are deleted. Errors: ErrUnavailable.
+func (n *Node) AckReclaim(ctx context.Context, id ids.Range, rows []*metapb.Reclaim) error {
+	return n.runRange(ctx, id, &metapb.Command{Op: &metapb.Command_AckReclaim{AckReclaim: &metapb.AckReclaim{Rows: rows}}})
+}
+
+// RaiseClosed makes a range refuse commits whose upload id is older than closed (I6). Errors: ErrUnavailable.
+func (n *Node) RaiseClosed(ctx context.Context, id ids.Range, closed hlc.Stamp) error {
+	return n.runRange(ctx, id, &metapb.Command{Op: &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(closed)}}})
+}
+
+// Seal stops, or with off starts again, commands that add data to a bucket, in every range that may hold its keys (I20).
+// After an error some ranges may be sealed: the caller unseals. Errors: ErrUnavailable.
+func (n *Node) Seal(ctx context.Context, bucket ids.Bucket, off bool) error {
+	for _, rng := range n.rangesOf(bucket, "") {
+		err := n.runRange(ctx, rng.ID, &metapb.Command{Op: &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: uint64(bucket), Off: off}}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) runRange(ctx context.Context, id ids.Range, cmd *metapb.Command) error {
+	result, err := n.DoRange(ctx, id, cmd)
+	if err != nil {
+		return err
+	}
+	return outcomeError(result)
+}
+
+// Ranges lists the ranges of the directory, by start.
+func (n *Node) Ranges() []*placement.Range { return n.opt.Map().Ranges }

@@ -1,0 +1,74 @@
+package replica
+
+import (
+	"sync"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/state"
+)
+
+// Batches lets the replicas of a range in one process apply an entry once: the first to do so leaves its batch here,
+// and the others, who stand where it stood, commit a copy. It is safe for concurrent use.
+//
+// That is right because applying is a function of the rows and the command (I17), and because (index, term,
+// generation) names one log prefix.
+type Batches struct {
+	mu     sync.Mutex
+	ranges map[ids.Range]*batchRing
+}
+
+// batch is the outcome of applying the entries after from, up to to.
+type batch struct {
+	gen      uint64
+	from, to entryID
+	repr     []byte // never changed
+	effect   state.Effect
+	results  []*metapb.Result // of each entry with data
+}
+
+const (
+	batchesKept   = 16
+	batchBytesMax = 1 << 20 // a longer one is not shared
+)
+
+type batchRing struct {
+	ring [batchesKept]*batch
+	next int
+}
+
+// NewBatches returns an empty one.
+func NewBatches() *Batches { return &Batches{ranges: map[ids.Range]*batchRing{}} }
+
+// find returns the batch that begins at from and ends at or below to.
+func (s *Batches) find(rng ids.Range, gen uint64, from entryID, to uint64) *batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.ranges[rng]
+	if r == nil {
+		return nil
+	}
+	for i := range r.ring {
+		// The newest first.
+		b := r.ring[(r.next-1-i+2*batchesKept)%batchesKept]
+		if b != nil && b.from == from && b.gen == gen && b.to.index <= to {
+			return b
+		}
+	}
+	return nil
+}
+
+func (s *Batches) put(rng ids.Range, b *batch) {
+	if len(b.repr) > batchBytesMax {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.ranges[rng]
+	if r == nil {
+		r = &batchRing{}
+		s.ranges[rng] = r
+	}
+	r.ring[r.next] = b
+	r.next = (r.next + 1) % batchesKept
+}

@@ -1,0 +1,324 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/state"
+)
+
+// writers commit numbered bodies to keys of their own and remember the last acknowledged of each.
+type writers struct {
+	c      *cluster
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	acked  map[string]int
+	tried  map[string]int
+}
+
+func (c *cluster) startWriters(n int) *writers {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &writers{c: c, cancel: cancel, acked: map[string]int{}, tried: map[string]int{}}
+	for i := range n {
+		w.wg.Add(1)
+		go w.run(ctx, fmt.Sprintf("writer-%d", i))
+	}
+	return w
+}
+
+func (w *writers) run(ctx context.Context, key string) {
+	defer w.wg.Done()
+	for n := 1; ctx.Err() == nil; n++ {
+		w.mu.Lock()
+		w.tried[key] = n
+		w.mu.Unlock()
+		if _, err := w.c.put(ctx, key, fmt.Sprint(n)); err != nil {
+			return
+		}
+		w.mu.Lock()
+		w.acked[key] = n
+		w.mu.Unlock()
+	}
+}
+
+func (w *writers) total() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, v := range w.acked {
+		n += v
+	}
+	return n
+}
+
+// await waits until so many writes were acknowledged in all.
+func (w *writers) await(n int) {
+	w.c.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for w.total() < n {
+		if time.Now().After(deadline) {
+			w.c.t.Fatalf("%d writes acknowledged, want %d", w.total(), n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// check wants each key to hold what was acknowledged last, or tried since.
+func (w *writers) check() {
+	w.c.t.Helper()
+	w.cancel()
+	w.wg.Wait()
+	lead := w.c.leader()
+	for key, last := range w.acked {
+		body, err := get(w.c.ctx(), lead, key)
+		if errors.Is(err, state.ErrNoSuchKey) && last == 0 {
+			continue
+		}
+		check(w.c.t, err)
+		var n int
+		if _, err := fmt.Sscan(body, &n); err != nil || n < last || n > w.tried[key] {
+			w.c.t.Fatalf("%s holds %q, acknowledged %d, tried %d", key, body, last, w.tried[key])
+		}
+	}
+}
+
+// soak makes the seeded tests run their full counts.
+var soak = flag.Bool("soak", false, "full counts")
+
+func seeds(few, many int) int {
+	if *soak {
+		return many
+	}
+	return few
+}
+
+func TestI17_CrashesKeepWhatWasAcknowledged(t *testing.T) {
+	for seed := range seeds(4, 200) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			c := newCluster(t, 5, uint64(seed), Options{LogBytes: 64 << 10})
+			c.begin()
+			w := c.startWriters(8)
+			for round := range 6 {
+				w.await(w.total() + 20 + c.rng.IntN(200))
+				for range 1 + c.rng.IntN(2) { // a minority
+					c.crash(c.rng.IntN(5), true)
+				}
+				if round == 3 {
+					c.crashAll()
+				}
+			}
+			w.check()
+			c.settle()
+		})
+	}
+}
+
+// crashAll cuts the power of all drives at once.
+func (c *cluster) crashAll() {
+	for _, d := range c.drives {
+		d.log.close()
+	}
+	for _, d := range c.drives {
+		d.host.Close()
+	}
+	for i := range c.drives {
+		c.crash(i, false)
+	}
+}
+
+func TestI17_LogIsCutBelowWhatIsFlushed(t *testing.T) {
+	c := newCluster(t, 3, 1, Options{LogBytes: 32 << 10})
+	c.begin()
+	w := c.startWriters(4)
+	w.await(3000)
+	for i := range c.drives {
+		if low := c.drives[i].low(); low == 0 {
+			t.Errorf("drive %d: no segment was released", i)
+		}
+	}
+	c.crashAll()
+	w.await(w.total() + 100)
+	w.check()
+	c.settle()
+}
+
+func (d *drive) low() int {
+	d.log.mu.Lock()
+	defer d.log.mu.Unlock()
+	return d.log.low
+}
+
+func TestLeaderIsSucceeded(t *testing.T) {
+	c := newCluster(t, 3, 1, Options{})
+	c.begin()
+	w := c.startWriters(4)
+	for range 3 {
+		w.await(w.total() + 50)
+		old := c.leader()
+		for i, d := range c.drives {
+			if d.host == old.host {
+				c.crash(i, true)
+			}
+		}
+	}
+	w.await(w.total() + 50)
+	w.check()
+	c.settle()
+}
+
+func TestI1_RetryGetsTheFirstResult(t *testing.T) {
+	c := newCluster(t, 3, 1, Options{})
+	c.begin()
+	cmd := c.putCommand("k", "first")
+	first, err := c.leader().Propose(c.ctx(), cmd)
+	check(t, err)
+	if _, err := c.put(c.ctx(), "k", "second"); err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.leader().Propose(c.ctx(), cmd)
+	check(t, err)
+	if again.GetTs() != first.GetTs() {
+		t.Fatalf("retry got stamp %v, the first %v", hlc.Stamp(again.GetTs()), hlc.Stamp(first.GetTs()))
+	}
+	if body, err := get(c.ctx(), c.leader(), "k"); err != nil || body != "second" {
+		t.Fatalf("retry acted again: %q, %v", body, err)
+	}
+}
+
+// TestI8_LeaseReadIsNeverStale cuts the leader off while it goes on reading: from the moment another leader has
+// acknowledged a write, no read at the old one that began after it may return what was before.
+func TestI8_LeaseReadIsNeverStale(t *testing.T) {
+	c := newCluster(t, 5, 1, Options{})
+	c.begin()
+	_, err := c.put(c.ctx(), "k", "0")
+	check(t, err)
+	for round := 1; round <= seeds(4, 50); round++ {
+		old := c.leader()
+		cut := old.id
+		c.net.set(func(e Envelope) bool { return e.From == cut || e.To == cut })
+		stop := make(chan struct{})
+		stale := make(chan string, 1)
+		var acked sync.Map
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					_, newer := acked.Load(round) // acknowledged before the read begins
+					ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+					body, err := get(ctx, old, "k")
+					cancel()
+					if err == nil && newer && body != fmt.Sprint(round) {
+						select {
+						case stale <- body:
+						default:
+						}
+					}
+				}
+			}()
+		}
+		c.putElsewhere(cut, "k", fmt.Sprint(round))
+		acked.Store(round, true)
+		time.Sleep(c.opt.Tick * 3) // reads at the old leader after the acknowledgement: that none comes cannot be awaited
+		close(stop)
+		wg.Wait()
+		select {
+		case body := <-stale:
+			t.Fatalf("round %d: read %q after the write was acknowledged", round, body)
+		default:
+		}
+		c.net.set(nil)
+	}
+	c.settle()
+}
+
+// putElsewhere commits by another leader than not.
+func (c *cluster) putElsewhere(not ids.Replica, key, body string) {
+	c.t.Helper()
+	ctx := c.ctx()
+	cmd := c.putCommand(key, body)
+	for {
+		for _, h := range c.mesh.snapshot() {
+			r := h.Replica(testRange)
+			if r == nil || r.id == not || !r.Serving() {
+				continue
+			}
+			try, cancel := context.WithTimeout(ctx, time.Second)
+			_, err := r.Propose(try, cmd)
+			cancel()
+			if err == nil {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			c.t.Fatal("nobody else leads")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func TestRandomDropsAndDelays(t *testing.T) {
+	c := newCluster(t, 5, 3, Options{})
+	c.begin()
+	c.leader()
+	rng := rand.New(rand.NewPCG(3, 3))
+	var mu sync.Mutex
+	random := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
+	c.net.mu.Lock()
+	c.net.drop = func(Envelope) bool { return random(10) == 0 }
+	c.net.late = func(Envelope) time.Duration {
+		if random(10) == 0 {
+			return time.Duration(random(30)) * time.Millisecond
+		}
+		return 0
+	}
+	c.net.mu.Unlock()
+	w := c.startWriters(8)
+	w.await(500)
+	c.net.mu.Lock()
+	c.net.drop, c.net.late = nil, nil
+	c.net.mu.Unlock()
+	w.check()
+	c.settle()
+	c.net.wg.Wait()
+}
+
+// TestI17_SnapshotThatDidNotArrive cuts the power between a snapshot's log record and its rows. The log before holds,
+// and must still hold after the rows have come past the snapshot's index by themselves.
+func TestI17_SnapshotThatDidNotArrive(t *testing.T) {
+	c := newCluster(t, 3, 1, Options{})
+	c.begin()
+	w := c.startWriters(4)
+	w.await(50)
+	d := c.drives[(int(c.leader().id))%3] // a follower
+	r := d.host.Replica(testRange)
+	check(t, d.host.do(c.ctx(), func() error {
+		_, err := d.host.appendSync([][]byte{r.resetRecord(ingested, entryID{r.at.index + 500, r.term}, r.conf, nil)})
+		return err
+	}))
+	for range 3 {
+		for i := range c.drives {
+			if c.drives[i] == d {
+				c.crash(i, true)
+			}
+		}
+		w.await(w.total() + 600)
+	}
+	w.check()
+	c.settle()
+}

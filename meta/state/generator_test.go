@@ -1,0 +1,153 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+// generator makes commands that often meet what is there.
+type generator struct {
+	rng  *rand.Rand
+	k    maker
+	m    *model
+	r    *replica
+	past []*metapb.Command
+	ids  []ids.Upload // of uploads
+}
+
+func (g *generator) next() *metapb.Command {
+	if len(g.past) > 0 && g.rng.IntN(10) == 0 { // a retry
+		return g.past[g.rng.IntN(len(g.past))]
+	}
+	c := g.k.command()
+	switch g.rng.IntN(200) {
+	case 0:
+		g.k.now = g.k.now.Add(requestKept)
+	case 1:
+		c.Ts -= uint64(g.rng.IntN(1 << 30)) // a leader whose clock is behind
+	}
+	g.op(c)
+	g.past = append(g.past, c)
+	return c
+}
+
+func (g *generator) key() string { return pick(g.rng, "a", "a/b", "a\x00", "b") }
+
+func (g *generator) missed() (all []*metapb.Missed) {
+	for range g.rng.IntN(12) - 9 {
+		all = append(all, &metapb.Missed{Slot: uint32(g.rng.IntN(3))})
+	}
+	return all
+}
+
+// dead is a body of key that is being reclaimed, if there is one.
+func (g *generator) dead(key string) []byte {
+	var all []string
+	for r := range g.m.reclaims {
+		if len(r) == len(key)+16 && r[:len(key)] == key {
+			all = append(all, r[len(key):])
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	slices.Sort(all)
+	return []byte(all[g.rng.IntN(len(all))])
+}
+
+func (g *generator) condition() *metapb.Condition {
+	etag := "*"
+	if o := g.m.objects[g.key()]; o != nil && g.rng.IntN(2) == 0 {
+		etag = o.etag
+	}
+	switch g.rng.IntN(8) {
+	case 0:
+		return &metapb.Condition{IfMatch: etag}
+	case 1:
+		return &metapb.Condition{IfNoneMatch: etag}
+	}
+	return nil
+}
+
+// upload picks an id that was used before.
+func (g *generator) upload() []byte {
+	if len(g.ids) == 0 || g.rng.IntN(4) == 0 {
+		g.ids = append(g.ids, g.k.id())
+	}
+	return g.ids[g.rng.IntN(len(g.ids))][:]
+}
+
+func (g *generator) op(c *metapb.Command) {
+	key := g.key()
+	switch n := g.rng.IntN(100); {
+	case n < 35:
+		p := g.k.object(1, key, uint64(1+g.rng.IntN(9000)))
+		p.Condition, p.Missed = g.condition(), g.missed()
+		if dead := g.dead(key); dead != nil && g.rng.IntN(4) == 0 {
+			p.Version.Details.Extent.Upload = dead
+		} else if g.rng.IntN(3) == 0 {
+			p.Version.Details.Extent, p.Missed = nil, nil
+			p.HasInline, p.Inline = true, []byte(fmt.Sprint(n))
+		}
+		c.Op = &metapb.Command_Put{Put: p}
+	case n < 50:
+		c.Op = &metapb.Command_Delete{Delete: &metapb.DeleteVersions{Bucket: 1, Keys: []string{key, g.key()}, Condition: g.condition()}}
+	case n < 58:
+		id := g.k.id()
+		g.ids = append(g.ids, id)
+		c.Op = &metapb.Command_CreateUpload{CreateUpload: &metapb.CreateUpload{Bucket: 1, Key: "a", Id: id[:]}}
+	case n < 76:
+		e := g.k.extent(uint64(1 + g.rng.IntN(9000)))
+		e.Part, e.Md5 = uint32(1+g.rng.IntN(3)), make([]byte, 16)
+		c.Op = &metapb.Command_PutPart{PutPart: &metapb.PutPart{Bucket: 1, Key: "a", Id: g.upload(), Extent: e, Missed: g.missed()}}
+	case n < 88:
+		c.Op = &metapb.Command_CompleteUpload{CompleteUpload: g.complete()}
+	case n < 91:
+		c.Op = &metapb.Command_AbortUpload{AbortUpload: &metapb.AbortUpload{Bucket: 1, Key: "a", Id: g.upload()}}
+	default:
+		g.rare(c, n)
+	}
+}
+
+func (g *generator) rare(c *metapb.Command, n int) {
+	switch n {
+	case 91, 92:
+		rows, _, err := ReclaimRows(g.r.db, g.r.span, stampMax, nil, 2)
+		check0(g.r.t, err)
+		c.Op = &metapb.Command_AckReclaim{AckReclaim: &metapb.AckReclaim{Rows: rows}}
+	case 93, 94:
+		rows, _, err := RepairRows(g.r.db, g.r.span, nil, 2)
+		check0(g.r.t, err)
+		c.Op = &metapb.Command_AckRepair{AckRepair: &metapb.AckRepair{Rows: rows}}
+	case 95:
+		c.Op = &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(g.k.now - 1<<20)}}
+	case 96:
+		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: 1}}
+	default:
+		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: 1, Off: true}}
+	}
+}
+
+// complete names the parts that are there, or nearly.
+func (g *generator) complete() *metapb.CompleteUpload {
+	c := &metapb.CompleteUpload{Bucket: 1, Key: "a", Id: g.upload(), Condition: g.condition(), Version: &metapb.Version{Md5: make([]byte, 16)}}
+	if u := g.m.uploads[name(c)]; u != nil {
+		for _, n := range slices.Sorted(maps.Keys(u.parts)) {
+			if g.rng.IntN(4) > 0 {
+				c.Parts = append(c.Parts, &metapb.PartRef{Part: n, Upload: u.parts[n].Upload, Md5: u.parts[n].Md5})
+				c.Version.Size += u.parts[n].Size
+			}
+		}
+	}
+	if len(c.Parts) == 0 {
+		id := g.k.id()
+		c.Parts, c.Version.Size = []*metapb.PartRef{{Part: 1, Upload: id[:]}}, 1
+	}
+	c.Version.Parts = uint32(len(c.Parts))
+	return c
+}

@@ -1,0 +1,126 @@
+package state
+
+import (
+	"math"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+const (
+	partMax       = 10_000
+	deleteKeysMax = 1_000
+	md5Bytes      = 16
+	pgBytes       = 2
+)
+
+func validKey(bucket uint64, key string) bool {
+	return bucket != 0 && len(key) > 0 && len(key) <= keys.MaxKeyBytes
+}
+
+// validExtent reports whether e describes a body: with an upload id and a placement group for every blob.
+func validExtent(e *metapb.Extent) bool {
+	if e == nil || len(e.Upload) != len(ids.Upload{}) || e.Size == 0 || e.BlobSize == 0 || e.Size > math.MaxInt64 {
+		return false
+	}
+	return e.Pool <= math.MaxUint16 && uint64(len(e.Pgs)) == pgBytes*blobs(e)
+}
+
+func blobs(e *metapb.Extent) uint64 { return (e.Size-1)/e.BlobSize + 1 }
+
+// blobSize is the length of blob i < blobs(e).
+func blobSize(e *metapb.Extent, i uint32) uint64 {
+	return min(e.BlobSize, e.Size-uint64(i)*e.BlobSize)
+}
+
+// validMissed takes any e: none of it is used before it is valid.
+func validMissed(e *metapb.Extent, missed []*metapb.Missed) bool {
+	if len(missed) == 0 {
+		return true
+	}
+	if !validExtent(e) {
+		return false
+	}
+	for _, s := range missed {
+		if s == nil || uint64(s.Blob) >= blobs(e) || s.Slot > math.MaxUint8 {
+			return false
+		}
+	}
+	return true
+}
+
+// validVersion holds for what both PutVersion and CompleteUpload may propose.
+func validVersion(v *metapb.Version) bool {
+	return v != nil && v.Size <= math.MaxInt64 && (len(v.Md5) == md5Bytes || v.DeleteMarker)
+}
+
+func validPut(p *metapb.PutVersion) bool {
+	if p == nil || !validKey(p.Bucket, p.Key) || p.Version == nil {
+		return false
+	}
+	if p.Revises != 0 {
+		return len(p.Missed) == 0
+	}
+	v, e := p.Version, p.Version.GetDetails().GetExtent()
+	switch {
+	case !validVersion(v) || v.Parts > partMax || !validMissed(e, p.Missed):
+		return false
+	case v.DeleteMarker:
+		return e == nil && !p.HasInline && v.Size == 0
+	case p.HasInline:
+		return e == nil
+	case e == nil:
+		return v.Size == 0
+	}
+	return validExtent(e)
+}
+
+func validPart(p *metapb.PutPart) bool {
+	if p == nil || !validKey(p.Bucket, p.Key) || len(p.Id) != len(ids.Upload{}) || p.Extent == nil {
+		return false
+	}
+	e := p.Extent
+	if e.Part < 1 || e.Part > partMax || len(e.Md5) != md5Bytes || len(e.Upload) != len(ids.Upload{}) {
+		return false
+	}
+	if e.Size == 0 { // an empty part has no blobs
+		return len(e.Pgs) == 0 && len(p.Missed) == 0
+	}
+	return validExtent(e) && validMissed(e, p.Missed)
+}
+
+// validComplete holds if the parts ascend and the version counts them.
+func validComplete(c *metapb.CompleteUpload) bool {
+	if c == nil || !validKey(c.Bucket, c.Key) || len(c.Id) != len(ids.Upload{}) || !validVersion(c.Version) {
+		return false
+	}
+	if c.Version.DeleteMarker || c.Version.Details.GetExtent() != nil || int(c.Version.Parts) != len(c.Parts) {
+		return false
+	}
+	last := uint32(0)
+	for _, p := range c.Parts {
+		if p == nil || p.Part <= last || p.Part > partMax {
+			return false
+		}
+		last = p.Part
+	}
+	return len(c.Parts) > 0
+}
+
+func validDelete(d *metapb.DeleteVersions) bool {
+	if d == nil || len(d.Keys) == 0 || len(d.Keys) > deleteKeysMax {
+		return false
+	}
+	for _, k := range d.Keys {
+		if !validKey(d.Bucket, k) {
+			return false
+		}
+	}
+	return true
+}
+
+func validRepair(r *metapb.Repair) bool {
+	return r != nil && validKey(r.Bucket, r.Key) && len(r.Upload) == len(ids.Upload{}) && r.Slot <= math.MaxUint8 &&
+		r.Pool <= math.MaxUint16 && r.Pg <= math.MaxUint16
+}

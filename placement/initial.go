@@ -1,0 +1,14 @@
+package placement
+
+import "github.com/sherd-io/sherd/internal/ids"
+
+// Initial is all that a cluster's control state holds when it begins. plan.Initial makes one.
+type Initial struct {
+	Cluster    ids.Cluster
+	Node       Node
+	Drives     []*Drive
+	Pool       *Pool // with its PGs
+	Ranges     []*Range
+	Identities []*Identity
+	Settings   map[string]string
+}

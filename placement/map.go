@@ -1,0 +1,153 @@
+package placement
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// Map is one state of the cluster's control records, read at one etcd revision. It is never changed:
+// a change makes a new Map, so readers hold one without a lock for as long as they need it.
+type Map struct {
+	Revision   int64  // etcd's, of the newest record in it
+	Generation uint64 // raised by `sherd control restore` (I9)
+	Cluster    ids.Cluster
+	Nodes      map[string]*Node
+	Drives     map[ids.Drive]*Drive
+	Pools      map[ids.Pool]*Pool
+	Ranges     []*Range // ordered by Start, spans without gap or overlap
+	Buckets    map[string]*Bucket
+	Identities map[string]*Identity // by access key
+	Settings   map[string]string
+}
+
+// Node is a process with drives.
+type Node struct {
+	Name string `json:"name"`
+	Zone string `json:"zone,omitempty"`
+	Addr string `json:"addr,omitempty"` // host:port for other nodes; empty in a cluster of one
+}
+
+// DriveState is what the cluster holds of a drive.
+type DriveState string
+
+const (
+	DriveUp      DriveState = "up"      // takes reads and writes
+	DriveSuspect DriveState = "suspect" // answers, but missed writes: counts as lost until its repair rows are drained (I2)
+	DriveDown    DriveState = "down"    // does not answer: worked around
+	DriveOut     DriveState = "out"     // given up: its slots and replicas get new owners
+)
+
+// Drive is one formatted directory.
+type Drive struct {
+	ID       ids.Drive  `json:"id"`
+	Node     string     `json:"node"`
+	Path     string     `json:"path"`
+	Bytes    int64      `json:"bytes"`           // size of its file system
+	Mount    bool       `json:"mount,omitempty"` // Path was a mount point when it was formatted (I10)
+	Weight   float64    `json:"weight"`          // share of placement; 1 a TiB by default
+	State    DriveState `json:"state"`
+	Since    time.Time  `json:"since"`             // of State
+	Reason   string     `json:"reason,omitempty"`  // of State, for people
+	Replaces ids.Drive  `json:"replaces,omitzero"` // the drive whose path it took over
+	Revision int64      `json:"-"`                 // of the row
+}
+
+// Up reports whether d can be asked at all.
+func (d *Drive) Up() bool { return d != nil && (d.State == DriveUp || d.State == DriveSuspect) }
+
+// Pool is an erasure profile with its placement groups.
+type Pool struct {
+	ID        ids.Pool `json:"id"`
+	Name      string   `json:"name"`
+	K         int      `json:"k"`
+	M         int      `json:"m"`
+	UnitBytes int      `json:"unitBytes"` // 256 KiB
+	PGCount   int      `json:"pgCount"`   // a power of two, fixed
+	PGs       []*PG    `json:"-"`         // by id; records of their own
+}
+
+// N is how many slots each PG of p has.
+func (p *Pool) N() int { return p.K + p.M }
+
+// W is how many chunks a write must reach at least: k+1, or k if there is no parity.
+func (p *Pool) W() int { return min(p.K+1, p.N()) }
+
+// PG is one row of the map.
+type PG struct {
+	Epoch    uint64 `json:"epoch"` // raised by every change of Slots (I5)
+	Slots    []Slot `json:"slots"` // by slot number
+	Revision int64  `json:"-"`     // of the row; a change is guarded by it (I19)
+}
+
+// Slot says who holds one shard column of a PG.
+type Slot struct {
+	Drive    ids.Drive `json:"drive"`
+	Since    uint64    `json:"since"`         // the epoch at which Drive became owner
+	Complete bool      `json:"complete"`      // Drive holds all that was written before Since
+	From     ids.Drive `json:"from,omitzero"` // the owner before, while it can still be read
+}
+
+// Range is one span of the (bucket, key) space and its Raft group.
+type Range struct {
+	ID         ids.Range `json:"id"`
+	Start      []byte    `json:"start"`      // inclusive, in meta/keys' encoding; empty is the least
+	End        []byte    `json:"end"`        // exclusive; empty is past the greatest
+	Generation uint64    `json:"generation"` // I4
+	Replicas   []Replica `json:"replicas"`
+	// NextReplica is greater than every replica id the range ever had (I10).
+	NextReplica ids.Replica `json:"nextReplica"`
+	Revision    int64       `json:"-"` // of the row; a change is guarded by it (I19)
+}
+
+// Replica is one Raft peer of a range.
+type Replica struct {
+	ID    ids.Replica `json:"id"`
+	Drive ids.Drive   `json:"drive"`
+	// Joining: made by the planner's order, not yet a voter.
+	Joining bool `json:"joining,omitempty"`
+	// Replaces is the replica that leaves the range when this one has joined; 0 if the range only grows.
+	Replaces ids.Replica `json:"replaces,omitempty"`
+}
+
+// Bucket is a bucket's record.
+type Bucket struct {
+	ID       ids.Bucket `json:"id"`
+	Name     string     `json:"name"`
+	Created  time.Time  `json:"created"`
+	Owner    string     `json:"owner"`
+	Region   string     `json:"region,omitempty"`
+	Pool     ids.Pool   `json:"pool"`
+	Deleting bool       `json:"deleting,omitempty"` // I20
+	Revision int64      `json:"-"`                  // etcd's; commands carry it (I11)
+}
+
+// Identity is one access key.
+type Identity struct {
+	AccessKey string `json:"accessKey"`
+	Secret    string `json:"secret"`
+	Root      bool   `json:"root"`
+}
+
+// RangeFor finds the range that holds key, in meta/keys' encoding; nil if the map has none.
+func (m *Map) RangeFor(key []byte) *Range {
+	i := sort.Search(len(m.Ranges), func(i int) bool {
+		return slices.Compare(m.Ranges[i].Start, key) > 0
+	})
+	if i == 0 {
+		return nil
+	}
+	return m.Ranges[i-1]
+}
+
+// BucketByID finds a bucket by its id; nil if there is none. O(buckets).
+func (m *Map) BucketByID(id ids.Bucket) *Bucket {
+	for _, b := range m.Buckets {
+		if b.ID == id {
+			return b
+		}
+	}
+	return nil
+}

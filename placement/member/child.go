@@ -1,0 +1,247 @@
+package member
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const (
+	quotaBytes       = 1 << 30 // the control state is a few MiB; the quota also sizes a mapping
+	walSegmentBytes  = 4 << 20 // preallocated twice by each member
+	snapshotEvery    = 5000    // entries: each member keeps as many in memory
+	catchUpEntries   = 1000
+	historyRevisions = "5000" // what a watch can go back; then it loads again
+	txnOpsMax        = 1024
+	exitMemberFailed = 3
+)
+
+// RunChild runs etcd members as in tells until in ends, which it does when the supervisor ends. Sockets are made in the
+// working directory. It returns only errors of in; a member's failure ends the process after it is reported, because
+// etcd cannot stop a member whose disk fails without stopping the world: the supervisor starts the others again.
+func RunChild(in io.Reader, out, log io.Writer) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	if !lines.Scan() {
+		return fmt.Errorf("member: no settings on standard input: %w", lines.Err())
+	}
+	var set settings
+	if err := json.Unmarshal(lines.Bytes(), &set); err != nil {
+		return fmt.Errorf("member: settings: %w", err)
+	}
+	if set.MemoryBytes > 0 {
+		debug.SetMemoryLimit(set.MemoryBytes)
+	}
+	debug.SetGCPercent(50)
+	wal.SegmentSizeBytes = walSegmentBytes // etcd has no option for it, and this process is etcd's alone
+	c := &child{set: set, out: out, log: log, running: map[string]*embed.Etcd{}}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // or the first line of log after the parent's death would be the end, with no tidying up
+	ended := make(chan error, 1)
+	go func() { ended <- c.commands(lines) }()
+	var err error
+	select {
+	case <-term: // the parent died
+	case err = <-ended:
+	}
+	c.stopAll()
+	if !c.keep.Load() {
+		removeSockets(set.Dir)
+	}
+	return err
+}
+
+// removeSockets removes the directory of sockets, where the parent has not: and nothing else.
+func removeSockets(dir string) {
+	sockets, _ := filepath.Glob(filepath.Join(dir, "m*:[12]")) // its only error is a bad pattern
+	for _, path := range sockets {
+		os.Remove(path)
+	}
+	os.Remove(dir)
+}
+
+// child is the state of the etcd process.
+type child struct {
+	set  settings
+	log  io.Writer
+	keep atomic.Bool // command.Keep
+
+	mu      sync.Mutex
+	out     io.Writer
+	running map[string]*embed.Etcd
+}
+
+// commands carries out what comes in until there is no more. Starts come one after another, so that the end of the process
+// can be laid at the door of one; a stop, which can take seconds, holds nobody up but a start under the same name.
+func (c *child) commands(lines *bufio.Scanner) error {
+	starts := make(chan spec, 64)
+	defer close(starts)
+	go func() {
+		for s := range starts {
+			c.start(s)
+		}
+	}()
+	for lines.Scan() {
+		var cmd command
+		if err := json.Unmarshal(lines.Bytes(), &cmd); err != nil {
+			return fmt.Errorf("member: command: %w", err)
+		}
+		switch {
+		case cmd.Start != nil:
+			starts <- *cmd.Start
+		case cmd.Stop != "":
+			go c.stop(cmd.Stop)
+		case cmd.Keep:
+			c.keep.Store(true)
+		}
+	}
+	return lines.Err()
+}
+
+func (c *child) report(e event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, _ := json.Marshal(e) // strings only
+	c.out.Write(append(b, '\n'))
+}
+
+// start starts a member and reports how it goes. It returns when the member has read its data.
+func (c *child) start(s spec) {
+	c.report(event{Event: eventStarting, Member: s.Name})
+	var err error
+	if s.Mode == modeAlone {
+		err = commitAll(s.Dir)
+	}
+	var e *embed.Etcd
+	if err == nil {
+		e, err = embed.StartEtcd(c.config(s))
+	}
+	if err != nil {
+		c.report(event{Event: eventFailed, Member: s.Name, Error: err.Error()})
+		return
+	}
+	c.mu.Lock()
+	c.running[s.Name] = e
+	c.mu.Unlock()
+	c.report(event{Event: eventStarted, Member: s.Name})
+	go func() {
+		select {
+		case <-e.Server.ReadyNotify():
+			c.report(event{Event: eventReady, Member: s.Name})
+		case <-e.Server.StopNotify():
+			return
+		}
+		select {
+		case err := <-e.Err():
+			c.report(event{Event: eventFailed, Member: s.Name, Error: fmt.Sprint(err)})
+		case <-e.Server.StopNotify():
+		}
+	}()
+}
+
+func (c *child) stop(name string) {
+	c.mu.Lock()
+	e := c.running[name]
+	delete(c.running, name)
+	c.mu.Unlock()
+	if e != nil {
+		e.Server.HardStop() // without handing leadership over: its disk may be what is wrong with it
+		e.Close()
+	}
+	c.report(event{Event: eventStopped, Member: name})
+}
+
+// stopAll stops the members at once, not one after another: each would look for a new leader meanwhile.
+func (c *child) stopAll() {
+	done := make(chan struct{})
+	c.mu.Lock()
+	var g sync.WaitGroup
+	for _, e := range c.running {
+		g.Go(func() {
+			e.Server.HardStop()
+			for _, l := range e.Clients {
+				l.Close() // removes the socket
+			}
+		})
+	}
+	c.mu.Unlock()
+	go func() {
+		g.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second): // what is acknowledged is synced: nothing is lost
+	}
+}
+
+func (c *child) config(s spec) *embed.Config {
+	cfg := embed.NewConfig()
+	cfg.Name, cfg.Dir = s.Name, s.Dir
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls(peerURL(s.Name)), urls(peerURL(s.Name))
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls(clientURL(s.Name)), urls(clientURL(s.Name))
+	cfg.InitialCluster, cfg.InitialClusterToken = initialCluster(s.Peers), s.Token
+	cfg.ClusterState = embed.ClusterStateFlagExisting
+	if s.Mode == modeForm {
+		cfg.ClusterState = embed.ClusterStateFlagNew
+	}
+	cfg.ForceNewCluster = s.Mode == modeAlone
+
+	cfg.TickMs, cfg.ElectionMs = c.set.HeartbeatMs, c.set.ElectionMs
+	cfg.PreVote = true
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = snapshotEvery, catchUpEntries
+	cfg.MaxSnapFiles, cfg.MaxWalFiles = 2, 2
+	cfg.QuotaBackendBytes = quotaBytes
+	cfg.MaxTxnOps = txnOpsMax
+	cfg.StrictReconfigCheck = false // the supervisor checks; etcd's own check makes every addition wait for 5 s
+	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModeRevision, historyRevisions
+	cfg.EnableGRPCGateway = false
+	cfg.WarningApplyDuration, cfg.WarningUnaryRequestDuration = 2*time.Second, 5*time.Second
+	cfg.Logger, cfg.LogLevel = "zap", "warn"
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(c.logger(s.Name))
+	return cfg
+}
+
+func urls(raw string) []url.URL {
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic("member: " + err.Error()) // names are made by newName
+	}
+	return []url.URL{*u}
+}
+
+// logger writes warnings and worse as JSON lines. What etcd calls fatal is reported as this member's failure first.
+func (c *child) logger(name string) *zap.Logger {
+	enc := zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		MessageKey: "msg", LevelKey: "level", EncodeLevel: zapcore.LowercaseLevelEncoder, EncodeDuration: zapcore.StringDurationEncoder,
+	})
+	core := zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(c.log)), zap.WarnLevel)
+	hooked := zapcore.RegisterHooks(core, func(e zapcore.Entry) error {
+		if e.Level >= zapcore.PanicLevel {
+			c.report(event{Event: eventFailed, Member: name, Error: e.Message})
+		}
+		return nil
+	})
+	return zap.New(hooked, zap.WithFatalHook(exitHook{})).With(zap.String("member", name))
+}
+
+// exitHook ends the process with a code that tells that the reason was reported.
+type exitHook struct{}
+
+func (exitHook) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) { os.Exit(exitMemberFailed) }

@@ -1,0 +1,343 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+var errNotServing = errors.New("member: the embedded etcd has no quorum now")
+
+// Reconcile makes want the drives that have members, and returns when it is so, or with the last error when ctx ends: the
+// supervisor goes on trying then. A drive of want that is not usable now keeps the member that it has.
+// Safe to call again and together.
+func (s *Supervisor) Reconcile(ctx context.Context, want []Host) error {
+	s.mu.Lock()
+	s.want = s.want[:0:0]
+	for _, h := range want {
+		s.adopt(h)
+		s.want = append(s.want, h.Drive)
+	}
+	s.asked++
+	asked := s.asked
+	s.mu.Unlock()
+	s.wake()
+	err := s.await(ctx, func() bool { return s.settledFor >= asked })
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return errors.Join(err, s.settleErr)
+	}
+	return nil
+}
+
+// adopt takes a host in; one that was at the same path is gone. s.mu is held.
+func (s *Supervisor) adopt(h Host) {
+	for id, old := range s.hosts {
+		if old.Path == h.Path && id != h.Drive {
+			delete(s.hosts, id)
+		}
+	}
+	s.hosts[h.Drive] = h
+}
+
+// keepMembers looks after the members until Close.
+func (s *Supervisor) keepMembers() {
+	defer s.done.Done()
+	tick := time.NewTicker(s.opt.CheckEvery)
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		asked := s.asked
+		s.mu.Unlock()
+		s.check()
+		s.startAgain()
+		s.look(s.ctx)
+		err := s.settle(s.ctx)
+		s.mu.Lock()
+		if err == nil {
+			s.settledFor = asked
+		} else if s.settleErr == nil || s.settleErr.Error() != err.Error() {
+			s.opt.Logger.Warn("etcd members are not where they should be yet", "error", err)
+		}
+		s.settleErr = err
+		s.notify()
+		s.mu.Unlock()
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.reconcile:
+		}
+	}
+}
+
+// settle makes one change after another until the members are where they should be.
+func (s *Supervisor) settle(ctx context.Context) error {
+	for {
+		if err := s.ensureQuorum(); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		alone := s.truth.Alone
+		s.mu.Unlock()
+		if alone {
+			if err := s.finishAlone(ctx); err != nil {
+				return err
+			}
+		}
+		s.mu.Lock()
+		step := s.nextStep()
+		serving := s.quorate(s.ready)
+		s.mu.Unlock()
+		if step == nil {
+			return nil
+		}
+		if !serving {
+			return errNotServing
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+		err := step(ctx)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// nextStep chooses what to do next; nil if all is as it should be. s.mu is held.
+func (s *Supervisor) nextStep() func(context.Context) error {
+	if !s.swept {
+		return s.sweep
+	}
+	for _, p := range s.truth.Peers {
+		switch loss, lost := s.lost[p.Name]; {
+		case p.State == peerLeaving:
+			return func(ctx context.Context) error { return s.remove(ctx, p) }
+		case lost && (loss.kind == lossGone || !slices.Contains(s.want, p.Drive)) && s.spare(p):
+			return func(ctx context.Context) error { return s.leave(ctx, p) }
+		case !lost && p.State == peerJoining:
+			return func(ctx context.Context) error { return s.promote(ctx, p.Name) }
+		}
+	}
+	blocked := false
+	for _, id := range s.want {
+		if s.hosting(id) {
+			continue
+		}
+		if h, ok := s.hosts[id]; ok && !time.Now().Before(s.retry[id].at) && s.opt.Usable(h) == nil {
+			return func(ctx context.Context) error { return s.add(ctx, h) }
+		}
+		blocked = true
+	}
+	for _, p := range s.truth.Peers {
+		if !blocked && !slices.Contains(s.want, p.Drive) && s.spare(p) {
+			return func(ctx context.Context) error { return s.leave(ctx, p) }
+		}
+	}
+	return nil
+}
+
+// hosting reports whether a drive has a member, lost ones included. s.mu is held.
+func (s *Supervisor) hosting(id ids.Drive) bool {
+	return slices.ContainsFunc(s.truth.Peers, func(p peer) bool { return p.Drive == id })
+}
+
+// spare reports whether the others are a quorum, before and after p is removed. s.mu is held.
+func (s *Supervisor) spare(p peer) bool {
+	others := slices.DeleteFunc(slices.Clone(s.ready), func(n string) bool { return n == p.Name })
+	return len(others) > 0 && s.quorate(others)
+}
+
+// sweep removes from etcd whom the records do not name: left over from a change that was cut short.
+func (s *Supervisor) sweep(ctx context.Context) error {
+	members, err := s.list(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	known := s.truth.clone()
+	s.mu.Unlock()
+	for _, m := range members {
+		if name := nameOf(m); known.peer(name) == nil {
+			s.opt.Logger.Warn("removing an etcd member that no drive's record names", "member", name)
+			if err := s.removeID(ctx, m.ID); err != nil {
+				return err
+			}
+		}
+	}
+	s.mu.Lock()
+	s.swept = true
+	s.mu.Unlock()
+	return nil
+}
+
+// leave begins the removal of a member: from here on it is never started again (I9).
+func (s *Supervisor) leave(_ context.Context, p peer) error {
+	s.opt.Logger.Info("etcd member leaves", "member", p.Name, "drive", p.Drive)
+	s.stopMember(p.Name)
+	return s.change(func(r *record) { r.peer(p.Name).State = peerLeaving })
+}
+
+// remove ends it.
+func (s *Supervisor) remove(ctx context.Context, p peer) error {
+	members, err := s.list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if nameOf(m) == p.Name {
+			if err := s.removeID(ctx, m.ID); err != nil {
+				return err
+			}
+		}
+	}
+	err = s.change(func(r *record) {
+		r.Peers = slices.DeleteFunc(r.Peers, func(q peer) bool { return q.Name == p.Name })
+	})
+	s.mu.Lock()
+	delete(s.lost, p.Name)
+	delete(s.failures, p.Name)
+	h, ok := s.hosts[p.Drive]
+	s.mu.Unlock()
+	if ok && s.opt.Usable(h) == nil {
+		removeStale(h.Path, "") // add does it again
+	}
+	return err
+}
+
+// add makes a member on a drive: recorded, then known to etcd, then started, in this order (I9). What goes wrong on the
+// way makes it a lost one, which is removed; the drive is tried again later.
+func (s *Supervisor) add(ctx context.Context, h Host) (err error) {
+	name := newName()
+	s.opt.Logger.Info("etcd member is added", "member", name, "path", h.Path)
+	defer func() { s.tried(h.Drive, name, err) }()
+	if err := removeStale(h.Path, ""); err != nil {
+		return err
+	}
+	err = s.change(func(r *record) {
+		r.Peers = append(r.Peers, peer{Name: name, Drive: h.Drive, State: peerJoining})
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := s.client.MemberAddAsLearner(ctx, []string{peerURL(name)}); err != nil {
+		return fmt.Errorf("adding: %w", err)
+	}
+	s.startMember(name)
+	err = s.await(ctx, func() bool {
+		return s.started[name] || s.lost[name].kind == lossGone || s.failures[name] > 0
+	})
+	if err != nil {
+		return fmt.Errorf("starting: %w", err)
+	}
+	return s.promote(ctx, name)
+}
+
+// promote makes a joining member a voter, as soon as it has caught up.
+func (s *Supervisor) promote(ctx context.Context, name string) error {
+	for {
+		members, err := s.list(ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(members, func(m *etcdserverpb.Member) bool { return nameOf(m) == name })
+		switch {
+		case i < 0:
+			s.mu.Lock()
+			s.lost[name] = gone("etcd does not know it")
+			s.mu.Unlock()
+			return fmt.Errorf("member: etcd does not know %s", name)
+		case !members[i].IsLearner:
+			return s.change(func(r *record) { r.peer(name).State = peerVoter })
+		}
+		_, err = s.client.MemberPromote(ctx, members[i].ID)
+		if err != nil && !errors.Is(err, rpctypes.ErrMemberLearnerNotReady) && !errors.Is(err, rpctypes.ErrGRPCLearnerNotReady) {
+			return fmt.Errorf("promoting: %w", err)
+		}
+		if err != nil {
+			s.sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// attempt is when a drive may be tried again.
+type attempt struct {
+	at   time.Time
+	wait time.Duration
+}
+
+const (
+	retryWaitMin = 2 * time.Second
+	retryWaitMax = 5 * time.Minute
+)
+
+// tried notes how an addition went.
+func (s *Supervisor) tried(id ids.Drive, name string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.retry, id)
+		return
+	}
+	if s.truth.peer(name) != nil {
+		s.lost[name] = gone(err.Error())
+	}
+	wait := min(max(2*s.retry[id].wait, retryWaitMin), retryWaitMax)
+	s.retry[id] = attempt{time.Now().Add(wait), wait}
+}
+
+func nameOf(m *etcdserverpb.Member) string {
+	for _, u := range m.PeerURLs {
+		if len(u) > len(peerURL("")) {
+			return u[len("unix://") : len(u)-len(":1")]
+		}
+	}
+	return m.Name
+}
+
+func (s *Supervisor) list(ctx context.Context) ([]*etcdserverpb.Member, error) {
+	got, err := s.client.MemberList(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing etcd members: %w", err)
+	}
+	return got.Members, nil
+}
+
+func (s *Supervisor) removeID(ctx context.Context, id uint64) error {
+	_, err := s.client.MemberRemove(ctx, id)
+	if err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
+		return fmt.Errorf("removing an etcd member: %w", err)
+	}
+	return nil
+}
+
+// startMember starts a member in the running child; a child that starts later starts it anyway.
+func (s *Supervisor) startMember(name string) {
+	s.mu.Lock()
+	p := s.proc
+	sp := s.spec(name)
+	s.mu.Unlock()
+	if p != nil {
+		p.send(command{Start: &sp}) // an error: it has just ended
+	}
+}
+
+// stopMember stops a member in the running child.
+func (s *Supervisor) stopMember(name string) {
+	s.mu.Lock()
+	p := s.proc
+	s.unready(name)
+	s.notify()
+	s.mu.Unlock()
+	if p != nil {
+		p.send(command{Stop: name})
+	}
+}

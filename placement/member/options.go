@@ -1,0 +1,112 @@
+package member
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+// Errors of Start, by what can be done.
+var (
+	ErrNoMembers = errors.New("member: no drive has a member of this cluster's etcd")  // the control state is lost: sherd control restore (I9)
+	ErrNoQuorum  = errors.New("member: too few members of the embedded etcd are left") // bring drives back, or restore (I9)
+	ErrClosed    = errors.New("member: supervisor closed")
+)
+
+// Host is a drive of this process that can have a member.
+type Host struct {
+	Drive ids.Drive
+	Path  string // absolute
+}
+
+// Options configures Start. A zero field means the default given here.
+type Options struct {
+	Cluster ids.Cluster
+	Drives  []Host      // all of this process that are there
+	Want    []ids.Drive // which of them should have members (plan.EtcdHosts)
+	// Bootstrap allows a first start where no drive has a member: the caller vouches that the cluster holds nothing yet.
+	Bootstrap bool
+	// Sole says that all members are this process's own: what allows recovery without a quorum (see the package).
+	Sole bool
+	// Usable tells whether a drive can be written now and is still the one it was; nil: DRIVE/sherd.json names it.
+	Usable func(Host) error
+
+	Command    []string // this program, as it was started, with "etcd"
+	Env        []string // added to the environment, from which SHERD_…, AWS_… and ETCD_… are taken out
+	RuntimeDir string   // where the directory for the sockets is made; $RUNTIME_DIRECTORY, else the system's for temporary files
+
+	MemoryBytes    int64         // 128 MiB: the child's soft limit
+	HeartbeatEvery time.Duration // 100ms
+	ElectionAfter  time.Duration // 1s
+	CheckEvery     time.Duration // 1s: directories are looked at, and members moved
+	VerifyEvery    time.Duration // 1m: the members' contents are compared
+	FailuresMax    int           // 3: starts of a member that fail before it counts as lost
+	RequestTimeout time.Duration // 10s: of a membership change
+	Logger         *slog.Logger
+}
+
+func (o *Options) validate() error {
+	if len(o.Drives) == 0 {
+		return errors.New("member: no drives")
+	}
+	for _, h := range o.Drives {
+		if !filepath.IsAbs(h.Path) {
+			return fmt.Errorf("member: drive path %q is not absolute", h.Path)
+		}
+	}
+	if o.Usable == nil {
+		o.Usable = identified
+	}
+	if len(o.Command) == 0 {
+		o.Command = []string{selfExe, "etcd"}
+	}
+	if o.RuntimeDir == "" {
+		o.RuntimeDir = os.Getenv("RUNTIME_DIRECTORY")
+	}
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 128 << 20
+	}
+	orDefault(&o.HeartbeatEvery, 100*time.Millisecond)
+	orDefault(&o.ElectionAfter, time.Second)
+	orDefault(&o.CheckEvery, time.Second)
+	orDefault(&o.VerifyEvery, time.Minute)
+	orDefault(&o.RequestTimeout, 10*time.Second)
+	if o.FailuresMax == 0 {
+		o.FailuresMax = 3
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// identified is the default of Usable: the drive's identity file is there, and of that drive.
+func identified(h Host) error {
+	b, err := os.ReadFile(filepath.Join(h.Path, "sherd.json"))
+	if err != nil {
+		return err
+	}
+	var id struct{ Drive ids.Drive }
+	if err := json.Unmarshal(b, &id); err != nil {
+		return fmt.Errorf("member: %s: damaged sherd.json: %w", h.Path, err)
+	}
+	if id.Drive != h.Drive {
+		return fmt.Errorf("member: %s has drive %s now", h.Path, id.Drive)
+	}
+	return nil
+}
+
+// selfExe is this program as it was started, also after an upgrade has put another in its place or removed it.
+const selfExe = "/proc/self/exe"
+
+func orDefault(d *time.Duration, otherwise time.Duration) {
+	if *d <= 0 {
+		*d = otherwise
+	}
+}

@@ -1,0 +1,175 @@
+package member
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"go.etcd.io/etcd/server/v3/storage/wal"
+
+	"github.com/sherd-io/sherd/internal/atomicfile"
+	"github.com/sherd-io/sherd/internal/ids"
+)
+
+const (
+	etcdDir       = "etcd"
+	recordFile    = "member.json"
+	recordVersion = 1
+)
+
+// record is member.json: one on each drive that hosts a member, all telling the same but for Name and Drive. The one with
+// the greatest (Generation, Serial) tells the truth; a drive whose Name it does not list hosts nothing.
+type record struct {
+	Version    int         `json:"version"`
+	Cluster    ids.Cluster `json:"cluster"`
+	Drive      ids.Drive   `json:"drive"`
+	Name       string      `json:"name"`
+	Token      string      `json:"token"`      // of the etcd cluster
+	Generation uint64      `json:"generation"` // raised when a survivor went on alone
+	Serial     uint64      `json:"serial"`     // raised by every change of Peers
+	Forming    bool        `json:"forming,omitempty"`
+	Alone      bool        `json:"alone,omitempty"` // the start as the only member has not succeeded yet
+	Peers      []peer      `json:"peers"`
+}
+
+// peer is one member, and where its data is.
+type peer struct {
+	Name  string    `json:"name"`
+	Drive ids.Drive `json:"drive"`
+	State peerState `json:"state"`
+}
+
+type peerState string
+
+const (
+	peerVoter   peerState = "voter"
+	peerJoining peerState = "joining" // being added; may be a voter already
+	peerLeaving peerState = "leaving" // being removed; not started any more; may still be a voter
+)
+
+var (
+	nameForm      = regexp.MustCompile(`^m[0-9a-f]{12}$`)
+	errBadRecord  = errors.New("member: damaged " + recordFile)
+	errNoRecord   = errors.New("member: no " + recordFile)
+	errOtherDrive = errors.New("member: " + recordFile + " is of another drive or cluster")
+)
+
+// newName makes a member's name: never used before.
+func newName() string {
+	var b [6]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return "m" + hex.EncodeToString(b[:])
+}
+
+func (r *record) names() (names []string) {
+	for _, p := range r.Peers {
+		if p.State != peerLeaving {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+func (r *record) peer(name string) *peer {
+	for i := range r.Peers {
+		if r.Peers[i].Name == name {
+			return &r.Peers[i]
+		}
+	}
+	return nil
+}
+
+func (r *record) newer(than *record) bool {
+	if r.Generation != than.Generation {
+		return r.Generation > than.Generation
+	}
+	return r.Serial > than.Serial
+}
+
+func (r *record) clone() *record {
+	c := *r
+	c.Peers = slices.Clone(r.Peers)
+	return &c
+}
+
+func recordPath(drive string) string           { return filepath.Join(drive, etcdDir, recordFile) }
+func dataDir(drive string, name string) string { return filepath.Join(drive, etcdDir, name) }
+
+// readRecord reads the record on a drive. Errors: errNoRecord, errBadRecord, errOtherDrive, or the file system's.
+func readRecord(h Host, cluster ids.Cluster) (*record, error) {
+	b, err := os.ReadFile(recordPath(h.Path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoRecord
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	if r.Drive != h.Drive || r.Cluster != cluster {
+		return nil, errOtherDrive
+	}
+	return r, nil
+}
+
+// parseRecord decodes and checks a record. Errors: errBadRecord.
+func parseRecord(b []byte) (*record, error) {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%w: %v", errBadRecord, err)
+	}
+	if r.Version != recordVersion || r.Name != "" && !nameForm.MatchString(r.Name) || len(r.Peers) == 0 || r.Token == "" {
+		return nil, fmt.Errorf("%w: version %d", errBadRecord, r.Version)
+	}
+	for _, p := range r.Peers {
+		if !nameForm.MatchString(p.Name) {
+			return nil, fmt.Errorf("%w: peer %q", errBadRecord, p.Name)
+		}
+	}
+	return &r, nil
+}
+
+// writeRecord replaces the record on a drive; durable when it returns.
+func writeRecord(h Host, r *record) error {
+	b, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(h.Path, etcdDir)
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if err := atomicfile.SyncDir(h.Path); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, recordFile), append(b, '\n'))
+}
+
+// hasData reports whether a member's log is there: it was started once, and may vote.
+func hasData(drive, name string) bool {
+	return wal.Exist(filepath.Join(dataDir(drive, name), "member", "wal"))
+}
+
+// removeStale removes what is in DRIVE/etcd besides keep, a member's name or "".
+func removeStale(drive, keep string) error {
+	entries, err := os.ReadDir(filepath.Join(drive, etcdDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if nameForm.MatchString(e.Name()) && e.Name() != keep {
+			err = errors.Join(err, os.RemoveAll(dataDir(drive, e.Name())))
+		}
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// verify compares the content of the members that serve, by its hash at one revision: a flipped bit in a member's
+// database can be a wrong value without being an error. Those that differ from the majority are lost; those that agree
+// are dialled. Without a majority, as with two members, nobody can tell: it is said, and both go on.
+func (s *Supervisor) verify(ctx context.Context) {
+	s.mu.Lock()
+	names := slices.Clone(s.ready)
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	defer cancel()
+	clients := make(map[string]*clientv3.Client, len(names))
+	for _, n := range names {
+		c, err := s.clientOf(n)
+		if err != nil {
+			continue
+		}
+		defer c.Close()
+		clients[n] = c
+	}
+	hashes := hashAll(ctx, clients)
+	if len(hashes) > 0 {
+		s.judge(hashes)
+	}
+}
+
+// content is what a member's database hashes to. Hashes are comparable only from one compaction.
+type content struct {
+	hash    uint32
+	compact int64
+}
+
+// hashAll hashes each member's content at the newest revision that all have. Members that do not answer are left out.
+func hashAll(ctx context.Context, clients map[string]*clientv3.Client) map[string]content {
+	revision := int64(-1)
+	for n, c := range clients {
+		got, err := c.Status(ctx, endpoint)
+		if err != nil {
+			delete(clients, n)
+			continue
+		}
+		if revision < 0 || got.Header.Revision < revision {
+			revision = got.Header.Revision
+		}
+	}
+	hashes := make(map[string]content, len(clients))
+	for n, c := range clients {
+		if got, err := c.HashKV(ctx, endpoint, revision); err == nil {
+			hashes[n] = content{got.Hash, got.CompactRevision}
+		}
+	}
+	return hashes
+}
+
+// judge takes the result in.
+func (s *Supervisor) judge(hashes map[string]content) {
+	votes := make(map[content]int)
+	var best content
+	for _, h := range hashes {
+		votes[h]++
+		if votes[h] > votes[best] {
+			best = h
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	majority := votes[best] > len(s.truth.Peers)/2
+	if !majority && len(votes) > 1 {
+		s.opt.Logger.Error("members of the embedded etcd differ, and none has a majority behind it", "members", len(hashes))
+	}
+	s.trusted = s.trusted[:0:0]
+	for n, h := range hashes {
+		switch {
+		case h == best || !majority:
+			s.trusted = append(s.trusted, n)
+		case h.compact == best.compact && s.lost[n] == (loss{}):
+			s.lost[n] = gone("its content differs from the others'")
+			s.opt.Logger.Error("etcd member is damaged: it is replaced", "member", n, "drive", s.truth.peer(n).Drive)
+		}
+	}
+	slices.Sort(s.trusted)
+	s.notify()
+}
+
+// verifyDue reports whether members serve that were not compared yet, or it was long ago. s.mu is held.
+func (s *Supervisor) verifyDue() bool {
+	if time.Since(s.verified) > s.opt.VerifyEvery {
+		return true
+	}
+	return slices.ContainsFunc(s.ready, func(n string) bool { return !slices.Contains(s.trusted, n) && s.lost[n] == (loss{}) })
+}
+
+// look compares the members where that is due, and stops those that are lost by it.
+func (s *Supervisor) look(ctx context.Context) {
+	s.mu.Lock()
+	due := s.verifyDue() && s.quorate(s.ready)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	s.verify(ctx)
+	s.relieve(ctx)
+	s.mu.Lock()
+	s.verified = time.Now()
+	var stop []string
+	for n, l := range s.lost {
+		if l.kind == lossGone && slices.Contains(s.ready, n) {
+			stop = append(stop, n)
+		}
+	}
+	s.mu.Unlock()
+	for _, n := range stop {
+		s.stopMember(n)
+	}
+}
+
+// relieve ends the state in which etcd takes no writes because a database had outgrown its quota: what is left of it
+// after a compaction is small.
+func (s *Supervisor) relieve(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	defer cancel()
+	alarms, err := s.client.AlarmList(ctx)
+	if err != nil || len(alarms.Alarms) == 0 {
+		return
+	}
+	s.opt.Logger.Warn("the embedded etcd has run out of its space and is compacted", "alarms", len(alarms.Alarms))
+	if got, err := s.client.Get(ctx, "x"); err == nil {
+		s.client.Compact(ctx, got.Header.Revision) // compacted already: fine
+	}
+	s.mu.Lock()
+	names := slices.Clone(s.ready)
+	s.mu.Unlock()
+	for _, n := range names {
+		if c, err := s.clientOf(n); err == nil {
+			c.Defragment(ctx, endpoint)
+			c.Close()
+		}
+	}
+	for _, a := range alarms.Alarms {
+		if a.Alarm == etcdserverpb.AlarmType_NOSPACE {
+			s.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a))
+		}
+	}
+}
+
+// clientOf connects to one member.
+func (s *Supervisor) clientOf(name string) (*clientv3.Client, error) {
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: s.Endpoints(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", s.socket(name))
+		})},
+		Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("member: %w", err)
+	}
+	return c, nil
+}

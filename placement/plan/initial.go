@@ -1,0 +1,158 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Defaults of a first pool.
+const (
+	UnitBytes = 256 << 10
+	PGCount   = 256
+)
+
+// InitialOptions says what a cluster begins with.
+type InitialOptions struct {
+	Cluster  ids.Cluster
+	Node     placement.Node
+	Drives   []*placement.Drive // in state up; a weight of 0 is set to the drive's TiB, or 1 if its size is unknown
+	Profile  Profile            // zero: DefaultProfile
+	PGCount  int                // 0: 256
+	Replicas int                // of range 1; 0: ReplicaCount
+	Settings map[string]string
+}
+
+// Initial makes a cluster's first control state: one pool whose PGs are balanced over the drives, and range 1.
+// Errors: ErrProfile if the drives cannot hold the profile.
+func Initial(opt InitialOptions) (placement.Initial, error) {
+	if opt.Profile == (Profile{}) {
+		opt.Profile = DefaultProfile(len(opt.Drives))
+	}
+	if opt.PGCount == 0 {
+		opt.PGCount = PGCount
+	}
+	if err := opt.check(); err != nil {
+		return placement.Initial{}, err
+	}
+	if opt.Replicas == 0 {
+		opt.Replicas = ReplicaCount(opt.Profile.M, len(opt.Drives))
+	}
+	drives := make(map[ids.Drive]*placement.Drive, len(opt.Drives))
+	list := make([]*placement.Drive, 0, len(opt.Drives))
+	for _, d := range opt.Drives {
+		own := *d
+		own.Weight = weightOf(d)
+		drives[d.ID] = &own
+		list = append(list, &own)
+	}
+	nodes := map[string]*placement.Node{opt.Node.Name: &opt.Node}
+	pool := &placement.Pool{
+		ID: 1, Name: "default", K: opt.Profile.K, M: opt.Profile.M,
+		UnitBytes: UnitBytes, PGCount: opt.PGCount,
+	}
+	pool.PGs = Table(pool, drives, nodes)
+	return placement.Initial{
+		Cluster:  opt.Cluster,
+		Node:     opt.Node,
+		Drives:   list,
+		Pool:     pool,
+		Ranges:   []*placement.Range{firstRange(drives, nodes, min(opt.Replicas, len(drives)))},
+		Settings: opt.Settings,
+	}, nil
+}
+
+func (opt *InitialOptions) check() error {
+	if err := opt.Profile.check(); err != nil {
+		return err
+	}
+	if n := opt.Profile.N(); n > len(opt.Drives) {
+		return fmt.Errorf("%w: %s needs %d drives, there are %d", ErrProfile, opt.Profile, n, len(opt.Drives))
+	}
+	if opt.PGCount&(opt.PGCount-1) != 0 || opt.PGCount < 1 || opt.PGCount > 1<<16 {
+		return fmt.Errorf("%w: %d PGs: want a power of two up to 65536", ErrProfile, opt.PGCount)
+	}
+	seen := make(map[ids.Drive]bool, len(opt.Drives))
+	for _, d := range opt.Drives {
+		if seen[d.ID] {
+			return fmt.Errorf("%w: drive %s is given twice", ErrProfile, d.ID)
+		}
+		seen[d.ID] = true
+	}
+	return nil
+}
+
+// weightOf is the drive's weight: 1 a TiB unless it says otherwise.
+func weightOf(d *placement.Drive) float64 {
+	switch {
+	case d.Weight > 0:
+		return d.Weight
+	case d.Bytes > 0:
+		return float64(d.Bytes) / (1 << 40)
+	}
+	return 1
+}
+
+func usable(d *placement.Drive) bool { return d.State != placement.DriveOut }
+
+// Table lays a pool's PGs out over the drives that are not out; there must be at least pool.N() of them.
+func Table(pool *placement.Pool, drives map[ids.Drive]*placement.Drive, nodes map[string]*placement.Node) []*placement.PG {
+	l := newLayout(drives, nodes, usable)
+	l.setCaps(pool.N())
+	l.setTargets(pool.PGCount, pool.N())
+	bySlot := make([]map[int]int, pool.N()) // how often a drive has that slot number
+	for i := range bySlot {
+		bySlot[i] = map[int]int{}
+	}
+	table := make([]*placement.PG, pool.PGCount)
+	for i := range table {
+		g := l.newGroup(seedOf(pool.ID, ids.PG(i)))
+		for range pool.N() {
+			if p := g.pick(len(table) - i); p >= 0 {
+				g.add(p)
+			}
+		}
+		for _, p := range g.members {
+			l.places[p].count++
+		}
+		table[i] = &placement.PG{Epoch: 1, Slots: g.slots(bySlot)}
+	}
+	return table
+}
+
+// slots numbers the group's drives so that each drive has each slot number about equally often: reads go to the data
+// slots, those of small objects to slot 0.
+func (g *group) slots(bySlot []map[int]int) []placement.Slot {
+	slots := make([]placement.Slot, len(g.members))
+	left := append([]int(nil), g.members...)
+	for s := range slots {
+		best := 0
+		for i := range left {
+			if bySlot[s][left[i]] < bySlot[s][left[best]] {
+				best = i
+			}
+		}
+		drive := left[best]
+		bySlot[s][drive]++
+		left = append(left[:best], left[best+1:]...)
+		slots[s] = placement.Slot{Drive: g.l.places[drive].id, Since: 1, Complete: true}
+	}
+	return slots
+}
+
+func firstRange(drives map[ids.Drive]*placement.Drive, nodes map[string]*placement.Node, replicas int) *placement.Range {
+	l := newLayout(drives, nodes, usable)
+	l.setCaps(replicas)
+	l.setTargets(1, replicas)
+	r := &placement.Range{ID: 1, Generation: 1, NextReplica: 1}
+	g := l.newGroup(rangeSeed(r.ID))
+	for range replicas {
+		g.add(g.pick(1))
+	}
+	for _, i := range g.members {
+		r.Replicas = append(r.Replicas, placement.Replica{ID: r.NextReplica, Drive: l.places[i].id})
+		r.NextReplica++
+	}
+	return r
+}

@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// bootstrapBatch is how many rows one transaction writes: an external etcd allows 128 operations by default.
+const bootstrapBatch = 100
+
+// Bootstrap writes a cluster's first state, once. Errors: ErrBootstrapped, ErrInvalid, ErrUnavailable.
+func (s *Store) Bootstrap(ctx context.Context, in placement.Initial) error {
+	rows, err := initialRows(in)
+	if err != nil {
+		return err
+	}
+	if s.opt.Cluster != (ids.Cluster{}) && s.opt.Cluster != in.Cluster {
+		return ErrWrongCluster
+	}
+	return s.writeFirst(ctx, rows, cluster{ID: in.Cluster, Generation: 1})
+}
+
+// writeFirst writes all rows of a cluster: under a lock, each transaction guarded by the absence of the cluster row, which
+// is written last. So a crash on the way leaves no cluster, and the next call begins again.
+func (s *Store) writeFirst(ctx context.Context, rows []CopyRow, c cluster) error {
+	owner, release, err := s.lockBootstrap(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	guards := []clientv3.Cmp{s.absent(clusterKey), owner}
+	if err := s.clearRows(ctx, guards); err != nil {
+		return s.bootstrapError(ctx, err)
+	}
+	rows = uniqueKeys(rows)
+	for len(rows) > 0 {
+		n := min(len(rows), bootstrapBatch)
+		ops := make([]clientv3.Op, n)
+		for i, r := range rows[:n] {
+			ops[i] = clientv3.OpPut(s.key(r.Key), r.Value)
+		}
+		if _, err := s.commit(ctx, guards, ops); err != nil {
+			return s.bootstrapError(ctx, err)
+		}
+		rows = rows[n:]
+	}
+	if _, err := s.commit(ctx, guards, []clientv3.Op{clientv3.OpPut(s.key(clusterKey), encode(c))}); err != nil {
+		return s.bootstrapError(ctx, err)
+	}
+	_, err = s.Wait(ctx, func(m *placement.Map) bool { return m.Cluster == c.ID && m.Generation == c.Generation })
+	return err
+}
+
+// uniqueKeys keeps the last row of each key: etcd refuses a transaction that writes a key twice.
+func uniqueKeys(rows []CopyRow) []CopyRow {
+	last := make(map[string]int, len(rows))
+	for i, r := range rows {
+		last[r.Key] = i
+	}
+	kept := make([]CopyRow, 0, len(last))
+	for i, r := range rows {
+		if last[r.Key] == i {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// lockBootstrap keeps others from writing their first state beside ours.
+func (s *Store) lockBootstrap(ctx context.Context) (owner clientv3.Cmp, release func(), err error) {
+	session, err := concurrency.NewSession(s.client, concurrency.WithTTL(10), concurrency.WithContext(ctx))
+	if err != nil {
+		return owner, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	mutex := concurrency.NewMutex(session, s.key(bootstrapMutex))
+	if err := mutex.Lock(ctx); err != nil {
+		session.Close()
+		return owner, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return mutex.IsOwner(), func() { session.Close() }, nil // its lease goes, and with it the lock
+}
+
+// clearRows removes what a bootstrap that did not finish has left.
+func (s *Store) clearRows(ctx context.Context, guards []clientv3.Cmp) error {
+	var ops []clientv3.Op
+	for _, dir := range []string{nodesDir, drivesDir, poolsDir, pgsDir, rangesDir, bucketsDir, iamDir, settingsDir, "next/"} {
+		ops = append(ops, clientv3.OpDelete(s.key(dir), clientv3.WithPrefix()))
+	}
+	_, err := s.commit(ctx, guards, ops)
+	return err
+}
+
+func (s *Store) bootstrapError(ctx context.Context, err error) error {
+	if errors.Is(err, ErrConflict) {
+		if kv, readErr := s.get(ctx, clusterKey); readErr == nil && kv != nil {
+			return ErrBootstrapped
+		}
+		return fmt.Errorf("%w: the bootstrap lock was lost", ErrConflict)
+	}
+	if transient(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// initialRows are the rows of a first state, pools before their PGs, each checked.
+func initialRows(in placement.Initial) (rows []CopyRow, err error) {
+	put := func(key, value string) { rows = append(rows, CopyRow{key, value}) }
+	if in.Cluster == (ids.Cluster{}) || in.Pool == nil || len(in.Pool.PGs) != in.Pool.PGCount || in.Node.Name == "" {
+		return nil, fmt.Errorf("%w: an incomplete first state", ErrInvalid)
+	}
+	put(nodesDir+in.Node.Name, encode(in.Node))
+	for _, d := range in.Drives {
+		put(driveKey(d.ID), encode(d))
+	}
+	put(poolKey(in.Pool.ID), encode(in.Pool))
+	for i, pg := range in.Pool.PGs {
+		if err := checkPG(pg, in.Pool); err != nil {
+			return nil, invalid(err)
+		}
+		put(pgKey(in.Pool.ID, ids.PG(i)), encode(pg))
+	}
+	for _, r := range in.Ranges {
+		if err := checkRange(r); err != nil {
+			return nil, invalid(err)
+		}
+		put(rangeKey(r.ID), encode(r))
+	}
+	for _, id := range in.Identities {
+		put(iamDir+id.AccessKey, encode(id))
+	}
+	for name, value := range in.Settings {
+		put(settingsDir+name, encode(value))
+	}
+	return rows, nil
+}

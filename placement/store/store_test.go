@@ -1,0 +1,456 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
+)
+
+func TestBootstrapOnce(t *testing.T) {
+	te := newEtcd(t)
+	a, b := open(t, te), open(t, te)
+	if a.Bootstrapped() {
+		t.Fatal("bootstrapped before Bootstrap")
+	}
+	in, in2 := initial(t, 6), initial(t, 4)
+	errs := make(chan error, 2)
+	go func() { errs <- a.Bootstrap(testContext(t), in) }()
+	go func() { errs <- b.Bootstrap(testContext(t), in2) }()
+	first, second := <-errs, <-errs
+	if first != nil {
+		first, second = second, first
+	}
+	if first != nil || !errors.Is(second, ErrBootstrapped) {
+		t.Fatalf("errors %v and %v, want one ErrBootstrapped", first, second)
+	}
+	for _, s := range []*Store{a, b} {
+		m, err := s.Wait(testContext(t), func(m *placement.Map) bool { return m.Cluster != ids.Cluster{} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := in
+		if m.Cluster == in2.Cluster {
+			want = in2
+		}
+		checkMap(t, m, want)
+	}
+}
+
+func checkMap(t *testing.T, m *placement.Map, in placement.Initial) {
+	t.Helper()
+	if m.Cluster != in.Cluster || m.Generation != 1 || len(m.Drives) != len(in.Drives) || len(m.Ranges) != 1 || m.Settings["a"] != "b" {
+		t.Fatalf("map %+v", m)
+	}
+	p := m.Pools[1]
+	if len(p.PGs) != 256 || p.K != in.Pool.K || p.M != in.Pool.M {
+		t.Fatalf("pool %+v", p)
+	}
+	for i, pg := range p.PGs {
+		if !reflect.DeepEqual(pg.Slots, in.Pool.PGs[i].Slots) || pg.Revision == 0 {
+			t.Fatalf("pg %d: %+v, want %+v", i, pg, in.Pool.PGs[i])
+		}
+	}
+	if !reflect.DeepEqual(m.Ranges[0].Replicas, in.Ranges[0].Replicas) {
+		t.Fatalf("range %+v", m.Ranges[0])
+	}
+}
+
+func TestOpenAgainSeesTheSame(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	checkMap(t, s.Map(), in)
+	checkMap(t, open(t, te).Map(), in)
+}
+
+func TestI20_BucketIDsAreNeverUsedAgain(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	ctx := testContext(t)
+	seen := map[ids.Bucket]bool{}
+	for i := range 3 {
+		b, created, err := s.CreateBucket(ctx, "b", "root", "eu", 1)
+		if err != nil || !created || b.ID == 0 || seen[b.ID] {
+			t.Fatalf("round %d: %+v, %v, %v", i, b, created, err)
+		}
+		seen[b.ID] = true
+		if again, created, err := s.CreateBucket(ctx, "b", "other", "", 1); err != nil || created || again.ID != b.ID || again.Owner != "root" {
+			t.Fatalf("second create: %+v, %v, %v", again, created, err)
+		}
+		if m := s.Map(); m.Buckets["b"] == nil || m.Buckets["b"].Revision != b.Revision {
+			t.Fatalf("the map has %+v, want revision %d", m.Buckets["b"], b.Revision)
+		}
+		if err := s.DeleteBucket(ctx, "b"); !errors.Is(err, ErrConflict) {
+			t.Fatalf("delete without the mark: %v", err)
+		}
+		if err := s.SetDeleting(ctx, "b", true); err != nil {
+			t.Fatal(err)
+		}
+		if !s.Map().Buckets["b"].Deleting {
+			t.Fatal("not marked in the map")
+		}
+		if err := s.DeleteBucket(ctx, "b"); err != nil {
+			t.Fatal(err)
+		}
+		if s.Map().Buckets["b"] != nil {
+			t.Fatal("still in the map")
+		}
+	}
+	if err := s.SetDeleting(ctx, "b", true); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("mark of a bucket that is gone: %v", err)
+	}
+}
+
+func TestConcurrentCreates(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	ctx := testContext(t)
+	var mu sync.Mutex
+	made := map[ids.Bucket]int{}
+	var g sync.WaitGroup
+	for i := range 24 {
+		g.Go(func() {
+			b, created, err := s.CreateBucket(ctx, fmt.Sprint("b", i%8), "root", "", 1)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if created {
+				made[b.ID]++
+			}
+		})
+	}
+	g.Wait()
+	if len(made) != 8 {
+		t.Fatalf("%d buckets made, want 8: %v", len(made), made)
+	}
+}
+
+func TestSyncSeesWhatOthersFinished(t *testing.T) {
+	te := newEtcd(t)
+	a, _ := bootstrapped(t, te)
+	b := open(t, te)
+	ctx := testContext(t)
+	for i := range 50 {
+		name := fmt.Sprint("b", i)
+		if _, _, err := a.CreateBucket(ctx, name, "root", "", 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if b.Map().Buckets[name] == nil {
+			t.Fatalf("Sync returned without bucket %s", name)
+		}
+	}
+}
+
+func TestWaitWakes(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	ctx := testContext(t)
+	got := make(chan error, 1)
+	go func() {
+		_, err := s.Wait(ctx, func(m *placement.Map) bool { return m.Settings["x"] == "1" })
+		got <- err
+	}()
+	if err := s.PutSetting(ctx, "x", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMapSharesWhatDidNotChange(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	before := s.Map()
+	if _, _, err := s.CreateBucket(testContext(t), "b", "root", "", 1); err != nil {
+		t.Fatal(err)
+	}
+	after := s.Map()
+	if before.Pools[1] != after.Pools[1] || before.Ranges[0] != after.Ranges[0] {
+		t.Error("a bucket's change copied pools or ranges")
+	}
+	if len(before.Buckets) != 0 {
+		t.Error("the older map changed")
+	}
+}
+
+func TestI19_ApplyIsGuarded(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	ctx := testContext(t)
+	change := func() plan.Change {
+		pg := *s.Map().Pools[1].PGs[7]
+		pg.Epoch++
+		return plan.Change{Pool: 1, ID: 7, PG: &pg}
+	}
+	stale := change()
+	if err := s.Apply(ctx, change()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Map().Pools[1].PGs[7].Epoch; got != 2 {
+		t.Fatalf("epoch %d after Apply, want 2", got)
+	}
+	if err := s.Apply(ctx, stale); !errors.Is(err, ErrConflict) {
+		t.Fatalf("a stale change: %v", err)
+	}
+	one, err := s.Campaign(ctx, "planner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Apply(ctx, change()); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Resign(ctx); err != nil {
+		t.Fatal(err)
+	}
+	two, err := s.Campaign(ctx, "planner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Apply(ctx, change()); !errors.Is(err, ErrNotLeader) {
+		t.Fatalf("a former planner: %v", err)
+	}
+	if err := two.Apply(ctx, change()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDriveStates(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	ctx := testContext(t)
+	id := in.Drives[0].ID
+	if err := s.SetDriveState(ctx, id, placement.DriveSuspect, "slow"); err != nil {
+		t.Fatal(err)
+	}
+	if d := s.Map().Drives[id]; d.State != placement.DriveSuspect || d.Reason != "slow" || d.Since.IsZero() {
+		t.Fatalf("%+v", d)
+	}
+	next := &placement.Drive{ID: ids.NewDrive(), Node: "n1", Path: "/d1", State: placement.DriveUp, Weight: 1}
+	for range 2 {
+		if err := s.ReplaceDrive(ctx, id, next, "wiped"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := s.Map()
+	if m.Drives[id].State != placement.DriveOut || m.Drives[next.ID].Replaces != id {
+		t.Fatalf("%+v, %+v", m.Drives[id], m.Drives[next.ID])
+	}
+	if err := s.SetDriveState(ctx, id, placement.DriveUp, ""); !errors.Is(err, ErrConflict) {
+		t.Fatalf("I10: an out drive came back: %v", err)
+	}
+	if err := s.SetDriveState(ctx, ids.NewDrive(), placement.DriveUp, ""); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("unknown drive: %v", err)
+	}
+}
+
+func TestServesWhileEtcdIsAway(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	ctx := testContext(t)
+	te.stop()
+	checkMap(t, s.Map(), in)
+	began := time.Now()
+	for name, err := range map[string]error{
+		"create": func() error { _, _, err := s.CreateBucket(ctx, "b", "root", "", 1); return err }(),
+		"state":  s.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, ""),
+		"sync":   s.Sync(ctx),
+		"apply":  s.Apply(ctx, plan.Change{Pool: 1, ID: 1, PG: s.Map().Pools[1].PGs[1]}),
+	} {
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+		}
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if s.ContactAge() < 500*time.Millisecond {
+		t.Errorf("contact age %v", s.ContactAge())
+	}
+	te.start()
+	if _, created, err := retryCreate(ctx, s, "b"); err != nil || !created {
+		t.Fatalf("after etcd came back: %v, %v", created, err)
+	}
+	if s.Map().Buckets["b"] == nil || s.ContactAge() > 500*time.Millisecond {
+		t.Errorf("bucket %v, contact age %v", s.Map().Buckets["b"], s.ContactAge())
+	}
+}
+
+func retryCreate(ctx context.Context, s *Store, name string) (b *placement.Bucket, created bool, err error) {
+	for {
+		b, created, err = s.CreateBucket(ctx, name, "root", "", 1)
+		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return b, created, err
+		}
+	}
+}
+
+func TestReloadAfterCompaction(t *testing.T) {
+	te := newEtcd(t)
+	writer, in := bootstrapped(t, te)
+	g := &gate{path: strings.TrimPrefix(te.endpoint(), "unix://"), open: true}
+	s, err := Open(testContext(t), Options{Endpoints: []string{"passthrough:///gate"}, Dialer: g.dial, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx := testContext(t)
+	g.set(false)
+	if err := writer.PutSetting(ctx, "gone", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.PutSetting(ctx, "gone", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.PutSetting(ctx, "late", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw(t, te).Compact(ctx, writer.state.Load().applied); err != nil {
+		t.Fatal(err)
+	}
+	g.set(true)
+	m, err := s.Wait(ctx, func(m *placement.Map) bool { return m.Settings["late"] == "1" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMap(t, m, in)
+	if s.Stats().Reloads == 0 {
+		t.Error("it was not loaded again")
+	}
+	if err := writer.PutSetting(ctx, "later", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Wait(ctx, func(m *placement.Map) bool { return m.Settings["later"] == "1" }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gate is a way to etcd that can be shut.
+type gate struct {
+	path string
+
+	mu    sync.Mutex
+	open  bool
+	conns []net.Conn
+}
+
+func (g *gate) dial(ctx context.Context, _ string) (net.Conn, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.open {
+		return nil, errors.New("shut")
+	}
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", g.path)
+	if err == nil {
+		g.conns = append(g.conns, c)
+	}
+	return c, err
+}
+
+func (g *gate) set(open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = open
+	for _, c := range g.conns {
+		c.Close()
+	}
+	g.conns = nil
+}
+
+func TestBadRecordsKeepTheOldValue(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	ctx := testContext(t)
+	if _, _, err := s.CreateBucket(ctx, "b", "root", "", 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutIdentity(ctx, placement.Identity{AccessKey: "k", Secret: "s", Root: true}); err != nil {
+		t.Fatal(err)
+	}
+	other := raw(t, te)
+	bad := 0
+	for _, key := range []string{
+		nodesDir + "n1", driveKey(in.Drives[0].ID), poolKey(1), pgKey(1, 3), rangeKey(1), bucketsDir + "b", iamDir + "k", settingsDir + "a",
+		driveKey(ids.NewDrive()), pgKey(1, 300), pgKey(9, 1), pgsDir + "x/y", rangesDir + "zz", poolsDir + "-1", drivesDir + "q", bucketsDir + "c",
+	} {
+		for _, value := range []string{"", "{", "null", `{"version":99,"record":{}}`, `{"version":1,"record":7.5}`, "\xff\x00", `{"version":1,"record":{"slots":[{}]}}`} {
+			if _, err := other.Put(ctx, s.key(key), value); err != nil {
+				t.Fatal(err)
+			}
+			bad++
+		}
+	}
+	if err := s.PutSetting(ctx, "end", "1"); err != nil {
+		t.Fatal(err)
+	}
+	same := func(m *placement.Map) {
+		t.Helper()
+		checkMap(t, m, in)
+		if m.Buckets["b"] == nil || m.Buckets["b"].Name != "b" || m.Identities["k"].Secret != "s" || m.Nodes["n1"].Name != "n1" {
+			t.Fatalf("an old value is gone: %+v", m)
+		}
+	}
+	same(s.Map())
+	if n := s.Stats().BadRecords; n != int64(bad) {
+		t.Errorf("%d bad records counted, want %d", n, bad)
+	}
+	if err := s.load(ctx); err != nil { // as after a compaction
+		t.Fatal(err)
+	}
+	same(s.Map())
+	fresh := open(t, te).Map() // knows no old value: must not fall over either
+	if fresh.Cluster != in.Cluster || fresh.Buckets["b"] != nil {
+		t.Fatalf("%+v", fresh)
+	}
+}
+
+func TestCorruptClusterRowIsNotABlankCluster(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	if _, err := raw(t, te).Put(testContext(t), s.key(clusterKey), "{"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(testContext(t), Options{Endpoints: []string{te.endpoint()}})
+	if !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("error %v, want ErrCorrupt", err)
+	}
+	checkMap(t, s.Map(), in)
+}
+
+func BenchmarkMap(b *testing.B) {
+	te := newEtcd(b)
+	s, _ := bootstrapped(b, te)
+	b.ReportAllocs()
+	for b.Loop() {
+		if s.Map().Pools[1] == nil {
+			b.Fatal("no pool")
+		}
+	}
+}
+
+func BenchmarkCreateBucket(b *testing.B) {
+	te := newEtcd(b)
+	s, _ := bootstrapped(b, te)
+	ctx := context.Background()
+	for i := 0; b.Loop(); i++ {
+		if _, _, err := s.CreateBucket(ctx, fmt.Sprint("b", i), "root", "", 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

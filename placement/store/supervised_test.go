@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/member"
+)
+
+// TestMain is also the etcd process of the tests that supervise one.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_ETCD_CHILD") != "" {
+		if err := member.RunChild(os.Stdin, os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// supervise runs n members and opens a store on them.
+func supervise(t *testing.T, n int) (*member.Supervisor, *Store, []member.Host) {
+	t.Helper()
+	opt := member.Options{
+		Cluster: ids.NewCluster(), Bootstrap: true, Sole: true,
+		Command: []string{"/proc/self/exe"}, Env: []string{"TEST_ETCD_CHILD=1"}, CheckEvery: 100 * time.Millisecond,
+	}
+	root := t.TempDir()
+	for i := range n {
+		h := member.Host{Drive: ids.NewDrive(), Path: filepath.Join(root, fmt.Sprint("d", i))}
+		if err := errors.Join(os.Mkdir(h.Path, 0o755), os.WriteFile(filepath.Join(h.Path, "sherd.json"), []byte(`{"drive":"`+h.Drive.String()+`"}`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		opt.Drives, opt.Want = append(opt.Drives, h), append(opt.Want, h.Drive)
+	}
+	sup, err := member.Start(testContext(t), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sup.Close() })
+	s, err := Open(testContext(t), Options{
+		Endpoints: sup.Endpoints(), Dialer: sup.Dial, Redial: sup.Redial, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return sup, s, opt.Drives
+}
+
+// TestMembersComeAndGoUnseen: buckets are made while directories of members are deleted, and once the whole etcd process
+// is killed. Every change succeeds within its deadline, and the map never shows one twice, out of order or lost.
+func TestMembersComeAndGoUnseen(t *testing.T) {
+	sup, s, drives := supervise(t, 3)
+	ctx := testContext(t)
+	if err := s.Bootstrap(ctx, initial(t, 6)); err != nil {
+		t.Fatal(err)
+	}
+	var made atomic.Int64
+	run, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		for run.Err() == nil {
+			name := fmt.Sprintf("b%05d", made.Load())
+			b, created, err := s.CreateBucket(ctx, name, "root", "", 1)
+			if err != nil || !created || int64(b.ID) <= made.Load() {
+				done <- fmt.Errorf("%s: %v, created %v: %w", name, b, created, err)
+				return
+			}
+			made.Add(1)
+			time.Sleep(2 * time.Millisecond)
+		}
+		done <- nil
+	}()
+	await := func(n int64) {
+		t.Helper()
+		if _, err := s.Wait(ctx, func(m *placement.Map) bool { return int64(len(m.Buckets)) >= n }); err != nil {
+			t.Fatalf("at %d buckets: %v", made.Load(), err)
+		}
+	}
+	await(20)
+	for _, i := range []int{0, 1, 2} { // each once: the leader is among them
+		before := sup.Members()
+		for os.RemoveAll(filepath.Join(drives[i].Path, "etcd")) != nil {
+		}
+		for sameMembers(before, sup.Members()) && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err := sup.Reconcile(ctx, drives); err != nil {
+			t.Fatal(err)
+		}
+		await(made.Load() + 10)
+	}
+	if err := syscall.Kill(sup.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	await(made.Load() + 10)
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	m := s.Map()
+	for i := range made.Load() {
+		if m.Buckets[fmt.Sprintf("b%05d", i)] == nil {
+			t.Fatalf("bucket %d of %d is not in the map", i, made.Load())
+		}
+	}
+	t.Logf("%d buckets made", made.Load())
+}
+
+func sameMembers(a, b []member.Status) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Name != b[i].Name || !b[i].Ready {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// retry calls fn, which must be safe to repeat, until it succeeds, fails for good, or RequestTimeout has passed.
+// Errors: fn's own; ErrUnavailable when etcd did not answer in time.
+func (s *Store) retry(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	defer cancel()
+	wait := 10 * time.Millisecond
+	for {
+		err := s.try(ctx, fn)
+		if !transient(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		pause(ctx, wait)
+		wait = min(2*wait, 250*time.Millisecond)
+	}
+}
+
+// try calls fn once, under the deadline of one try.
+func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
+	try, cancel := context.WithTimeout(ctx, s.opt.TryTimeout)
+	defer cancel()
+	err := fn(try)
+	switch {
+	case err == nil:
+		s.heard()
+	case try.Err() == context.DeadlineExceeded && s.opt.Redial != nil:
+		s.opt.Redial() // that member may hang: ask another next
+	}
+	return err
+}
+
+// transient tells the errors of an etcd that is away, has no leader, or is busy, from answers.
+func transient(err error) bool {
+	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrCorrupt) {
+		return false
+	}
+	var known rpctypes.EtcdError
+	if errors.As(err, &known) {
+		switch known.Code() {
+		case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
+			return known != rpctypes.ErrNoSpace
+		}
+		return false
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
+		return true
+	}
+	return false
+}
+
+// commit runs one transaction, without a second try: whether a transaction without an answer took place is for the
+// caller to find out. It also writes the row that Sync reads.
+// Errors: ErrConflict if a guard does not hold; anything else is transient or final by transient.
+func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, ops []clientv3.Op) (revision int64, err error) {
+	ops = append(ops[:len(ops):len(ops)], clientv3.OpPut(s.key(lastKey), ""))
+	err = s.try(ctx, func(ctx context.Context) error {
+		resp, err := s.kv.Txn(ctx).If(guards...).Then(ops...).Commit()
+		if err != nil {
+			return err
+		}
+		if !resp.Succeeded {
+			return ErrConflict
+		}
+		revision = resp.Header.Revision
+		return nil
+	})
+	return revision, err
+}
+
+// get reads one row by quorum; nil if it is not there.
+func (s *Store) get(ctx context.Context, key string) (kv *mvccpb.KeyValue, err error) {
+	err = s.retry(ctx, func(ctx context.Context) error {
+		got, err := s.kv.Get(ctx, s.key(key))
+		if err != nil {
+			return err
+		}
+		kv = nil
+		if len(got.Kvs) > 0 {
+			kv = got.Kvs[0]
+		}
+		return nil
+	})
+	return kv, err
+}
+
+// update reads, changes and writes one row until nobody came between, or RequestTimeout has passed. edit gets the row's
+// present value, nil if there is none, and returns the new one: the same to leave it, "" to delete it. It may be called
+// again, also after a try whose outcome is unknown: so it must see for itself that its change is there already.
+// The map holds the change when update returns nil, unless etcd went away in that moment.
+func (s *Store) update(ctx context.Context, key string, edit func(value []byte) (string, error), guards ...clientv3.Cmp) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	defer cancel()
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+		kv, err := s.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		var old []byte
+		revision := int64(0)
+		if kv != nil {
+			old, revision = kv.Value, kv.ModRevision
+		}
+		value, err := edit(old)
+		if err != nil {
+			return err
+		}
+		if value == string(old) {
+			s.awaitRevision(ctx, revision) // committed anyway
+			return nil
+		}
+		op := clientv3.OpPut(s.key(key), value)
+		if value == "" {
+			op = clientv3.OpDelete(s.key(key))
+		}
+		at, err := s.commit(ctx, append(guards, clientv3.Compare(clientv3.ModRevision(s.key(key)), "=", revision)), []clientv3.Op{op})
+		if err == nil {
+			s.awaitRevision(ctx, at)
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) && !transient(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		pause(ctx, wait)
+	}
+}
+
+// absent is the guard that a row is not there.
+func (s *Store) absent(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(s.key(key)), "=", 0)
+}

@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// loadPage is how many rows one read takes, so that no answer outgrows what gRPC carries.
+const loadPage = 2000
+
+// firstLoad is Open's: it waits for etcd until ctx ends.
+func (s *Store) firstLoad(ctx context.Context) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+		err := s.load(try)
+		cancel()
+		if err == nil || !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		s.opt.Logger.Warn("waiting for etcd", "error", err)
+	}
+}
+
+// load reads everything at one revision and publishes it.
+func (s *Store) load(ctx context.Context) error {
+	rows, revision, err := s.readAll(ctx)
+	if err != nil {
+		return err
+	}
+	st, err := s.assemble(rows, revision)
+	if err != nil {
+		return err
+	}
+	s.publish(st)
+	return nil
+}
+
+// readAll reads all rows below the prefix as of one revision.
+func (s *Store) readAll(ctx context.Context) (rows []*mvccpb.KeyValue, revision int64, err error) {
+	from, end := s.opt.Prefix, clientv3.GetPrefixRangeEnd(s.opt.Prefix)
+	for {
+		opts := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(loadPage)}
+		if revision != 0 {
+			opts = append(opts, clientv3.WithRev(revision))
+		}
+		var got *clientv3.GetResponse
+		err := s.retry(ctx, func(ctx context.Context) (err error) {
+			got, err = s.kv.Get(ctx, from, opts...)
+			return err
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		if revision == 0 {
+			revision = got.Header.Revision
+		}
+		rows = append(rows, got.Kvs...)
+		if !got.More || len(got.Kvs) == 0 {
+			return rows, revision, nil
+		}
+		from = string(got.Kvs[len(got.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// assemble makes a state of all rows. Rows that cannot be decoded keep the value of the state before.
+func (s *Store) assemble(rows []*mvccpb.KeyValue, revision int64) (*state, error) {
+	c, err := s.clusterRow(rows)
+	if err != nil {
+		return nil, err
+	}
+	old := s.state.Load()
+	var lost []string
+	b := newBuilder(emptyMap(), c.RevisionBase, func(key string, err error) {
+		s.noteBad(key, err)
+		lost = append(lost, key)
+	})
+	for _, pools := range []bool{true, false} { // a PG's row needs its pool's
+		for _, kv := range rows {
+			if key := strings.TrimPrefix(string(kv.Key), s.opt.Prefix); strings.HasPrefix(key, poolsDir) == pools {
+				b.put(key, kv)
+			}
+		}
+	}
+	for _, key := range lost {
+		b.keep(key, old.m)
+	}
+	st := &state{m: b.build(revision), base: c.RevisionBase, applied: revision}
+	if st.m.Revision < old.m.Revision || st.m.Generation < old.m.Generation {
+		return nil, fmt.Errorf("%w: generation %d revision %d, now %d and %d", ErrTimeTravel,
+			old.m.Generation, old.m.Revision, st.m.Generation, st.m.Revision)
+	}
+	return st, nil
+}
+
+// clusterRow finds the row that must be readable for anything else to make sense; zero if there is none.
+func (s *Store) clusterRow(rows []*mvccpb.KeyValue) (*cluster, error) {
+	for _, kv := range rows {
+		if string(kv.Key) != s.key(clusterKey) {
+			continue
+		}
+		c, err := decode[cluster](kv.Value)
+		if err != nil {
+			return nil, fmt.Errorf("cluster row: %w", err)
+		}
+		if s.opt.Cluster != (ids.Cluster{}) && c.ID != s.opt.Cluster {
+			return nil, fmt.Errorf("%w: %s, want %s", ErrWrongCluster, c.ID, s.opt.Cluster)
+		}
+		return c, nil
+	}
+	return &cluster{}, nil
+}
+
+func (s *Store) noteBad(key string, err error) {
+	s.badRecords.Add(1)
+	s.opt.Logger.Error("control record cannot be decoded; its last good value stays", "key", key, "error", err)
+}
+
+// keep takes a row's value from an older map, where that has one.
+func (b *builder) keep(key string, old *placement.Map) {
+	dir, rest := split(key)
+	switch dir {
+	case nodesDir:
+		keepIn(&b.nodes, &b.m.Nodes, old.Nodes, rest)
+	case bucketsDir:
+		keepIn(&b.buckets, &b.m.Buckets, old.Buckets, rest)
+	case iamDir:
+		keepIn(&b.identities, &b.m.Identities, old.Identities, rest)
+	case settingsDir:
+		keepIn(&b.settings, &b.m.Settings, old.Settings, rest)
+	case drivesDir:
+		var id ids.Drive
+		if id.UnmarshalText([]byte(rest)) == nil {
+			keepIn(&b.drives, &b.m.Drives, old.Drives, id)
+		}
+	case poolsDir: // with its PGs: their rows could not be read without it either
+		if id, err := parsePoolKey(rest); err == nil {
+			keepIn(&b.pools, &b.m.Pools, old.Pools, id)
+		}
+	case pgsDir:
+		pool, pg, err := parsePGKey(rest)
+		if was := old.Pools[pool]; err == nil && was != nil && int(pg) < len(was.PGs) {
+			if p := b.table(pool, pg); p != nil && p.N() == was.N() && p.PGs[pg].Epoch < was.PGs[pg].Epoch {
+				p.PGs[pg] = was.PGs[pg]
+			}
+		}
+	case rangesDir:
+		id, err := parseRangeKey(rest)
+		for _, r := range old.Ranges {
+			if err == nil && r.ID == id {
+				b.dropRange(id)
+				b.m.Ranges = append(b.m.Ranges, r)
+			}
+		}
+	}
+}
+
+func keepIn[K comparable, V any](copied *bool, of *map[K]V, old map[K]V, key K) {
+	if v, ok := old[key]; ok {
+		own(copied, of)[key] = v
+	}
+}
+
+// watchLoop follows etcd until ctx ends; where the watch is lost for good (compacted, refused) it loads all again.
+func (s *Store) watchLoop(ctx context.Context) {
+	defer s.done.Done()
+	wait := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		err := s.watch(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.opt.Logger.Warn("control records: the watch ended, loading again", "error", err)
+		s.reloads.Add(1)
+		if err := s.load(ctx); err != nil {
+			s.opt.Logger.Error("control records cannot be loaded; the map in memory stays", "error", err)
+			pause(ctx, wait)
+			wait = min(2*wait, 5*time.Second)
+			continue
+		}
+		wait = 50 * time.Millisecond
+	}
+}
+
+// watch applies events until the watch fails or the cluster row changes: a restore gives all revisions another base.
+func (s *Store) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	s.unwatch.Store(&cancel)
+	from := s.state.Load().applied + 1
+	events := s.client.Watch(ctx, s.opt.Prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithCreatedNotify())
+	for resp := range events {
+		if err := resp.Err(); err != nil {
+			return err
+		}
+		s.heard()
+		if resp.Header.Revision < from-1 {
+			return fmt.Errorf("%w: etcd is at revision %d, seen was %d", ErrTimeTravel, resp.Header.Revision, from-1)
+		}
+		if s.applyEvents(resp.Events) {
+			return errors.New("the cluster row changed")
+		}
+	}
+	return errors.New("watch closed")
+}
+
+// applyEvents publishes the map after one batch, and reports whether the cluster row was among them.
+func (s *Store) applyEvents(events []*clientv3.Event) (clusterChanged bool) {
+	if len(events) == 0 {
+		return false
+	}
+	old := s.state.Load()
+	b := newBuilder(old.m, old.base, s.noteBad)
+	applied := old.applied
+	for _, e := range events {
+		key := strings.TrimPrefix(string(e.Kv.Key), s.opt.Prefix)
+		if key == clusterKey {
+			return true
+		}
+		if e.Type == clientv3.EventTypeDelete {
+			b.remove(key)
+		} else {
+			b.put(key, e.Kv)
+		}
+		applied = max(applied, e.Kv.ModRevision)
+	}
+	s.publish(&state{m: b.build(applied), base: old.base, applied: applied})
+	return false
+}
+
+// contactLoop asks etcd for a sign of life when there was none for a while.
+func (s *Store) contactLoop(ctx context.Context) {
+	defer s.done.Done()
+	tick := time.NewTicker(s.opt.ContactEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if s.ContactAge() >= s.opt.ContactEvery/2 {
+				s.lastRevision(ctx) // what counts is that it answers: heard
+			}
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
