@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -21,7 +22,9 @@ import (
 )
 
 // A group whose sync comes back after the drive was given up and closed meets open rows: they are closed after it.
-func TestI12_SyncOutlivesClose(t *testing.T) {
+func TestI12_SyncOutlivesClose(t *testing.T) { synctest.Test(t, syncOutlivesClose) }
+
+func syncOutlivesClose(t *testing.T) {
 	mem := vfs.NewMem()
 	var syncing atomic.Bool
 	gate, reached := make(chan struct{}), make(chan struct{})
@@ -48,9 +51,9 @@ func TestI12_SyncOutlivesClose(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // for rows that do not wait to be closed
+	synctest.Wait() // rows that do not wait would be closed now
 	close(gate)
-	time.Sleep(50 * time.Millisecond) // for the group to panic
+	synctest.Wait() // and the group panic
 	opt.FS = mem
 	open(t, opt)
 }
@@ -144,7 +147,7 @@ func TestExchangedDrivesLeaveEachOtherAlone(t *testing.T) {
 			t.Error("nobody noticed")
 		}
 	}
-	time.Sleep(200 * time.Millisecond) // for flushes that go on
+	time.Sleep(200 * time.Millisecond) // time is what is tested: flushes are tried again and again, and that none acts cannot be awaited
 	for i, d := range drives {
 		if err := d.Close(); err != nil {
 			t.Error(err)

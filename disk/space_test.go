@@ -233,7 +233,7 @@ func TestFullFileSystem(t *testing.T) {
 func loopMount(t *testing.T, bytes int64) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root to mount a file system")
+		t.Skip("needs root to mount a file system") // a full file system cannot be had otherwise
 	}
 	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	f, err := os.Create(image)
@@ -245,7 +245,7 @@ func loopMount(t *testing.T, bytes int64) string {
 	}
 	for _, cmd := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, dir}} {
 		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%v: %v %s", cmd, err, out)
+			t.Skipf("%v: %v %s", cmd, err, out) // a container without loop devices
 		}
 	}
 	t.Cleanup(func() {

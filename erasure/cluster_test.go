@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/sherd-io/sherd/internal/bufpool"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -127,13 +129,12 @@ func (c *cluster) leaks() {
 		})
 	}
 	c.store.Close()
-	for range 1000 {
-		if c.buffers.Lent() == 0 {
-			return
+	poll.Nil(c.t, poll.Within, "the end of the last Put's callback", func() error {
+		if n := c.buffers.Lent(); n > 0 {
+			return fmt.Errorf("%d bytes of buffers leaked", n)
 		}
-		time.Sleep(time.Millisecond) // the last Put's callback may still be running
-	}
-	c.t.Errorf("%d bytes of buffers leaked", c.buffers.Lent())
+		return nil
+	})
 }
 
 // change makes a new map out of a copy of the present one.

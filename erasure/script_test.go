@@ -16,6 +16,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -137,13 +138,13 @@ func (s *script) put(d *datadriven.TestData) string {
 
 // settled says what a failed put left behind, once the drives have done the deletes they were asked for.
 func (c *cluster) settled(before int) string {
-	for range 100 {
-		if c.chunks() == before {
-			return "nothing left"
+	poll.Nil(c.t, poll.Within, "the deletion of what a failed put left", func() error {
+		if left := c.chunks() - before; left != 0 {
+			return fmt.Errorf("%d chunks left", left)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	return fmt.Sprintf("%d chunks left", c.chunks()-before)
+		return nil
+	})
+	return "nothing left"
 }
 
 type cancelReader struct{ cancel func() }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -103,7 +106,9 @@ func TestSpareGroups(t *testing.T) {
 }
 
 // TestWriteMemoryIsBounded: a slow drive holds the body back, it does not fill the memory.
-func TestWriteMemoryIsBounded(t *testing.T) {
+func TestWriteMemoryIsBounded(t *testing.T) { synctest.Test(t, writeMemoryIsBounded) }
+
+func writeMemoryIsBounded(t *testing.T) {
 	const unit = 16 << 10
 	c := newCluster(t, 4, 2, unit, 0, func(o *Options) { o.wholeMax = 1; o.AckTimeout = time.Minute })
 	body := c.random(4 << 20)
@@ -112,7 +117,7 @@ func TestWriteMemoryIsBounded(t *testing.T) {
 	watch := readerFunc(func(p []byte) (int, error) {
 		most = max(most, c.buffers.Lent())
 		if reads++; reads%50 == 0 {
-			time.Sleep(time.Millisecond)
+			synctest.Wait() // the drives have taken what they can
 		}
 		n := copy(p[:min(len(p), 4096)], body)
 		body = body[n:]
@@ -160,13 +165,12 @@ func TestReadCancelled(t *testing.T) {
 			t.Fatalf("%d bytes still lent after the read", n)
 		}
 	}
-	for range 100 {
-		if runtime.NumGoroutine() <= before {
-			return
+	poll.Nil(t, poll.Within, "the end of all readers", func() error {
+		if n := runtime.NumGoroutine(); n > before {
+			return fmt.Errorf("%d goroutines, %d before", n, before)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		return nil
+	})
 }
 
 var errGone = errors.New("client gone")

@@ -180,7 +180,7 @@ func TestSlowBodySurvives(t *testing.T) {
 	res, err := k.raw(k.head(call{method: "PUT", path: "/bucket/key"}, int64(len(body))), func(c net.Conn) {
 		for i := 0; i < len(body); i += 2 << 10 {
 			_, _ = io.WriteString(c, body[i:i+2<<10])
-			time.Sleep(150 * time.Millisecond) // the client's slowness is what is tested
+			time.Sleep(150 * time.Millisecond) // time is what is tested: a client that is slow
 		}
 	})
 	if err != nil || res.StatusCode != http.StatusOK {

@@ -16,6 +16,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/replica"
 )
@@ -150,11 +151,21 @@ func testLinearizable(t *testing.T, seed uint64) {
 			}
 		}()
 	}
+	load := func(more int) { // has so many operations end
+		mu.Lock()
+		want := len(history) + more
+		mu.Unlock()
+		poll.True(t, poll.Within, "operations", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(history) >= want
+		})
+	}
 	for range 8 {
-		time.Sleep(100 * time.Millisecond) // load between the crashes
+		load(100)
 		tn.crashDrive(tn.rng.IntN(5))
 	}
-	time.Sleep(300 * time.Millisecond)
+	load(300)
 	cancel()
 	clients.Wait()
 	unknown := 0

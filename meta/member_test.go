@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/meta/state"
@@ -105,10 +106,7 @@ func (tn *testNode) addDrive() *testDrive {
 // settle waits until the replicas of a range that run have applied the same, and compares their rows.
 func (tn *testNode) settle(id ids.Range) {
 	tn.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			tn.t.Fatalf("replicas do not settle: %+v", tn.node.Status())
-		}
+	poll.Nil(tn.t, poll.Within, "replicas that have applied the same", func() error {
 		var at []uint64
 		var sums [][16]byte
 		for _, h := range tn.node.allHosts() {
@@ -133,10 +131,11 @@ func (tn *testNode) settle(id ids.Range) {
 				tn.t.Fatalf("I17: row hashes differ at %d", at[i])
 			}
 		}
-		if even {
-			return
+		if !even {
+			return fmt.Errorf("%+v", tn.node.Status())
 		}
-	}
+		return nil
+	})
 }
 
 func (tn *testNode) driveOf(id ids.Drive) *testDrive {
@@ -358,9 +357,5 @@ func TestListAcrossRanges(t *testing.T) {
 
 func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not come")
-		}
-	}
+	poll.True(t, poll.Within, "what the test waits for", ok)
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // runEnv makes the test binary be sherd, also as the etcd child.
@@ -103,20 +105,14 @@ func children(pid int) (all []int) {
 
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	var err error
-	for begin := time.Now(); time.Since(begin) < within; time.Sleep(5 * time.Millisecond) {
-		if err = f(); err == nil {
-			return
-		}
-	}
-	t.Fatalf("%s: %v", what, err)
+	poll.Nil(t, within, what, f)
 }
 
 func freeAddr(t *testing.T, network, host string) string {
 	t.Helper()
 	l, err := net.Listen(network, net.JoinHostPort(host, "0"))
 	if err != nil {
-		t.Skip(err)
+		t.Skip(err) // a machine without IPv6 has nothing to test here
 	}
 	defer l.Close()
 	return l.Addr().String()

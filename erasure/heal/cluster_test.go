@@ -52,6 +52,9 @@ type body struct {
 	item Item
 }
 
+// later moves the clock past the uploads that were begun: their stamps are of milliseconds.
+func (c *cluster) later() { c.clock.Merge(c.clock.Now().Add(2 * time.Millisecond)) }
+
 func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *cluster {
 	c := &cluster{
 		t: t, ctx: context.Background(), rnd: rand.New(rand.NewPCG(3, 4)), clock: hlc.New(nil), rows: newRows(),

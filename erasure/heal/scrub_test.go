@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -78,7 +79,7 @@ func TestI6_OrphansAreThoseOfClosedUploads(t *testing.T) {
 		t.Error("a range was not closed")
 	}
 	c.healer.opt.GarbageAge = time.Nanosecond
-	time.Sleep(2 * time.Millisecond) // stamps are of milliseconds
+	c.later()
 	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestI15_NoAnswerIsNoOrphan(t *testing.T) {
 	if _, _, err := c.write("orphan", 100); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Millisecond)
+	c.later()
 	c.rows.refErr = errors.New("no leader")
 	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func TestI15_TooManyOrphansStopTheScrub(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(2 * time.Millisecond)
+	c.later()
 	before := c.chunks()
 	if err := c.healer.Scrub(c.ctx, ScrubLight); !errors.Is(err, ErrTooManyOrphans) || c.chunks() != before {
 		t.Fatalf("%v, %d chunks of %d", err, c.chunks(), before)
@@ -130,7 +131,7 @@ func TestI5_StraysGoLast(t *testing.T) {
 	c.put("a", 200_000)
 	c.replace(0, 6)
 	c.state(0, placement.DriveUp) // it comes back, and owns nothing
-	time.Sleep(2 * time.Millisecond)
+	c.later()
 	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil || c.healer.ScrubStatus().Strays != 0 {
 		t.Fatal("removed before the slot is complete", err)
 	}
@@ -152,9 +153,7 @@ func TestScrubCanBePaused(t *testing.T) {
 	c.healer.PauseScrub()
 	done := make(chan error)
 	go func() { done <- c.healer.Scrub(c.ctx, ScrubFull) }()
-	for !c.healer.ScrubStatus().Running {
-		time.Sleep(time.Millisecond)
-	}
+	poll.True(t, poll.Within, "the scrub", func() bool { return c.healer.ScrubStatus().Running })
 	if s := c.healer.ScrubStatus(); !s.Paused || s.Blobs != 0 {
 		t.Errorf("%+v", s)
 	}

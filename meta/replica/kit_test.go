@@ -13,6 +13,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/state"
@@ -325,7 +326,7 @@ func get(ctx context.Context, r *Replica, key string) (body string, err error) {
 // settle waits until all replicas have applied the same, and compares their rows (I17).
 func (c *cluster) settle() {
 	c.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	poll.Nil(c.t, poll.Within, "replicas that have applied the same", func() error {
 		at, sums := c.hashes()
 		even := true
 		for i := range at {
@@ -336,14 +337,11 @@ func (c *cluster) settle() {
 				even = even && at[i] == at[j]
 			}
 		}
-		if even {
-			return
+		if !even {
+			return fmt.Errorf("applied %v", at)
 		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("replicas do not settle: applied %v", at)
-		}
-		time.Sleep(c.opt.Tick) // the next heartbeat tells the commit index
-	}
+		return nil
+	})
 }
 
 func (c *cluster) hashes() (at []uint64, sums [][16]byte) {

@@ -13,9 +13,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // TestDamagedMember flips bits in each kind of file of one member's directory: the others serve, and the member is
@@ -125,13 +126,7 @@ func TestChildDiesWithItsParent(t *testing.T) {
 		}
 		cmd.Process.Kill()
 		cmd.Wait()
-		deadline := time.Now().Add(10 * time.Second)
-		for syscall.Kill(child, 0) == nil && !zombie(child) {
-			if time.Now().After(deadline) {
-				t.Fatal("the child lives on")
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+		poll.True(t, poll.Within, "the child's end", func() bool { return syscall.Kill(child, 0) != nil || zombie(child) })
 	}
 	if left, err := filepath.Glob(filepath.Join(run, "sherd-etcd-*")); err != nil || len(left) != 0 {
 		inside, _ := filepath.Glob(filepath.Join(run, "*", "*"))

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // writer writes numbers under one key, in order, until stopped; a watcher checks that it sees every one that was
@@ -51,7 +53,6 @@ func startWriter(t *testing.T, s *Supervisor) *writer {
 			}
 			w.acked.Store(int64(n))
 			n++
-			time.Sleep(2 * time.Millisecond) // more than that is not what a control store is for
 		}
 	}()
 	t.Cleanup(cancel)
@@ -59,10 +60,9 @@ func startWriter(t *testing.T, s *Supervisor) *writer {
 }
 
 // await waits until n writes are acknowledged.
-func (w *writer) await(n int64) {
-	for w.acked.Load() < n {
-		time.Sleep(time.Millisecond)
-	}
+func (w *writer) await(t *testing.T, n int64) {
+	t.Helper()
+	poll.True(t, poll.Within, "acknowledged writes", func() bool { return w.acked.Load() >= n })
 }
 
 // finish stops the writer and checks what the watcher saw.
@@ -235,7 +235,7 @@ func TestKilledChildIsStartedAgain(t *testing.T) {
 	s := start(t, testOptions(t, 3))
 	w := startWriter(t, s)
 	for range 3 {
-		w.await(w.acked.Load() + 2) // it serves again, by itself
+		w.await(t, w.acked.Load()+2) // it serves again, by itself
 		pid := s.Pid()
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -256,7 +256,7 @@ func TestSurvivorGoesOnAlone(t *testing.T) {
 				s := start(t, opt)
 				w := startWriter(t, s)
 				put(t, s, "a", "1")
-				w.await(50)
+				w.await(t, 50)
 				gone := rand.Perm(c.drives)[:c.lost]
 				t.Logf("lost: %v", gone)
 				if running {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -38,12 +39,11 @@ func TestI9_CopyAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	var newest *Copy
-	for held := 0; held < 3 || newest.Revision < s.Map().Revision; time.Sleep(time.Millisecond) {
+	poll.True(t, poll.Within, "copies of the last change", func() (ok bool) {
+		var held int
 		_, newest, held = ReadCopies(drives)
-		if ctx.Err() != nil {
-			t.Fatal("no copy of the last change")
-		}
-	}
+		return held == 3 && newest.Revision >= s.Map().Revision
+	})
 	stop()
 	<-done
 	if b, err := os.ReadFile(filepath.Join(drives[0], CopyFile)); err != nil || strings.Contains(string(b), "very secret") {

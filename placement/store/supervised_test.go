@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
 )
@@ -79,7 +80,6 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 				return
 			}
 			made.Add(1)
-			time.Sleep(2 * time.Millisecond)
 		}
 		done <- nil
 	}()
@@ -94,9 +94,7 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 		before := sup.Members()
 		for os.RemoveAll(filepath.Join(drives[i].Path, "etcd")) != nil {
 		}
-		for sameMembers(before, sup.Members()) && ctx.Err() == nil {
-			time.Sleep(5 * time.Millisecond)
-		}
+		poll.True(t, poll.Within, "the loss of a member", func() bool { return !sameMembers(before, sup.Members()) })
 		if err := sup.Reconcile(ctx, drives); err != nil {
 			t.Fatal(err)
 		}

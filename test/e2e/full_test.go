@@ -16,7 +16,7 @@ import (
 func loopDrives(t *testing.T, n int, size int64) []string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("mounting file systems needs root")
+		t.Skip("mounting file systems needs root") // a full file system cannot be had otherwise
 	}
 	dir := t.TempDir()
 	var paths []string

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 var (
@@ -77,15 +79,5 @@ func random(t *testing.T) *rand.Rand {
 // eventually asks check until it says nil, at most for within.
 func eventually(t *testing.T, within time.Duration, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s: %v", what, within, err)
-		}
-		time.Sleep(50 * time.Millisecond) // between polls
-	}
+	poll.Nil(t, within, what, check)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
@@ -293,16 +294,10 @@ func (r *rig) control(f func(ctx context.Context, s *store.Store)) {
 	f(ctx, st)
 }
 
-// eventually waits until f gives no error. What it waits for has no event that a test could wait for.
+// eventually waits until f gives no error.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	var err error
-	for begin := time.Now(); time.Since(begin) < within; time.Sleep(5 * time.Millisecond) {
-		if err = f(); err == nil {
-			return
-		}
-	}
-	t.Fatalf("%s: %v", what, err)
+	poll.Nil(t, within, what, f)
 }
 
 func must(t *testing.T, err error) {
