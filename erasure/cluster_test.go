@@ -129,9 +129,15 @@ func (c *cluster) leaks() {
 		})
 	}
 	c.store.Close()
-	poll.Nil(c.t, poll.Within, "the end of the last Put's callback", func() error {
+	c.awaitBuffers()
+}
+
+// awaitBuffers waits until every buffer is back: calls that were given up may still be on their way.
+func (c *cluster) awaitBuffers() {
+	c.t.Helper()
+	poll.Nil(c.t, poll.Within, "the last buffer's return", func() error {
 		if n := c.buffers.Lent(); n > 0 {
-			return fmt.Errorf("%d bytes of buffers leaked", n)
+			return fmt.Errorf("%d bytes of buffers are lent", n)
 		}
 		return nil
 	})

@@ -161,9 +161,7 @@ func TestReadCancelled(t *testing.T) {
 			t.Errorf("stopped after %d: %v", stop, err)
 		}
 		cancel()
-		if n := c.buffers.Lent(); n != 0 {
-			t.Fatalf("%d bytes still lent after the read", n)
-		}
+		c.awaitBuffers()
 	}
 	poll.Nil(t, poll.Within, "the end of all readers", func() error {
 		if n := runtime.NumGoroutine(); n > before {

@@ -67,7 +67,10 @@ func (n *Node) do(ctx context.Context, find func(*placement.Map) *placement.Rang
 			n.opt.Clock.Merge(hlc.Stamp(result.GetTs()))
 			return result, nil
 		}
-		if ctx.Err() != nil || errors.Is(err, replica.ErrBusy) {
+		if cause := ctx.Err(); cause != nil {
+			return nil, fmt.Errorf("%w: range %d: %w, after %w", ErrUnavailable, rng.ID, cause, err)
+		}
+		if errors.Is(err, replica.ErrBusy) {
 			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		}
 		refused = lead
