@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/plural"
 )
 
 func newDriveCommand() *cobra.Command {
@@ -97,17 +98,20 @@ func followHeal(cmd *cobra.Command, c *adminClient) error {
 		var h adminapi.Heal
 		err := c.call(cmd.Context(), "GET", "heal", nil, &h)
 		done := h.Queued == 0 && h.State == "idle"
-		return healLine(&h), done, err
+		return healLine(&h, time.Now()), done, err
 	})
 }
 
 // healLine is repair's progress in one line.
-func healLine(h *adminapi.Heal) string {
+func healLine(h *adminapi.Heal, now time.Time) string {
 	total := h.Done + h.Queued
-	if total == 0 {
-		return fmt.Sprintf("%s: %s", h.State, ledgerText(&h.Ledger))
+	if total == 0 && h.State == "idle" {
+		return "idle: nothing to heal; blobs: " + ledgerText(&h.Ledger, now)
 	}
-	line := fmt.Sprintf("%s %s %d of %d shards, %s/s", h.State, bar(h.Done, total, 24), h.Done, total, formatBytes(int64(h.Rate)))
+	line := fmt.Sprintf("%s %s %d of %s", h.State, bar(h.Done, total, 24), h.Done, plural.Of(total, "shard"))
+	if h.Rate > 0 {
+		line += fmt.Sprintf(", %s/s", formatBytes(int64(h.Rate)))
+	}
 	if h.ETASeconds > 0 {
 		line += ", about " + roughly(time.Duration(h.ETASeconds*float64(time.Second))) + " left"
 	}
@@ -115,16 +119,36 @@ func healLine(h *adminapi.Heal) string {
 }
 
 func printHeal(out io.Writer, h *adminapi.Heal) error {
-	fmt.Fprintln(out, healLine(h))
+	now := time.Now()
+	fmt.Fprintln(out, healLine(h, now))
 	if h.Reason != "" {
-		fmt.Fprintln(out, h.Reason)
+		fmt.Fprintf(out, "reason  %s\n", h.Reason)
 	}
-	fmt.Fprintf(out, "blobs: %s\n", ledgerText(&h.Ledger))
-	fmt.Fprintf(out, "queued %d shards (%s), made %d (%s), to be tried again %d\n",
-		h.Queued, formatBytes(h.QueuedBytes), h.Done, formatBytes(h.DoneBytes), h.Failed)
+	if h.Queued > 0 || h.State != "idle" {
+		fmt.Fprintf(out, "blobs   %s\n", ledgerText(&h.Ledger, now))
+		fmt.Fprintf(out, "to heal %s, %s\n", plural.Of(h.Queued, "shard"), formatBytes(h.QueuedBytes))
+	}
+	if h.Done > 0 {
+		fmt.Fprintf(out, "healed  %s, %s\n", plural.Of(h.Done, "shard"), formatBytes(h.DoneBytes))
+	}
+	if h.Failed > 0 {
+		fmt.Fprintf(out, "failed  %s, each tried again\n", plural.Of(h.Failed, "time"))
+	}
+	if len(h.Tasks) == 0 {
+		return nil
+	}
 	w := table(out)
+	fmt.Fprintln(w, "\nTASK\tDRIVE\tSTATE\tDONE")
 	for _, t := range h.Tasks {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\n", t.Kind, t.Path, t.State, t.Done, t.Total)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Kind, t.Path, t.State, taskDone(&t))
 	}
 	return w.Flush()
+}
+
+// taskDone is how far a task is; one that is a single step has nothing to tell.
+func taskDone(t *adminapi.HealTask) string {
+	if t.Total <= 1 {
+		return "-"
+	}
+	return fmt.Sprintf("%d of %s", t.Done, plural.Of(t.Total, "group"))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sherd-io/sherd/cmd/sherd/rescue"
+	"github.com/sherd-io/sherd/internal/plural"
 )
 
 func newRescueCommand() *cobra.Command {
@@ -36,7 +37,7 @@ func newRescueCommand() *cobra.Command {
 				level = slog.LevelInfo
 			}
 			opt.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-			_, _, unlock, err := lockDrives(opt.Drives)
+			_, _, unlock, err := lockDrives(opt.Drives, "not a whole drive, but read as far as that goes")
 			defer unlock()
 			if errors.Is(err, errInUse) {
 				return err
@@ -62,7 +63,7 @@ func runRescue(cmd *cobra.Command, opt rescue.Options, asJSON bool) error {
 		return err
 	}
 	if !asJSON {
-		fmt.Fprintf(out, "%d objects, %s whole; %d lost", res.Objects, formatBytes(res.Bytes), res.Lost)
+		fmt.Fprintf(out, "%s, %s whole; %d lost", plural.Of(res.Objects, "object"), formatBytes(res.Bytes), res.Lost)
 		if res.Unlisted > 0 {
 			fmt.Fprintf(out, "; %d of them from shards alone", res.Unlisted)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/plural"
 )
 
 func newScrubCommand() *cobra.Command {
@@ -54,23 +55,28 @@ func newScrubCommand() *cobra.Command {
 
 func scrubLine(s *adminapi.Scrub) string {
 	if s.Total == 0 {
-		return fmt.Sprintf("%s: %d blobs, %s/s", s.State, s.Blobs, formatBytes(int64(s.Rate)))
+		return fmt.Sprintf("%s: %s", s.State, plural.Of(s.Blobs, "blob"))
 	}
-	return fmt.Sprintf("%s %s %d of %d blobs, %s/s", s.State, bar(s.Blobs, s.Total, 24), s.Blobs, s.Total, formatBytes(int64(s.Rate)))
+	return fmt.Sprintf("%s %s %d of %s, %s/s", s.State, bar(s.Blobs, s.Total, 24), s.Blobs, plural.Of(s.Total, "blob"), formatBytes(int64(s.Rate)))
 }
 
 func printScrub(out io.Writer, s *adminapi.Scrub) error {
-	fmt.Fprintln(out, scrubLine(s))
-	if s.Reason != "" {
-		fmt.Fprintln(out, s.Reason)
-	}
-	fmt.Fprintf(out, "read %s; shards damaged %d, missing %d, repaired %d; chunks removed as garbage %d, in quarantine %d\n",
-		formatBytes(s.Bytes), s.Damaged, s.Missing, s.Repaired, s.Garbage, s.Quarantined)
-	if s.Finished.IsZero() {
-		_, err := fmt.Fprintln(out, "no whole pass yet")
+	if s.Started.IsZero() {
+		_, err := fmt.Fprintf(out, "%s: nothing was read since the server started; `sherd scrub start` begins a pass\n", s.State)
 		return err
 	}
-	_, err := fmt.Fprintf(out, "last whole pass ended %s\n", s.Finished.Local().Format(time.DateTime))
+	fmt.Fprintln(out, scrubLine(s))
+	if s.Reason != "" {
+		fmt.Fprintf(out, "reason  %s\n", s.Reason)
+	}
+	fmt.Fprintf(out, "read    %s, %s\n", plural.Of(s.Blobs, "blob"), formatBytes(s.Bytes))
+	fmt.Fprintf(out, "shards  %d damaged, %d missing, %d repaired\n", s.Damaged, s.Missing, s.Repaired)
+	fmt.Fprintf(out, "chunks  %d removed as garbage, %d put into quarantine\n", s.Garbage, s.Quarantined)
+	ended := "no whole pass yet"
+	if !s.Finished.IsZero() {
+		ended = "last whole pass " + s.Finished.Local().Format(time.DateTime)
+	}
+	_, err := fmt.Fprintf(out, "ended   %s\n", ended)
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/plural"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -60,9 +62,9 @@ func printStatus(out io.Writer, s *adminapi.Status, now time.Time) error {
 	}
 	fmt.Fprintf(out, "\nspace   %s usable, %s free (raw: %s, %s free)\n",
 		formatBytes(s.Space.Usable), formatBytes(s.Space.UsableFree), formatBytes(s.Space.Raw), formatBytes(s.Space.RawFree))
-	fmt.Fprintf(out, "stored  %d objects, %s in %d buckets; %d unfinished uploads, %s\n",
-		s.Usage.Objects, formatBytes(s.Usage.Bytes), s.Buckets, s.Usage.Uploads, formatBytes(s.Usage.UploadBytes))
-	fmt.Fprintf(out, "blobs   %s\n", ledgerText(&s.Ledger))
+	fmt.Fprintf(out, "stored  %s, %s in %s%s\n",
+		plural.Of(s.Usage.Objects, "object"), formatBytes(s.Usage.Bytes), plural.Of(s.Buckets, "bucket"), uploadsText(&s.Usage))
+	fmt.Fprintf(out, "blobs   %s\n", ledgerText(&s.Ledger, now))
 	fmt.Fprintf(out, "memory  %s of %s\n", formatBytes(s.Memory.Resident), formatBytes(s.Memory.Limit))
 	for i := range s.Pools {
 		fmt.Fprintf(out, "pool    %s\n", poolText(&s.Pools[i]))
@@ -74,28 +76,43 @@ func printStatus(out io.Writer, s *adminapi.Status, now time.Time) error {
 	for i := range s.Ranges {
 		printRange(out, &s.Ranges[i])
 	}
-	if len(s.Etcd) > 0 {
-		healthy := 0
-		for _, m := range s.Etcd {
-			if m.Healthy {
-				healthy++
-			}
-		}
-		fmt.Fprintf(out, "etcd: %d of %d members healthy\n", healthy, len(s.Etcd))
-	}
+	printEtcd(out, s.Etcd)
 	return nil
 }
 
+// uploadsText tells of unfinished uploads, if there are any.
+func uploadsText(u *adminapi.Usage) string {
+	if u.Uploads == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s, %s", plural.Of(u.Uploads, "unfinished upload"), formatBytes(u.UploadBytes))
+}
+
+func printEtcd(out io.Writer, members []adminapi.Member) {
+	if len(members) == 0 {
+		return
+	}
+	healthy := 0
+	for _, m := range members {
+		if m.Healthy {
+			healthy++
+		}
+	}
+	fmt.Fprintf(out, "etcd: %d of %s healthy\n", healthy, plural.Of(len(members), "member"))
+}
+
 func poolText(p *adminapi.Pool) string {
-	text := fmt.Sprintf("%s %d+%d: any %s may be lost", p.Name, p.K, p.M, drives(p.MayLose))
+	text := fmt.Sprintf("%s %d+%d: any %s may be lost", p.Name, p.K, p.M, plural.Of(p.MayLose, "drive"))
 	switch {
 	case p.MayLoseNow < 0:
 		text += "; MORE THAN THAT ARE LOST NOW"
+	case p.MayLoseNow == 0 && p.MayLose > 0:
+		text += "; NONE MORE NOW"
 	case p.MayLoseNow < p.MayLose:
-		text += fmt.Sprintf(", as of now %d more", p.MayLoseNow)
+		text += fmt.Sprintf("; now only %d more", p.MayLoseNow)
 	}
 	if p.M > 0 {
-		text += fmt.Sprintf("; with %d lost, %s usable remain", p.M, formatBytes(p.UsableAfter))
+		text += fmt.Sprintf("; without %s, %s are usable", plural.Of(p.M, "drive"), formatBytes(p.UsableAfter))
 	}
 	if !p.Writable {
 		text += "; NOT WRITABLE now"
@@ -103,57 +120,84 @@ func poolText(p *adminapi.Pool) string {
 	return text
 }
 
-func drives(n int) string {
-	if n == 1 {
-		return "1 drive"
-	}
-	return fmt.Sprintf("%d drives", n)
-}
+// countedLately is how old a ledger may be before its age is told.
+const countedLately = 10 * time.Second
 
-// ledgerText says how many blobs are how far from full strength.
-func ledgerText(l *adminapi.Ledger) string {
+// ledgerText says how many blobs are how far from full strength, and as of when.
+func ledgerText(l *adminapi.Ledger, now time.Time) string {
+	if !l.Exact || len(l.Short) == 0 {
+		return "not counted yet"
+	}
 	var parts []string
 	for i, n := range l.Short {
 		switch {
 		case i == 0:
 			parts = append(parts, fmt.Sprintf("%d at full strength", n))
-		case n > 0 && i == 1:
-			parts = append(parts, fmt.Sprintf("%d one shard short", n))
 		case n > 0:
-			parts = append(parts, fmt.Sprintf("%d %d shards short", n, i))
+			parts = append(parts, fmt.Sprintf("%d short of %s", n, plural.Of(i, "shard")))
 		}
 	}
-	if len(parts) == 0 {
-		parts = []string{"not counted yet"}
-	} else if !l.Exact {
-		parts = append(parts, "being counted again")
+	text := strings.Join(parts, ", ")
+	if age := now.Sub(l.As); age > countedLately {
+		text += fmt.Sprintf(" (%s ago)", roughly(age))
 	}
-	return strings.Join(parts, ", ")
+	return text
 }
 
 func printDrives(out io.Writer, all *[]adminapi.Drive) error {
 	w := table(out)
-	fmt.Fprintln(w, "DRIVE\tSTATE\tSIZE\tFREE\tCHUNKS\tQUEUED\tID\tREASON")
-	for _, d := range *all {
-		state := d.State
-		if d.Health != "" && d.Health != "ok" && d.Health != d.State {
-			state += "/" + d.Health
+	fmt.Fprint(w, "DRIVE\tSTATE\tSIZE\tFREE\tCHUNKS\tTO HEAL\tID")
+	reasons := slices.ContainsFunc(*all, func(d adminapi.Drive) bool { return d.Reason != "" })
+	if reasons {
+		fmt.Fprint(w, "\tREASON")
+	}
+	fmt.Fprintln(w)
+	for i := range *all {
+		d := &(*all)[i]
+		free, chunks := formatBytes(d.FreeBytes), fmt.Sprint(d.Chunks)
+		if d.Health == "failed" {
+			free, chunks = "-", "-" // nobody can tell
 		}
-		if d.Low {
-			state += ", full"
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%.8s", d.Path, stateText(d), formatBytes(d.Bytes), free, chunks, d.Queued, d.ID)
+		if reasons {
+			fmt.Fprintf(w, "\t%s", firstNonEmpty(d.Reason, "-"))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%.8s\t%s\n",
-			d.Path, state, formatBytes(d.Bytes), formatBytes(d.FreeBytes), d.Chunks, d.Queued, d.ID, d.Reason)
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }
 
-func printRange(out io.Writer, r *adminapi.Range) {
-	if r.Quorum && r.Leader != "" {
-		fmt.Fprintf(out, "range %d: leader on %.8s, %d replicas\n", r.ID, r.Leader, len(r.Replicas))
-		return
+// stateText is what the map says of a drive, and what its process sees where that is something else.
+func stateText(d *adminapi.Drive) string {
+	state := d.State
+	seen := d.Health != "" && d.Health != "ok" && d.Health != d.State
+	if seen && (d.State != "down" || d.Health != "failed") { // a drive that failed is down
+		state += "/" + d.Health
 	}
-	fmt.Fprintf(out, "range %d: NO QUORUM, %d replicas\n", r.ID, len(r.Replicas))
+	if d.Low {
+		state += ", full"
+	}
+	return state
+}
+
+func printRange(out io.Writer, r *adminapi.Range) {
+	leader := fmt.Sprintf("leader on %.8s", r.Leader)
+	if !r.Quorum || r.Leader == "" {
+		leader = "NO QUORUM"
+	}
+	fmt.Fprintf(out, "range %d: %s, %s", r.ID, leader, plural.Of(len(r.Replicas), "replica"))
+	for _, state := range []string{"learner", "lost"} {
+		n := 0
+		for _, rep := range r.Replicas {
+			if rep.State == state {
+				n++
+			}
+		}
+		if n > 0 {
+			fmt.Fprintf(out, ", %d %s", n, state)
+		}
+	}
+	fmt.Fprintln(out)
 }
 
 // roughly writes a duration as people say it.

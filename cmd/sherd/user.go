@@ -55,7 +55,7 @@ func newUserCommand() *cobra.Command {
 
 // resetRoot replaces the root identity in the embedded etcd of the drives at paths.
 func resetRoot(ctx context.Context, paths []string, out io.Writer) error {
-	cluster, hosts, unlock, err := lockDrives(paths)
+	cluster, hosts, unlock, err := lockDrives(paths, "left out")
 	defer unlock()
 	if err != nil {
 		return err
@@ -104,10 +104,26 @@ func replaceRoot(ctx context.Context, st *store.Store, out io.Writer) error {
 	return nil
 }
 
+// notDrive says why a path is not a drive that can be read.
+func notDrive(state disk.State, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case state == disk.Blank:
+		return "nothing is there"
+	case state == disk.NotMounted:
+		return "a drive's file system should be mounted there, and is not"
+	case state == disk.Foreign:
+		return "it holds something else than a drive"
+	}
+	return "its sherd.json is " + state.String()
+}
+
 var errInUse = errors.New("in use: stop the server first")
 
-// lockDrives opens nothing but takes each drive's lock, so that no server runs on them, until unlock.
-func lockDrives(paths []string) (cluster ids.Cluster, hosts []member.Host, unlock func(), err error) {
+// lockDrives opens nothing but takes each drive's lock, so that no server runs on them, until unlock. What is no whole drive
+// is not locked; people are told of its fate.
+func lockDrives(paths []string, fate string) (cluster ids.Cluster, hosts []member.Host, unlock func(), err error) {
 	var locks []io.Closer
 	unlock = func() {
 		for _, l := range locks {
@@ -117,7 +133,7 @@ func lockDrives(paths []string) (cluster ids.Cluster, hosts []member.Host, unloc
 	for _, path := range paths {
 		id, state, err := disk.Probe(vfs.Default, path)
 		if err != nil || state != disk.Formatted {
-			fmt.Fprintf(os.Stderr, "%s is left out: %s, %v\n", path, state, err)
+			fmt.Fprintf(os.Stderr, "%s is %s: %s\n", path, fate, notDrive(state, err))
 			continue
 		}
 		lock, err := disk.Lock(vfs.Default, path)

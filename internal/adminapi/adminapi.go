@@ -170,7 +170,7 @@ type Ledger struct {
 
 // Heal is what repair and rebuild do.
 type Heal struct {
-	State       string     `json:"state"` // idle, running, paused
+	State       string     `json:"state"` // idle, running, paused, waiting (for a drive)
 	Reason      string     `json:"reason,omitempty"`
 	Ledger      Ledger     `json:"ledger"`
 	Queued      int64      `json:"queued"` // shards to make

@@ -149,10 +149,19 @@ func (c *child) start(s spec) {
 		}
 		select {
 		case err := <-e.Err():
-			c.report(event{Event: eventFailed, Member: s.Name, Error: fmt.Sprint(err)})
+			if c.runs(s.Name, e) { // else it ends because it was told to: its listeners say so
+				c.report(event{Event: eventFailed, Member: s.Name, Error: fmt.Sprint(err)})
+			}
 		case <-e.Server.StopNotify():
 		}
 	}()
+}
+
+// runs reports whether e is not being stopped.
+func (c *child) runs(name string, e *embed.Etcd) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running[name] == e
 }
 
 func (c *child) stop(name string) {
@@ -171,8 +180,10 @@ func (c *child) stop(name string) {
 func (c *child) stopAll() {
 	done := make(chan struct{})
 	c.mu.Lock()
+	running := c.running
+	c.running = map[string]*embed.Etcd{}
 	var g sync.WaitGroup
-	for _, e := range c.running {
+	for _, e := range running {
 		g.Go(func() {
 			e.Server.HardStop()
 			for _, l := range e.Clients {

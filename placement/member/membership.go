@@ -64,7 +64,7 @@ func (s *Supervisor) keepMembers() {
 		s.mu.Lock()
 		if err == nil {
 			s.settledFor = asked
-		} else if s.settleErr == nil || s.settleErr.Error() != err.Error() {
+		} else if s.ctx.Err() == nil && (s.settleErr == nil || s.settleErr.Error() != err.Error()) {
 			s.opt.Logger.Warn("etcd members are not where they should be yet", "error", err)
 		}
 		s.settleErr = err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sherd-io/sherd/erasure/heal"
 	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/plural"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -41,14 +42,36 @@ func (n *Node) healStatus() adminapi.Heal {
 		out.State = "paused"
 	case s.Repairing || s.Rebuilding || s.Groups > 0:
 		out.State = "running"
+	case out.Queued > 0 && n.drivesAway() > 0:
+		out.State = "waiting"
 	}
-	for _, e := range []string{s.RepairErr, s.RebuildErr, s.ReclaimErr, s.LedgerErr} {
-		if e != "" {
-			out.Reason = e
-			break
-		}
+	out.Reason = healReason(&s)
+	if out.Reason == "" && out.State == "waiting" {
+		out.Reason = "shards wait for " + plural.Of(n.drivesAway(), "drive") + " to come back or be replaced"
 	}
 	return out
+}
+
+// drivesAway counts drives that hold slots and are not there.
+func (n *Node) drivesAway() (away int) {
+	for _, d := range n.store.Map().Drives {
+		if d.State == placement.DriveDown {
+			away++
+		}
+	}
+	return away
+}
+
+// healReason is what the last pass of something met; it is tried again.
+func healReason(s *heal.Status) string {
+	for _, e := range []struct{ what, err string }{
+		{"repair", s.RepairErr}, {"rebuild", s.RebuildErr}, {"space of deleted objects is freed later", s.ReclaimErr}, {"the count of blobs", s.LedgerErr},
+	} {
+		if e.err != "" {
+			return e.what + ": " + e.err
+		}
+	}
+	return ""
 }
 
 // healTasks lists the drives whose slots are not complete, and the replicas that join.

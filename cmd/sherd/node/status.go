@@ -13,6 +13,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/plural"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/plan"
 )
@@ -249,7 +250,7 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 	for _, d := range s.Drives {
 		switch {
 		case d.Health == "failed" || d.State == string(placement.DriveDown):
-			add(adminapi.SeverityError, "replace the drive by an empty one at the same path, or bring it back", "drive %s is not in service: %s", d.Path, d.Reason)
+			add(adminapi.SeverityError, "bring it back; or put an empty one there and run `sherd drive replace "+d.Path+"`", "drive %s is not in service: %s", d.Path, d.Reason)
 		case d.State != string(placement.DriveUp):
 			add(adminapi.SeverityWarning, "", "drive %s is %s: %s", d.Path, d.State, d.Reason)
 		case d.Low:
@@ -260,12 +261,12 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 	}
 	for _, r := range s.Ranges {
 		if r.Leader == "" {
-			add(adminapi.SeverityError, "bring drives back", "range %d of the object records has no leader: its objects cannot be reached", r.ID)
+			add(adminapi.SeverityError, "bring back the drives that are not in service", "range %d of the object records has no leader: its objects cannot be reached", r.ID)
 		}
 	}
 	for _, m := range s.Etcd {
 		if !m.Healthy {
-			add(adminapi.SeverityWarning, "", "etcd member %s does not serve: %s", m.Name, m.Reason)
+			add(adminapi.SeverityWarning, "it mends itself when its drive is back or replaced", "etcd member %s does not serve: %s", m.Name, m.Reason)
 		}
 	}
 	if age := n.store.ContactAge(); age > 30*time.Second {
@@ -276,7 +277,11 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 	}
 	for i, short := range s.Ledger.Short {
 		if i > 0 && short > 0 {
-			add(adminapi.SeverityWarning, "healing makes them whole as drives allow", "%d blobs lack %d shards", short, i)
+			verb := "lack"
+			if short == 1 {
+				verb = "lacks"
+			}
+			add(adminapi.SeverityWarning, "healing makes them whole as drives allow: see `sherd heal status`", "%s %s %s", plural.Of(short, "blob"), verb, plural.Of(i, "shard"))
 		}
 	}
 	return append(out, n.healProblems()...)
