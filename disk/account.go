@@ -119,26 +119,34 @@ func (f *deadFiles) len() int {
 // recentKeys remembers which keys were changed by which group of the chunk log, for the last of them. Only now may be called from
 // elsewhere than the log's goroutine.
 type recentKeys struct {
-	group atomic.Uint64        // in hand
-	in    map[ids.Chunk]uint64 // the group that changed a key last
-	floor uint64               // changes by groups before this one may be forgotten
+	group  atomic.Uint64        // in hand
+	in     map[ids.Chunk]uint64 // the group that changed a key last
+	floor  uint64               // changes by groups before this one may be forgotten
+	newest uint64               // the greatest upload stamp of a key in the index
+	known  uint64               // keys in the index that are not in "in" have no greater stamp
 }
 
 const recentMax = 4096
 
-// begin starts the next group.
+// begin starts the next group. The one before is in the index.
 func (r *recentKeys) begin() {
 	g := r.group.Add(1)
-	if r.in == nil {
+	if r.in == nil || len(r.in) > recentMax {
 		r.in = make(map[ids.Chunk]uint64)
-	}
-	if len(r.in) > recentMax {
-		clear(r.in)
-		r.floor = g
+		r.floor, r.known = g, r.newest
 	}
 }
 
 func (r *recentKeys) add(k ids.Chunk) { r.in[k] = r.group.Load() }
+
+// indexed hears of each key that gets a row in the index.
+func (r *recentKeys) indexed(k ids.Chunk) { r.newest = max(r.newest, uint64(k.Blob.Upload.Stamp())) }
+
+// isNew tells that the index has no row of k. Most keys that are written are: uploads come in the order of their stamps, nearly.
+func (r *recentKeys) isNew(k ids.Chunk) bool {
+	_, changed := r.in[k]
+	return !changed && uint64(k.Blob.Upload.Stamp()) > r.known
+}
 
 // inHand tells whether the group in hand changes k.
 func (r *recentKeys) inHand(k ids.Chunk) bool { return r.in[k] == r.group.Load() }

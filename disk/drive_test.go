@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"testing"
@@ -80,6 +81,54 @@ func TestPutOpenReopen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestI7_OneContentHoweverOld: a key keeps its one content when the drive has forgotten that it changed it lately, whatever the
+// order of the uploads' stamps, and after a clean and an unclean end.
+func TestI7_OneContentHoweverOld(t *testing.T) {
+	const keys = 6000 // more than a drive remembers
+	fs := vfs.NewCrashableMem()
+	opt := options(fs, "/drive")
+	format(t, opt)
+	d := open(t, opt)
+	sample := func(seed, n uint64) *disktest.Sample {
+		s := disktest.NewSample(seed, n, 100)
+		stamp := 1000 + n - n%7*3 // nearly in order
+		s.Header.Key.Blob.Upload = ids.Upload{}
+		binary.BigEndian.PutUint64(s.Header.Key.Blob.Upload[:], stamp)
+		return s
+	}
+	putAll := func(from, to uint64) {
+		answers := make(chan error, to-from)
+		for n := from; n < to; n++ {
+			s := sample(1, n)
+			d.Put(s.Header, s.Units(), s.Footer, func(err error) { answers <- err })
+		}
+		for range to - from {
+			if err := <-answers; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	refused := func(to uint64) {
+		t.Helper()
+		for n := uint64(0); n < to; n += 61 {
+			if err := put(d, sample(2, n)); !errors.Is(err, disk.ErrExists) {
+				t.Fatalf("another content under key %d: %v", n, err)
+			}
+		}
+	}
+	putAll(0, keys/2)
+	refused(keys / 2)
+	d.Close()
+	d = open(t, opt)
+	refused(keys / 2)
+	putAll(keys/2, keys)
+	refused(keys)
+	d.Abandon()
+	opt.FS = fs.CrashClone(vfs.CrashCloneCfg{})
+	d = open(t, opt)
+	refused(keys)
 }
 
 // closing makes an answer to Append that closes done.

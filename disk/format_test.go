@@ -83,7 +83,7 @@ func FuzzParseRow(f *testing.F) {
 			t.Fatalf("%x becomes %x", b, r.append(nil))
 		}
 		parseSegStat(b)
-		parsePosition(b)
+		parseIndexMark(b)
 	})
 }
 

@@ -177,8 +177,11 @@ func (d *Drive) lookup(key ids.Chunk, object bool) (r row, ok bool, err error) {
 }
 
 // lookupNew is lookup for a key that is expected to be absent: other than a Get it asks the Bloom filters of the last level too, and so reads nothing
-// from the disk. It is for admit: one iterator serves a group.
+// from the disk; of a key newer than all before it asks nothing. It is for admit: one iterator serves a group.
 func (d *Drive) lookupNew(key ids.Chunk) (r row, ok bool, err error) {
+	if d.recent.isNew(key) {
+		return r, false, nil
+	}
 	if d.probe == nil {
 		d.probe, err = d.rows.NewIter(&pebble.IterOptions{
 			LowerBound: []byte{tableChunk}, UpperBound: []byte{tableChunk + 1}, UseL6Filters: true,
@@ -225,13 +228,22 @@ func parseSegStat(b []byte) (s segStat, ok bool) {
 	return segStat{int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:])), b[16] == 1}, true
 }
 
-func encodePosition(p segment.Pos) []byte {
-	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(nil, p.Segment), p.Offset)
+// indexMark goes into every batch of the index.
+type indexMark struct {
+	end    segment.Pos // where the chunk log ended: the index tells of all before
+	newest uint64      // the greatest upload stamp of a key that the index ever had
 }
 
-func parsePosition(b []byte) (p segment.Pos, ok bool) {
-	if len(b) != 12 {
-		return p, false
+func (m indexMark) encode() []byte {
+	b := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(nil, m.end.Segment), m.end.Offset)
+	return binary.LittleEndian.AppendUint64(b, m.newest)
+}
+
+func parseIndexMark(b []byte) (m indexMark, ok bool) {
+	if len(b) != 20 {
+		return m, false
 	}
-	return segment.Pos{Segment: binary.LittleEndian.Uint64(b), Offset: binary.LittleEndian.Uint32(b[8:])}, true
+	m.end = segment.Pos{Segment: binary.LittleEndian.Uint64(b), Offset: binary.LittleEndian.Uint32(b[8:])}
+	m.newest = binary.LittleEndian.Uint64(b[12:])
+	return m, true
 }

@@ -76,7 +76,7 @@ func (d *Drive) forgetState() {
 	d.segs.m, d.epochs.m = make(map[uint64]segStat), nil
 	d.dead.take()
 	d.touched, d.unflushed = nil, 0
-	d.recent.begin()
+	d.recent.in = nil
 }
 
 // openReplicas opens rows and Raft log as they are; why says what is lost.
@@ -189,7 +189,7 @@ func (d *Drive) openChunks() error {
 	opt := d.opt.chunkLog(d.id.Drive)
 	opt.Begin, opt.Admit, opt.Admitted, opt.Synced = d.begin, d.admit, d.admitted, d.synced
 	opt.Failed = func(err error) { d.suspect(d.writeError(err)) }
-	opt.Proven, opt.NoSpace = d.position(), d.space.makeRoom
+	opt.Proven, opt.NoSpace = d.indexed().end, d.space.makeRoom
 	l, err := segment.Open(opt)
 	if err != nil && (errors.Is(err, segment.ErrNoSegment) || oserror.IsNotExist(err)) {
 		d.opt.Logger.Error("the chunks on this drive are lost", "err", err)
@@ -213,15 +213,15 @@ func (d *Drive) openChunks() error {
 	return nil
 }
 
-// position is up to where the index is complete.
-func (d *Drive) position() segment.Pos {
+// indexed is what the index says of itself; zero: it begins anew.
+func (d *Drive) indexed() indexMark {
 	v, closer, err := d.rows.Get([]byte{tablePosition})
 	if err != nil {
-		return segment.Pos{}
+		return indexMark{}
 	}
 	defer closer.Close()
-	p, _ := parsePosition(v)
-	return p
+	m, _ := parseIndexMark(v)
+	return m
 }
 
 // recover completes the index from the chunk log.
@@ -233,7 +233,9 @@ func (d *Drive) recover() error {
 	if err := d.dropMissing(); err != nil {
 		return err
 	}
-	n, err := d.replay(d.position())
+	mark := d.indexed()
+	d.recent.newest = max(d.recent.newest, mark.newest)
+	n, err := d.replay(mark.end)
 	if err != nil {
 		return err
 	}

@@ -196,7 +196,7 @@ func (d *Drive) commitIndex(b *pebble.Batch, end segment.Pos, records int) error
 		}
 	}
 	d.touched = d.touched[:0]
-	b.Set([]byte{tablePosition}, encodePosition(end), nil)
+	b.Set([]byte{tablePosition}, indexMark{end, d.recent.newest}.encode(), nil)
 	if err := errors.Join(b.Commit(pebble.NoSync), b.Close()); err != nil {
 		return fmt.Errorf("%w: index: %w", ErrUnavailable, err)
 	}
@@ -248,6 +248,7 @@ func (d *Drive) applyChunk(b *pebble.Batch, o *op, pos segment.Pos, seq uint64, 
 	var k [1 + ids.ChunkBytes]byte
 	d.value = r.append(d.value[:0])
 	b.Set(chunkKey(k[:0], o.header.Key), d.value, nil)
+	d.recent.indexed(o.header.Key)
 	if o.header.Epoch > d.epochs.get(pgKey{o.header.Key.Pool, o.header.Key.PG}) {
 		d.applyEpoch(b, chunk.Epoch{Pool: o.header.Key.Pool, PG: o.header.Key.PG, Epoch: o.header.Epoch})
 	}
@@ -275,6 +276,7 @@ func (d *Drive) applyKeys(b *pebble.Batch, o *op, pos segment.Pos, seq uint64) {
 		var k [1 + ids.ChunkBytes]byte
 		d.value = r.append(d.value[:0])
 		b.Set(chunkKey(k[:0], key), d.value, nil)
+		d.recent.indexed(key)
 	}
 }
 
