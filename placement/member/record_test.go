@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -65,5 +66,37 @@ func TestSocketsInALongDirectory(t *testing.T) {
 	}
 	if info, err := os.Stat(s.dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// TestGolden_Record: member.json of every version ever released is read, and still written so.
+func TestGolden_Record(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "member-v1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseRecord(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d1, d2 := ids.Drive{1, 15: 1}, ids.Drive{2, 15: 2}
+	want := &record{
+		Version: 1, Cluster: ids.Cluster{0x2a, 15: 0x4f}, Drive: d1, Name: "m1ca407880f85", Token: "m6e4bc76a0619",
+		Generation: 2, Serial: 5, Forming: true, Alone: true,
+		Peers: []peer{
+			{Name: "m1ca407880f85", Drive: d1, State: peerVoter},
+			{Name: "m38a39833a426", Drive: d2, State: peerJoining},
+			{Name: "m5f1d0c2b3a49", Drive: d2, State: peerLeaving},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read as %+v\nwant %+v", got, want)
+	}
+	h := Host{Drive: d1, Path: t.TempDir()}
+	if err := writeRecord(h, want); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := os.ReadFile(recordPath(h.Path)); err != nil || string(now) != string(golden) {
+		t.Errorf("written as\n%s, %v; was\n%s", now, err, golden)
 	}
 }

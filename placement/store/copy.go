@@ -12,13 +12,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/sherd-io/sherd/internal/atomicfile"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // A control copy is all rows of a cluster at one revision, in one file on each drive, for the day when all of etcd is
@@ -58,10 +59,7 @@ type CopyRow struct {
 
 // Newer reports whether c is of a later state than other.
 func (c *Copy) Newer(other *Copy) bool {
-	if c.Generation != other.Generation {
-		return c.Generation > other.Generation
-	}
-	return c.Revision > other.Revision
+	return other.Position().later(c.Position()) != other.Position()
 }
 
 // CopyKey derives the key of the secrets from a passphrase, the root's secret key for one. It takes a tenth of a second.
@@ -164,92 +162,24 @@ func (c *Copy) Unseal(key []byte) error {
 	return nil
 }
 
-// WriteCopy writes c into a drive's directory, in place of the one that is there unless that is newer (it is then left,
-// which is no error: I9). key may be nil: see Copy.
-func WriteCopy(drive string, c *Copy, key []byte) error {
-	path := filepath.Join(drive, CopyFile)
-	if old, err := readCopy(path); err == nil && old.Cluster == c.Cluster && old.Newer(c) {
-		return nil
-	}
-	b, err := encodeCopy(c, key)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, b)
-}
-
-// FoundCopy is what ReadCopies found on one drive: a copy, or why there is none.
-type FoundCopy struct {
-	Drive string // its directory
-	Copy  *Copy
-	Err   error
-}
-
-// ReadCopies reads the copies on drives. newest is the latest readable one, nil if there is none, and held tells how
-// many drives have just that state: a restore wants it on a majority.
-func ReadCopies(drives []string) (found []FoundCopy, newest *Copy, held int) {
-	for _, d := range drives {
-		c, err := readCopy(filepath.Join(d, CopyFile))
-		found = append(found, FoundCopy{d, c, err})
-		switch {
-		case err != nil:
-		case newest == nil || c.Newer(newest):
-			newest, held = c, 1
-		case !newest.Newer(c) && c.Cluster == newest.Cluster:
-			held++
+// Map is what the copy's rows say, secrets included once they are unsealed. Its rows have no revisions of their own.
+// Errors: ErrCorrupt, naming the rows that cannot be decoded; the map is without them.
+func (c *Copy) Map() (*placement.Map, error) {
+	var errs []error
+	b := newBuilder(emptyMap(), 0, func(key string, err error) { errs = append(errs, fmt.Errorf("%s: %w", key, err)) })
+	for _, pools := range []bool{true, false} { // a PG's row needs its pool's
+		for _, r := range c.all() {
+			if strings.HasPrefix(r.Key, poolsDir) == pools {
+				b.put(r.Key, &mvccpb.KeyValue{Value: []byte(r.Value)})
+			}
 		}
 	}
-	return found, newest, held
+	m := b.build(0)
+	m.Cluster, m.Generation, m.Revision = c.Cluster, c.Generation, c.Revision
+	return m, errors.Join(errs...)
 }
 
-func readCopy(path string) (*Copy, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return decodeCopy(b)
-}
+func (c *Copy) all() []CopyRow { return slices.Concat(c.Rows, c.secrets) }
 
-// KeepCopies writes copies to the drives that drives names, after each change of the map, until ctx ends: at most one
-// each interval. key is asked for each time and may give nil. A drive that cannot be written is logged and tried again
-// with the next change.
-func (s *Store) KeepCopies(ctx context.Context, interval time.Duration, drives func() []string, key func() []byte) {
-	written := int64(-1)
-	for ctx.Err() == nil {
-		st, err := s.waitState(ctx, func(st *state) bool { return st.m.Revision != written && st.m.Cluster != ids.Cluster{} })
-		if err != nil {
-			return
-		}
-		if c, err := s.Copy(ctx); err != nil {
-			s.opt.Logger.Warn("control copy not made", "error", err)
-		} else {
-			written = st.m.Revision
-			s.writeCopies(c, drives(), key())
-		}
-		pause(ctx, interval)
-	}
-}
-
-func (s *Store) writeCopies(c *Copy, drives []string, key []byte) {
-	for _, d := range drives {
-		if err := WriteCopy(d, c, key); err != nil {
-			s.opt.Logger.Warn("control copy not written", "drive", d, "error", err)
-		}
-	}
-}
-
-// RestoredSetting is the setting that says when the control state was restored: for an hour after, no drive is put out and
-// nothing is reclaimed (I9).
-const RestoredSetting = "control.restored"
-
-// Restore writes a copy's rows into an etcd that has none of this cluster, under the next generation, with all revisions
-// beyond any that the copy's cluster can have given out (I9). A person decides on it.
-// Errors: ErrBootstrapped if there is a cluster, ErrWrongCluster, ErrUnavailable.
-func (s *Store) Restore(ctx context.Context, c *Copy) error {
-	if s.opt.Cluster != (ids.Cluster{}) && s.opt.Cluster != c.Cluster {
-		return ErrWrongCluster
-	}
-	rows := append(append([]CopyRow(nil), c.Rows...), c.secrets...)
-	rows = append(rows, CopyRow{settingsDir + RestoredSetting, encode(s.now().Format(time.RFC3339))})
-	return s.writeFirst(ctx, rows, cluster{ID: c.Cluster, Generation: c.Generation + 1, RevisionBase: c.Revision + restoreBump})
-}
+// Position says how late the copy is.
+func (c *Copy) Position() Position { return Position{c.Generation, c.Revision} }

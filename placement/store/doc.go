@@ -5,7 +5,8 @@
 // watches from the next; each batch of events swaps one new immutable Map in, which shares all that did not change.
 //
 // Invariants:
-//   - Map never blocks and never goes back: a state with a lower generation or revision is refused, and said (I9).
+//   - Map never blocks and never goes back: a state with a lower generation or revision is refused, and said (I9); so is
+//     one below Options.Floor, which the copies on the drives know.
 //   - Every write also writes the row "last", so that Sync, which reads that row from a quorum, knows which revision the
 //     map must reach to hold all that finished before Sync began.
 //   - A write is one transaction guarded by the revision of the row that it changes, and by the election's key where a

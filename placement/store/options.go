@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // Errors by what a caller can do.
@@ -38,10 +40,13 @@ type Options struct {
 	Redial func()
 
 	Cluster ids.Cluster // zero: any
-	Prefix  string      // "/sherd/" and the cluster id; "/sherd/" if that is zero
+	// Floor is the latest state that is known from elsewhere, from copies: a cluster's earlier one is refused (I9).
+	Floor  Position
+	Prefix string // "/sherd/" and the cluster id; "/sherd/" if that is zero
 
 	RequestTimeout time.Duration // 5s: after it a change is ErrUnavailable
 	TryTimeout     time.Duration // 2s: of one try within it
+	CopyTimeout    time.Duration // 5s: KeepCopies waits for no drive longer
 	ContactEvery   time.Duration // 10s: etcd is asked for a sign of life when nothing else did
 	Now            func() time.Time
 	Logger         *slog.Logger
@@ -62,6 +67,7 @@ func (o *Options) validate() error {
 	}
 	o.RequestTimeout = orDefault(o.RequestTimeout, 5*time.Second)
 	o.TryTimeout = min(orDefault(o.TryTimeout, 2*time.Second), o.RequestTimeout)
+	o.CopyTimeout = orDefault(o.CopyTimeout, 5*time.Second)
 	o.ContactEvery = orDefault(o.ContactEvery, 10*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -70,6 +76,27 @@ func (o *Options) validate() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return nil
+}
+
+// Position says how late a state of the records is.
+type Position struct {
+	Generation uint64 // raised by a restore; it outweighs Revision
+	Revision   int64  // as Map.Revision
+}
+
+func positionOf(m *placement.Map) Position { return Position{m.Generation, m.Revision} }
+
+// later is whichever of p and q is the later one.
+func (p Position) later(q Position) Position {
+	if q.Generation > p.Generation || q.Generation == p.Generation && q.Revision > p.Revision {
+		return q
+	}
+	return p
+}
+
+// String is p for people.
+func (p Position) String() string {
+	return fmt.Sprintf("generation %d, revision %d", p.Generation, p.Revision)
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {

@@ -94,9 +94,13 @@ func (s *Store) assemble(rows []*mvccpb.KeyValue, revision int64) (*state, error
 		b.keep(key, old.m)
 	}
 	st := &state{m: b.build(revision), base: c.RevisionBase, applied: revision}
-	if st.m.Revision < old.m.Revision || st.m.Generation < old.m.Generation {
-		return nil, fmt.Errorf("%w: generation %d revision %d, now %d and %d", ErrTimeTravel,
-			old.m.Generation, old.m.Revision, st.m.Generation, st.m.Revision)
+	seen := s.opt.Floor
+	if c.ID == (ids.Cluster{}) {
+		seen = Position{} // nothing is there that could be old
+	}
+	seen = seen.later(positionOf(old.m))
+	if now := positionOf(st.m); now.Generation < seen.Generation || now.Revision < seen.Revision {
+		return nil, fmt.Errorf("%w: %s, now %s", ErrTimeTravel, seen, now)
 	}
 	return st, nil
 }
@@ -178,7 +182,9 @@ func (s *Store) watchLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.opt.Logger.Warn("control records: the watch ended, loading again", "error", err)
+		if !errors.Is(err, errFounded) { // as at every first start
+			s.opt.Logger.Warn("control records: the watch ended, loading again", "error", err)
+		}
 		s.reloads.Add(1)
 		if err := s.load(ctx); err != nil {
 			s.opt.Logger.Error("control records cannot be loaded; the map in memory stays", "error", err)
@@ -189,6 +195,9 @@ func (s *Store) watchLoop(ctx context.Context) {
 		wait = 50 * time.Millisecond
 	}
 }
+
+// errFounded ends the watch that sees the cluster row appear: all is loaded again, on its revision base.
+var errFounded = errors.New("the cluster was founded")
 
 // watch applies events until the watch fails or the cluster row changes: a restore gives all revisions another base.
 func (s *Store) watch(ctx context.Context) error {
@@ -205,7 +214,11 @@ func (s *Store) watch(ctx context.Context) error {
 		if resp.Header.Revision < from-1 {
 			return fmt.Errorf("%w: etcd is at revision %d, seen was %d", ErrTimeTravel, resp.Header.Revision, from-1)
 		}
-		if s.applyEvents(resp.Events) {
+		switch founded := !s.Bootstrapped(); {
+		case !s.applyEvents(resp.Events):
+		case founded:
+			return errFounded
+		default:
 			return errors.New("the cluster row changed")
 		}
 	}

@@ -20,7 +20,7 @@ import (
 // startControl brings the control state up: etcd's members where they are ours, then the map; on a first start it makes
 // the cluster's first records.
 func (n *Node) startControl(ctx, loops context.Context) error {
-	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Logger: n.log}
+	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Floor: n.copiedPosition(ctx), Logger: n.log}
 	if n.external() {
 		if err := n.cfg.Etcd.fill(&opt); err != nil {
 			return err
@@ -29,7 +29,11 @@ func (n *Node) startControl(ctx, loops context.Context) error {
 		return err
 	}
 	var err error
-	if n.store, err = store.Open(ctx, opt); err != nil {
+	n.store, err = store.Open(ctx, opt)
+	switch {
+	case errors.Is(err, store.ErrTimeTravel):
+		return fmt.Errorf("%w: an older etcd was put in the place of the right one: bring that back, or, if it is lost, %s", err, restoreRemedy)
+	case err != nil:
 		return err
 	}
 	if n.store.Bootstrapped() {
@@ -37,9 +41,26 @@ func (n *Node) startControl(ctx, loops context.Context) error {
 		return nil
 	}
 	if !n.virgin {
-		return fmt.Errorf("the drives hold data of cluster %s, but etcd knows nothing of it: is --etcd the right one?", n.cluster)
+		return fmt.Errorf("the drives hold data of cluster %s, but etcd knows nothing of it: is --etcd the right one? If its content is lost, %s", n.cluster, restoreRemedy)
 	}
 	return n.bootstrap(ctx)
+}
+
+// restoreRemedy is what helps when the control state is lost for good.
+const restoreRemedy = "run `sherd control restore` with the same drives and settings: it takes the newest copy that they hold (docs/operations.md, \"All of etcd is lost\")"
+
+// copiedPosition is how late a state the drives' copies know: an etcd that is behind it is an old one (I9).
+func (n *Node) copiedPosition(ctx context.Context) store.Position {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Patience)
+	defer cancel()
+	var paths []string
+	for _, d := range *n.bays.byID.Load() {
+		paths = append(paths, d.Path())
+	}
+	if _, newest := store.ReadCopies(ctx, n.cluster, paths); newest != nil {
+		return newest.Position()
+	}
+	return store.Position{}
 }
 
 func (n *Node) external() bool { return len(n.cfg.Etcd.Endpoints) > 0 }
@@ -64,9 +85,9 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 	})
 	switch {
 	case errors.Is(err, member.ErrNoMembers):
-		return fmt.Errorf("%w: bring a drive back that has one, or see \"all of etcd is lost\" in docs/operations.md", err)
+		return fmt.Errorf("%w: bring a drive back that has one; if they are all lost, %s", err, restoreRemedy)
 	case errors.Is(err, member.ErrNoQuorum):
-		return fmt.Errorf("%w: bring more of the drives back that were there before", err)
+		return fmt.Errorf("%w: bring more of the drives back that were there before; if they are lost, %s", err, restoreRemedy)
 	case err != nil:
 		return err
 	}

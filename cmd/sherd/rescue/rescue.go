@@ -48,7 +48,7 @@ func Run(ctx context.Context, opt Options, each func(Found)) (Result, error) {
 		return Result{}, err
 	}
 	defer os.RemoveAll(work)
-	r := &run{ctx: ctx, opt: opt, each: each, used: map[ids.Upload]bool{}, name: bucketNames(opt.Drives)}
+	r := &run{ctx: ctx, opt: opt, each: each, used: map[ids.Upload]bool{}, name: bucketNames(ctx, opt.Drives)}
 	if !opt.List {
 		if r.out, err = newOutput(opt.Out); err != nil {
 			return Result{}, err

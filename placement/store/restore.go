@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// RestoredSetting is the setting that says when the control state was restored, in RFC 3339; Confirm removes it.
+const RestoredSetting = "control.restored"
+
+// Restore writes a copy's rows into an etcd that has none of this cluster, under the next generation, with all revisions
+// beyond any that the copy's cluster can have given out (I9). A person decides on it. The same goes for what else only
+// rises and may have risen after the copy was made: PG epochs (a drive refuses a lower one, I5), replica ids (I10) and
+// bucket ids (I20).
+// Errors: ErrBootstrapped if there is a cluster, ErrWrongCluster, ErrCorrupt, ErrUnavailable.
+func (s *Store) Restore(ctx context.Context, c *Copy) error {
+	if s.opt.Cluster != (ids.Cluster{}) && s.opt.Cluster != c.Cluster {
+		return ErrWrongCluster
+	}
+	rows := c.all()
+	for i, r := range rows {
+		var err error
+		if rows[i].Value, err = advanced(r); err != nil {
+			return fmt.Errorf("%s: %w", r.Key, err)
+		}
+	}
+	rows = append(rows, CopyRow{settingsDir + RestoredSetting, encode(s.now().Format(time.RFC3339))})
+	return s.writeFirst(ctx, rows, cluster{ID: c.Cluster, Generation: c.Generation + 1, RevisionBase: c.Revision + restoreBump})
+}
+
+// advanced is a row's value with what only rises raised beyond all that was given out.
+func advanced(r CopyRow) (string, error) {
+	switch dir, _ := split(r.Key); {
+	case dir == pgsDir:
+		return edited(r.Value, func(pg *placement.PG) { pg.Epoch += restoreBump })
+	case dir == rangesDir:
+		return edited(r.Value, func(rng *placement.Range) { rng.NextReplica += restoreBump })
+	case r.Key == nextBucketKey:
+		return edited(r.Value, func(next *ids.Bucket) { *next += restoreBump })
+	}
+	return r.Value, nil
+}
+
+func edited[T any](value string, change func(*T)) (string, error) {
+	v, err := decode[T]([]byte(value))
+	if err != nil {
+		return "", err
+	}
+	change(v)
+	return encode(*v), nil
+}
+
+// RestoredAt is when the control state was restored, if nobody has confirmed it since. A setting that cannot be read counts
+// as just now.
+func RestoredAt(m *placement.Map, now time.Time) (at time.Time, unconfirmed bool) {
+	text, ok := m.Settings[RestoredSetting]
+	if !ok {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		at = now
+	}
+	return at, true
+}
+
+// Confirm ends the time after a restore in which nothing is given up or reclaimed (I9); without one it does nothing.
+// Errors: ErrUnavailable.
+func (s *Store) Confirm(ctx context.Context) error { return s.PutSetting(ctx, RestoredSetting, "") }
