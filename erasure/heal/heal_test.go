@@ -210,6 +210,34 @@ func TestI13_ReclaimWaitsForReaders(t *testing.T) {
 	}
 }
 
+// TestI9_NothingIsDroppedWhileHeld: neither reclaim rows nor what is in quarantine, though its term is over.
+func TestI9_NothingIsDroppedWhileHeld(t *testing.T) {
+	held := true
+	c := newCluster(t, 4, 2, 0, 4, func(o *Options) {
+		o.Held = func() bool { return held }
+		o.QuarantineTerm = -48 * time.Hour // over already
+	})
+	c.putSome(12)
+	c.delete("a0")
+	keys, err := c.disks[0].AllChunks(c.ctx, nil, 1)
+	if err != nil || len(keys) == 0 {
+		t.Fatal(keys, err)
+	}
+	if err := c.disks[0].Quarantine(c.ctx, keys[0].Key, "test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, held = range []bool{true, false} {
+		if err := c.healer.Reclaim(c.ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.healer.expire(c.ctx)
+		aside, err := c.disks[0].Quarantined(c.ctx)
+		if err != nil || (len(aside) > 0) != held || (len(c.rows.reclaims) > 0) != held {
+			t.Fatalf("held %v: %d in quarantine (%v), %d to be reclaimed", held, len(aside), err, len(c.rows.reclaims))
+		}
+	}
+}
+
 func TestReportedShardsAreHealed(t *testing.T) {
 	c := newCluster(t, 4, 2, 0, 4, nil)
 	c.putSome(7)

@@ -27,6 +27,8 @@ type Options struct {
 	Clock   *hlc.Clock            // required
 	// ReadMark is the stamp below which no open read began (I13); false: not known, reclaim waits. Required.
 	ReadMark func() (hlc.Stamp, bool)
+	// Held says that nothing is to be reclaimed or to leave quarantine now: metadata was restored (I9). nil: never.
+	Held func() bool
 	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
 	VerifyState func(context.Context) error
 	Logger      *slog.Logger // slog.Default()
@@ -50,6 +52,9 @@ type Options struct {
 func (o *Options) validate() error {
 	if o.Map == nil || o.Drive == nil || o.Store == nil || o.Records == nil || o.Planner == nil || o.Clock == nil || o.ReadMark == nil {
 		return errors.New("heal: a required option is missing")
+	}
+	if o.Held == nil {
+		o.Held = func() bool { return false }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -177,8 +177,12 @@ func (o *orphanage) quarantine(ctx context.Context, keys []ids.Chunk, why string
 	return nil
 }
 
-// expire deletes what has been in quarantine for its term; not while there are alarms about too many orphans (I15).
+// expire deletes what has been in quarantine for its term; not while there are alarms about too many orphans (I15), nor soon
+// after a restore (I9).
 func (h *Healer) expire(ctx context.Context) {
+	if h.opt.Held() {
+		return
+	}
 	for _, alarm := range h.Alarms() {
 		if strings.HasPrefix(alarm, orphanAlarm) {
 			return

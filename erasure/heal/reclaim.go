@@ -19,7 +19,7 @@ const reclaimMax = 1 << 16
 // Errors: ctx's; else the first of those that left a row, which the next pass tries again.
 func (h *Healer) Reclaim(ctx context.Context) (first error) {
 	below, ok := h.opt.ReadMark()
-	if !ok {
+	if !ok || h.opt.Held() {
 		return nil // etcd is away, or a gateway has not said yet
 	}
 	for _, r := range h.opt.Map().Ranges {

@@ -16,6 +16,7 @@
 //	POST scrub/pause       -> Scrub   start goes on where it stopped
 //	GET  quarantine        []Quarantined
 //	POST quarantine/restore RestoreRequest -> Quarantined
+//	POST control/confirm   -> Confirmed   ends the caution after a restore of the control state
 package adminapi
 
 import "time"
@@ -234,4 +235,9 @@ type ReplaceRequest struct {
 type RestoreRequest struct {
 	Drive string `json:"drive"`
 	Chunk string `json:"chunk"`
+}
+
+// Confirmed answers control/confirm.
+type Confirmed struct {
+	Held bool `json:"held"` // there was something to confirm
 }

@@ -26,6 +26,7 @@ type Store struct {
 
 	state   atomic.Pointer[state]
 	contact atomic.Int64 // since origin, of etcd's last answer
+	broken  atomic.Int64 // since origin, when the connection to etcd last came or went
 
 	badRecords, reloads, swaps atomic.Int64
 
@@ -73,9 +74,11 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		client.Close()
 		return nil, err
 	}
-	s.done.Add(2)
+	s.broken.Store(int64(time.Since(s.origin)))
+	s.done.Add(3)
 	go s.watchLoop(run)
 	go s.contactLoop(run)
+	go s.connectionLoop(run)
 	return s, nil
 }
 
@@ -128,6 +131,12 @@ func (s *Store) Stats() Stats {
 // ContactAge is how long ago etcd last answered anything, to within ContactEvery.
 func (s *Store) ContactAge() time.Duration {
 	return time.Since(s.origin) - time.Duration(s.contact.Load())
+}
+
+// Unbroken is for how long the connection to etcd has been there without a break, as a restart of etcd is one; since Open at
+// most.
+func (s *Store) Unbroken() time.Duration {
+	return time.Since(s.origin) - time.Duration(s.broken.Load())
 }
 
 func (s *Store) heard() { s.contact.Store(int64(time.Since(s.origin))) }

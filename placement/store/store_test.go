@@ -454,3 +454,24 @@ func BenchmarkCreateBucket(b *testing.B) {
 		}
 	}
 }
+
+// TestI19_RestartOfEtcdIsSeen: also one between two requests.
+func TestI19_RestartOfEtcdIsSeen(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	ctx := testContext(t)
+	for s.Unbroken() < 100*time.Millisecond { // it counts up, whatever is asked
+		if err := s.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now()
+	te.stop()
+	te.start()
+	for s.Unbroken() >= time.Since(before) {
+		if ctx.Err() != nil {
+			t.Fatalf("unbroken for %s", s.Unbroken())
+		}
+		time.Sleep(time.Millisecond) // between polls
+	}
+}

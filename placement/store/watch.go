@@ -266,6 +266,15 @@ func (s *Store) contactLoop(ctx context.Context) {
 	}
 }
 
+// connectionLoop notes when the connection to etcd comes or goes: for an etcd that restarts between two requests.
+func (s *Store) connectionLoop(ctx context.Context) {
+	defer s.done.Done()
+	conn := s.client.ActiveConnection()
+	for at := conn.GetState(); conn.WaitForStateChange(ctx, at); at = conn.GetState() {
+		s.broken.Store(int64(time.Since(s.origin)))
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

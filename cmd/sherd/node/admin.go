@@ -44,6 +44,8 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 		return a.n.quarantined(ctx)
 	case "POST quarantine/restore":
 		return a.restore(ctx, call.Body)
+	case "POST control/confirm":
+		return a.confirm(ctx)
 	}
 	return nil, fmt.Errorf("%w: %s %s", gateway.ErrNoSuchCall, call.Method, call.Path)
 }

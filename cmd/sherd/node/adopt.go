@@ -32,7 +32,7 @@ func (n *Node) unmounted(b *bay) bool {
 	return rec != nil && rec.Mount && !disk.Mounted(n.cfg.FS, b.path)
 }
 
-// mayAdopt holds I10: never more than m at once, never where a mount is missing, never with --auto-replace=false. That
+// mayAdopt holds I10: never soon after a restore (I9), never more than m at once, never where a mount is missing, never with --auto-replace=false. That
 // there are no more than m is known when every other path was looked at after this one was found blank.
 func (n *Node) mayAdopt(b *bay, since time.Time) error {
 	if n.unmounted(b) {
@@ -40,6 +40,10 @@ func (n *Node) mayAdopt(b *bay, since time.Time) error {
 	}
 	if n.cfg.NoReplace {
 		return fmt.Errorf("%s is empty: run `sherd drive replace %s` (--auto-replace is off): %w", b.path, b.path, errNotAdopted)
+	}
+	if until, held := n.held(time.Now()); held {
+		return fmt.Errorf("%s is empty, and the control state was just restored: run `sherd drive replace %s`, or wait until %s: %w",
+			b.path, b.path, until.Format(time.TimeOnly), errNotAdopted)
 	}
 	empty, sure := n.bays.blank(since)
 	if m := n.parity(); empty > m {

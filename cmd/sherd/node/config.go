@@ -46,6 +46,8 @@ type Config struct {
 	DrainedAfter     time.Duration // heal.Options.DrainedAfter
 	ControlTimeout   time.Duration // store.Options.RequestTimeout
 	OutAfter         time.Duration // 10 min: a drive that is down so long is given up
+	EtcdGrace        time.Duration // 10 min: after a restart of etcd no drive is given up for so long (I19)
+	RestoreHold      time.Duration // 1h: how long the caution after a restore of the control state lasts (I9)
 	ControlStaleness time.Duration // 1h (I11)
 
 	Fstab       string   // /etc/fstab
@@ -90,6 +92,8 @@ func (c *Config) validate() error {
 	setDefault(&c.StrandedGrace, 3*time.Second)
 	setDefault(&c.PlanEvery, 5*time.Second)
 	setDefault(&c.OutAfter, 10*time.Minute)
+	setDefault(&c.EtcdGrace, 10*time.Minute)
+	setDefault(&c.RestoreHold, time.Hour)
 	setDefault(&c.ControlStaleness, time.Hour)
 	if c.FS == nil {
 		c.FS = vfs.Default

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/erasure/heal"
@@ -27,6 +28,7 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Planner:  healPlanner{n},
 		Clock:    n.clock,
 		ReadMark: func() (hlc.Stamp, bool) { return n.objects.ReadMark(), true },
+		Held:     func() bool { _, held := n.held(time.Now()); return held },
 		Logger:   n.log,
 
 		GarbageAge: n.cfg.CollectAfter,

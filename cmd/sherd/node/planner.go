@@ -163,6 +163,9 @@ func (p *planner) yield(ctx context.Context) error {
 
 // putOut ends replacements that were cut short: the new drive is in the map, the one before it is not out yet.
 func (p *planner) putOut(ctx context.Context) error {
+	if _, held := p.n.held(time.Now()); held {
+		return nil
+	}
 	m := p.n.store.Map()
 	for _, d := range m.Drives {
 		old := m.Drives[d.Replaces]
@@ -183,7 +186,7 @@ func (p *planner) moveSlots(ctx context.Context) error {
 		if d.State != placement.DriveOut {
 			continue
 		}
-		if heir := heirOf(m, d.ID); heir != nil {
+		if heir := plan.Heir(m, d.ID); heir != nil {
 			if err := p.apply(ctx, d, plan.DriveReplaced(p.n.store.Map(), d.ID, heir.ID)); err != nil {
 				return err
 			}
@@ -207,58 +210,24 @@ func (p *planner) apply(ctx context.Context, from *placement.Drive, changes []pl
 	return nil
 }
 
-// heirOf is the drive in the place of one that is out, or of the one after it, and so on; nil if there is none.
-func heirOf(m *placement.Map, out ids.Drive) *placement.Drive {
-	for range len(m.Drives) {
-		var next *placement.Drive
-		for _, d := range m.Drives {
-			if d.Replaces == out {
-				next = d
-			}
-		}
-		if next == nil || next.State != placement.DriveOut {
-			return next
-		}
-		out = next.ID
-	}
-	return nil
-}
-
-// giveUp puts drives out that have been down too long, if others can take their slots (I19): never more than the pools
-// can lose, and not before this process has watched for as long itself.
+// giveUp puts a drive out that has been down too long, where nothing speaks against it (I19).
 func (p *planner) giveUp(ctx context.Context) error {
 	n := p.n
-	m := n.store.Map()
-	if time.Since(n.started) < n.cfg.OutAfter {
+	now := time.Now()
+	_, held := n.held(now)
+	id := plan.GiveUp(n.store.Map(), plan.Outlook{
+		Now: now, Watching: now.Sub(n.started), Etcd: n.store.Unbroken(), Held: held,
+		OutAfter: n.cfg.OutAfter, EtcdGrace: n.cfg.EtcdGrace,
+	})
+	d := n.store.Map().Drives[id]
+	if d == nil {
 		return nil
 	}
-	gone, most := 0, 1<<30
-	for _, pool := range m.Pools {
-		most = min(most, pool.M)
+	if err := n.store.SetDriveState(ctx, id, placement.DriveOut, "down for more than "+n.cfg.OutAfter.String()); err != nil {
+		return err
 	}
-	for _, d := range m.Drives {
-		if d.State == placement.DriveDown || d.State == placement.DriveOut && heirOf(m, d.ID) == nil {
-			gone++
-		}
-	}
-	if gone > most {
-		return nil
-	}
-	for _, d := range m.Drives {
-		if d.State != placement.DriveDown || time.Since(d.Since) < n.cfg.OutAfter {
-			continue
-		}
-		changes := plan.DriveOut(m, d.ID)
-		if len(changes) == 0 {
-			continue // nobody could take its slots: it may as well come back
-		}
-		if err := n.store.SetDriveState(ctx, d.ID, placement.DriveOut, "down for more than "+n.cfg.OutAfter.String()); err != nil {
-			return err
-		}
-		n.log.Warn("drive given up", "drive", d.ID, "path", d.Path, "down since", d.Since)
-		return nil // moveSlots does the rest, also after a crash; the others by the map as it is then
-	}
-	return nil
+	n.log.Warn("drive given up", "drive", id, "path", d.Path, "down since", d.Since)
+	return nil // moveSlots does the rest, also after a crash; the others by the map as it is then
 }
 
 // moveMembers has the embedded etcd's members on the drives that the plan says.
