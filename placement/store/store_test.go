@@ -12,7 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/plan"
 )
@@ -468,10 +473,27 @@ func TestI19_RestartOfEtcdIsSeen(t *testing.T) {
 	before := time.Now()
 	te.stop()
 	te.start()
-	for s.Unbroken() >= time.Since(before) {
-		if ctx.Err() != nil {
-			t.Fatalf("unbroken for %s", s.Unbroken())
+	poll.True(t, poll.Within, "a break", func() bool { return s.Unbroken() < time.Since(before) })
+}
+
+// TestTransient: what etcd says of itself is no answer to a request.
+func TestTransient(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{ErrConflict, false},
+		{errors.New("of ours"), false},
+		{rpctypes.ErrGRPCNoLeader, true},
+		{rpctypes.ErrNoSpace, false},
+		{rpctypes.ErrGRPCPermissionDenied, false},
+		{status.Error(codes.Unavailable, "connection refused"), true},
+		{status.Error(codes.Unknown, "raft: stopped"), true},
+		{context.DeadlineExceeded, true},
+	} {
+		if got := transient(c.err); got != c.want {
+			t.Errorf("%v: transient %v", c.err, got)
 		}
-		time.Sleep(time.Millisecond) // between polls
 	}
 }

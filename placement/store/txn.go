@@ -65,6 +65,9 @@ func transient(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
 		return true
+	case codes.Unknown: // etcd has no code for what goes wrong inside a member: "raft: stopped", as it ends
+		_, isStatus := status.FromError(err)
+		return isStatus
 	}
 	return false
 }
