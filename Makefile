@@ -8,7 +8,7 @@ SHELL    = /bin/bash
 GO       ?= go
 FUZZTIME ?= 20s
 BENCHDIR ?= /tmp/sherd-bench
-SOAKLOG  ?= docs/soak.log
+SOAKLOG  ?= docs/soak.md
 
 # Generated code is built, not judged.
 PACKAGES  = $(shell $(GO) list ./... | grep -v /test/)
@@ -45,8 +45,7 @@ tools:
 	@command -v curl >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl >/dev/null; }
 
 soak: build tools
-	{ echo "soak of $$(git rev-parse HEAD) on $$(date -u +%FT%TZ), $$(nproc) cores, $$(uname -sr)"; \
-	  $(GO) test -timeout 24h -v ./test/e2e/ -args -soak; } 2>&1 | tee $(SOAKLOG); exit $${PIPESTATUS[0]}
+	GO=$(GO) test/soak.sh $(SOAKLOG)
 
 bench: build
 	packaging/bench.sh ./sherd $(BENCHDIR)

@@ -3,6 +3,7 @@ package disk_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -210,11 +211,17 @@ func script(d *disk.Drive, m *model, seed uint64, steps int) {
 	wg.Wait()
 }
 
+// soak makes the power cuts run their full count.
+var soak = flag.Bool("soak", false, "full counts")
+
 // The power goes at every sync that a drive makes, with all, none or some of the un-synced bytes lost: what was
 // acknowledged is there, what was deleted is not, and no loss is reported.
 func TestI16_PowerCut(t *testing.T) {
 	lives := uint64(6)
-	if testing.Short() {
+	switch {
+	case *soak:
+		lives = 150
+	case testing.Short():
 		lives = 2
 	}
 	for seed := range lives {

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs the heavy tests with their full counts and writes what came of them to a page.
+# usage: packaging/soak.sh PAGE
+set -uo pipefail
+page=$1
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+began=$(date -u +%FT%TZ)
+failed=0
+run() {
+	${GO:-go} test -timeout 24h -v "$@" -args -soak 2>&1 | tee -a "$log" | grep -E '^(--- |ok|FAIL|panic)'
+	[ "${PIPESTATUS[0]}" = 0 ] || failed=1
+}
+run -run 'PowerCut|Crash' ./disk
+run -run 'Crash' ./meta/replica
+run ./test/e2e/
+{
+	echo "# The last soak"
+	echo
+	echo "\`make soak\` on $(git rev-parse --short=12 HEAD), begun $began, ended $(date -u +%FT%TZ); $(nproc) cores, $(uname -sr), $(${GO:-go} version | cut -d' ' -f3)."
+	echo "It runs the tests below with their full counts: 200 kills, all 15 pairs of drives, an object of 5 GiB, and so on."
+	echo "A test's seed stands beside it where it has one; \`-args -soak -seed N\` runs it again."
+	echo
+	echo '```'
+	grep -E '^ *(--- (PASS|FAIL|SKIP)|ok|FAIL|panic)|^ {4,}[a-z0-9_]+_test\.go:[0-9]+:' "$log" | grep -vE '^ {4,}--- PASS' | cut -c1-240
+	echo '```'
+} >"$page"
+exit $failed
