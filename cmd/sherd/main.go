@@ -55,6 +55,7 @@ func rootCommand() *cobra.Command {
 		newScrubCommand(),
 		newQuarantineCommand(),
 		newUserCommand(),
+		newControlCommand(),
 		newRescueCommand(),
 		newDoctorCommand(),
 		newBenchCommand(),

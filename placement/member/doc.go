@@ -10,6 +10,8 @@
 //     says what the member belongs to and who its peers are (I9).
 //   - A directory is started only if the newest member.json of all drives names it. A name is taken out of these files
 //     before etcd is told to remove the member, and put in before it is told to add it (I9).
+//   - A directory of an etcd that was given up by a restore is never started: its record names a lower generation of the
+//     control state (I9).
 //   - A missing or foreign directory is a lost member: it is replaced by etcd's membership change, never created again
 //     under its name (I9, I10).
 //   - Without a quorum nothing is decided by itself, but for this: all members are this process's own (it can fence them:

@@ -32,6 +32,9 @@ type Options struct {
 	Want    []ids.Drive // which of them should have members (plan.EtcdHosts)
 	// Bootstrap allows a first start where no drive has a member: the caller vouches that the cluster holds nothing yet.
 	Bootstrap bool
+	// Control is the generation that the control state is known to have had: an etcd of a lower one is never started (I9).
+	// A new etcd is of just that one. 0: 1.
+	Control uint64
 	// Sole says that all members are this process's own: what allows recovery without a quorum (see the package).
 	Sole bool
 	// Usable tells whether a drive can be written now and is still the one it was; nil: DRIVE/sherd.json names it.

@@ -25,7 +25,7 @@ const (
 )
 
 // record is member.json: one on each drive that hosts a member, all telling the same but for Name and Drive. The one with
-// the greatest (Generation, Serial) tells the truth; a drive whose Name it does not list hosts nothing.
+// the greatest (Control, Generation, Serial) tells the truth; a drive whose Name it does not list hosts nothing.
 type record struct {
 	Version    int         `json:"version"`
 	Cluster    ids.Cluster `json:"cluster"`
@@ -36,7 +36,9 @@ type record struct {
 	Serial     uint64      `json:"serial"`     // raised by every change of Peers
 	Forming    bool        `json:"forming,omitempty"`
 	Alone      bool        `json:"alone,omitempty"` // the start as the only member has not succeeded yet
-	Peers      []peer      `json:"peers"`
+	// Control is the generation of the control state that this etcd was made for: a restore raises it (I9). 0: 1.
+	Control uint64 `json:"control,omitempty"`
+	Peers   []peer `json:"peers"`
 }
 
 // peer is one member, and where its data is.
@@ -59,6 +61,7 @@ var (
 	errBadRecord  = errors.New("member: damaged " + recordFile)
 	errNoRecord   = errors.New("member: no " + recordFile)
 	errOtherDrive = errors.New("member: " + recordFile + " is of another drive or cluster")
+	errOutlived   = errors.New("member: " + recordFile + " is of an etcd that was given up by a restore")
 )
 
 // newName makes a member's name: never used before.
@@ -86,7 +89,13 @@ func (r *record) peer(name string) *peer {
 	return nil
 }
 
+func (r *record) control() uint64 { return max(r.Control, 1) }
+
+// newer holds for the record that tells the truth: of the later control state, then by (Generation, Serial).
 func (r *record) newer(than *record) bool {
+	if r.control() != than.control() {
+		return r.control() > than.control()
+	}
 	if r.Generation != than.Generation {
 		return r.Generation > than.Generation
 	}

@@ -82,7 +82,7 @@ func TestGolden_Record(t *testing.T) {
 	d1, d2 := ids.Drive{1, 15: 1}, ids.Drive{2, 15: 2}
 	want := &record{
 		Version: 1, Cluster: ids.Cluster{0x2a, 15: 0x4f}, Drive: d1, Name: "m1ca407880f85", Token: "m6e4bc76a0619",
-		Generation: 2, Serial: 5, Forming: true, Alone: true,
+		Generation: 2, Serial: 5, Forming: true, Alone: true, Control: 3,
 		Peers: []peer{
 			{Name: "m1ca407880f85", Drive: d1, State: peerVoter},
 			{Name: "m38a39833a426", Drive: d2, State: peerJoining},

@@ -115,18 +115,7 @@ func (s *Supervisor) begin(ctx context.Context) (err error) {
 
 // load finds the truth among the records, or begins a new cluster.
 func (s *Supervisor) load() error {
-	var newest *record
-	for _, h := range s.opt.Drives {
-		r, err := s.readRecord(h)
-		switch {
-		case err == nil:
-			if newest == nil || r.newer(newest) {
-				newest = r
-			}
-		case !errors.Is(err, errNoRecord):
-			s.opt.Logger.Warn("etcd member record not used", "path", recordPath(h.Path), "error", err)
-		}
-	}
+	newest := s.newestRecord()
 	if newest == nil {
 		if !s.opt.Bootstrap {
 			return ErrNoMembers
@@ -142,12 +131,35 @@ func (s *Supervisor) load() error {
 		if p.State != peerLeaving {
 			s.want = append(s.want, p.Drive)
 		}
+	}
+	s.inspectAll()
+	return nil
+}
+
+// newestRecord is the newest on the drives; nil if there is none of a control state that still counts.
+func (s *Supervisor) newestRecord() (newest *record) {
+	for _, h := range s.opt.Drives {
+		r, err := s.readRecord(h)
+		switch {
+		case err == nil:
+			if newest == nil || r.newer(newest) {
+				newest = r
+			}
+		case !errors.Is(err, errNoRecord):
+			s.opt.Logger.Warn("etcd member record not used", "path", recordPath(h.Path), "error", err)
+		}
+	}
+	return newest
+}
+
+// inspectAll finds the members that cannot run.
+func (s *Supervisor) inspectAll() {
+	for _, p := range s.truth.Peers {
 		h, ok := s.hosts[p.Drive]
 		if l := s.inspect(h, ok, p, s.truth.Generation, s.truth.Forming); l != (loss{}) {
 			s.lost[p.Name] = l
 		}
 	}
-	return nil
 }
 
 // readRecord reads a drive's record, where the drive is usable.
@@ -155,7 +167,11 @@ func (s *Supervisor) readRecord(h Host) (*record, error) {
 	if err := s.opt.Usable(h); err != nil {
 		return nil, err
 	}
-	return readRecord(h, s.opt.Cluster)
+	r, err := readRecord(h, s.opt.Cluster)
+	if err == nil && r.control() < s.opt.Control {
+		return nil, fmt.Errorf("%w: generation %d of the control state, now %d", errOutlived, r.control(), s.opt.Control)
+	}
+	return r, err
 }
 
 func (s *Supervisor) anyData() bool {
@@ -169,7 +185,7 @@ func (s *Supervisor) anyData() bool {
 
 // form writes the records of a new etcd cluster; its members have no data yet.
 func (s *Supervisor) form() error {
-	r := &record{Version: recordVersion, Cluster: s.opt.Cluster, Token: newName(), Generation: 1, Serial: 1, Forming: true}
+	r := &record{Version: recordVersion, Cluster: s.opt.Cluster, Token: newName(), Generation: 1, Serial: 1, Forming: true, Control: s.opt.Control}
 	for _, id := range s.want {
 		h, ok := s.hosts[id]
 		if !ok {

@@ -22,7 +22,7 @@ import (
 func (n *Node) startControl(ctx, loops context.Context) error {
 	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Floor: n.copiedPosition(ctx), Logger: n.log}
 	if n.external() {
-		if err := n.cfg.Etcd.fill(&opt); err != nil {
+		if err := n.cfg.Etcd.Fill(&opt); err != nil {
 			return err
 		}
 	} else if err := n.startMembers(ctx, &opt); err != nil {
@@ -77,6 +77,7 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 		Drives:      hosts,
 		Want:        all[:min(len(all), n.memberCount())],
 		Bootstrap:   n.virgin && n.bays.open() == len(n.bays.all),
+		Control:     opt.Floor.Generation,
 		Sole:        true,
 		Command:     n.cfg.EtcdCommand,
 		Env:         n.cfg.EtcdEnv,
@@ -159,8 +160,8 @@ func (n *Node) record(path string, d *disk.Drive) *placement.Drive {
 	}
 }
 
-// fill sets what an external etcd needs.
-func (c *EtcdConfig) fill(opt *store.Options) error {
+// Fill sets what an external etcd needs.
+func (c *EtcdConfig) Fill(opt *store.Options) error {
 	opt.Endpoints, opt.Username, opt.Password = c.Endpoints, c.Username, c.Password
 	if c.CAFile == "" && c.CertFile == "" {
 		return nil

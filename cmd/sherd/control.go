@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sherd-io/sherd/cmd/sherd/node"
+	"github.com/sherd-io/sherd/cmd/sherd/restore"
+	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/plural"
+	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+// restoreWithin bounds `control restore`: etcd is ready within seconds or not at all.
+const restoreWithin = 2 * time.Minute
+
+func newControlCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "control", Short: "Restore the control state when all of etcd is lost"}
+	var c adminClient
+	confirm := &cobra.Command{
+		Use: "confirm", Short: "Say that what was restored is right: end the hour of caution", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fetch(cmd, &c, "POST", "control/confirm", nil, printConfirmed)
+		},
+	}
+	c.addFlags(confirm)
+	cmd.AddCommand(newControlRestoreCommand(), confirm)
+	return cmd
+}
+
+func printConfirmed(out io.Writer, c *adminapi.Confirmed) error {
+	text := "there was nothing to confirm"
+	if c.Held {
+		text = "confirmed: drives are given up, space is reclaimed and quarantine is emptied as usual again"
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
+}
+
+// restoreFlags are those of `control restore`: the server's, so that its configuration can be read, and a few more.
+type restoreFlags struct {
+	server       serverFlags
+	yes          bool
+	force        bool
+	withoutUsers bool
+}
+
+func newControlRestoreCommand() *cobra.Command {
+	var f restoreFlags
+	cmd := &cobra.Command{
+		Use:   "restore DRIVE…",
+		Short: "Make the control state anew on a stopped node, from the newest copy on its drives",
+		Long: "Only when all of etcd is lost. Stop the server, and give all drives as for `sherd server`. What would be restored is\n" +
+			"shown, and nothing is done without --yes or a yes on the terminal. What is left of the old etcd is put aside and never\n" +
+			"started again. Users are encrypted with root's secret key: give it in SHERD_ROOT_PASSWORD or AWS_SECRET_ACCESS_KEY.\n" +
+			"For an hour after, or until `sherd control confirm`, the server gives up no drive and reclaims nothing.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			given, err := configDrives(cmd, args, os.LookupEnv)
+			if err != nil {
+				return err
+			}
+			paths, err := expandDrives(given)
+			if err != nil {
+				return err
+			}
+			if len(paths) == 0 {
+				return errors.New("give the node's drives, as for `sherd server`")
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), restoreWithin)
+			defer cancel()
+			return f.run(ctx, cmd, paths)
+		},
+	}
+	f.server.add(cmd)
+	hideAllBut(cmd.Flags(), configFlag, "etcd", "etcd-user", "etcd-ca", "etcd-cert", "etcd-key")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it, without asking")
+	cmd.Flags().BoolVar(&f.force, "force", false, "also from copies on no more than half of the drives, or beside an etcd that does not start")
+	cmd.Flags().BoolVar(&f.withoutUsers, "without-users", false, "also where the users cannot be decrypted: root gets new credentials, others are lost")
+	return cmd
+}
+
+// hideAllBut leaves only some flags in the help; the others can still be set.
+func hideAllBut(flags *pflag.FlagSet, shown ...string) {
+	flags.VisitAll(func(fl *pflag.Flag) { fl.Hidden = !slices.Contains(shown, fl.Name) })
+}
+
+func (f *restoreFlags) run(ctx context.Context, cmd *cobra.Command, paths []string) error {
+	cluster, hosts, unlock, err := lockDrives(paths, "left out")
+	defer unlock()
+	if err != nil {
+		return err
+	}
+	opt := restore.Options{
+		Cluster: cluster, Hosts: hosts, WithoutUsers: f.withoutUsers, Force: f.force, Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, name := range []string{"SHERD_ROOT_PASSWORD", "AWS_SECRET_ACCESS_KEY"} {
+		if secret := os.Getenv(name); secret != "" {
+			opt.Secrets = append(opt.Secrets, secret)
+		}
+	}
+	if err := f.etcd(&opt, len(hosts)); err != nil {
+		return err
+	}
+	p, err := restore.Prepare(ctx, opt)
+	if err != nil {
+		return restoreError(err)
+	}
+	out := cmd.OutOrStdout()
+	printRestore(out, p, opt.Etcd != nil, time.Now())
+	if !f.yes && !agreed(cmd.InOrStdin(), out) {
+		return errors.New("nothing was changed: give --yes to restore")
+	}
+	aside, err := p.Run(ctx)
+	for _, dir := range aside {
+		fmt.Fprintf(out, "put aside: %s\n", dir)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, "\nRestored. Start the server, look at `sherd status`, `sherd drive ls` and your buckets, then run `sherd control confirm`.\n"+
+		"What was put aside can be deleted when all is well.\n")
+	return nil
+}
+
+// etcd says where the records are to be written.
+func (f *restoreFlags) etcd(opt *restore.Options, drives int) error {
+	if ext := &f.server.cfg.Etcd; len(ext.Endpoints) > 0 {
+		ext.Password = os.Getenv("SHERD_ETCD_PASSWORD")
+		opt.Etcd = &store.Options{}
+		return ext.Fill(opt.Etcd)
+	}
+	budget, err := node.Divide(node.DefaultMemoryLimit(), drives)
+	opt.Child = member.Options{MemoryBytes: budget.Etcd}
+	return err
+}
+
+// restoreError adds what can be done about it.
+func restoreError(err error) error {
+	switch {
+	case errors.Is(err, restore.ErrNotLost):
+		return fmt.Errorf("%w: nothing was changed: start the server", err)
+	case errors.Is(err, restore.ErrMinority):
+		return fmt.Errorf("%w: give all drives, or take what there is with --force: changes that only the others know would be lost", err)
+	case errors.Is(err, restore.ErrSealed):
+		return fmt.Errorf("%w: set SHERD_ROOT_PASSWORD to it, or go on with --without-users", err)
+	}
+	return err
+}
+
+// printRestore says what a restore would do.
+func printRestore(out io.Writer, p *restore.Plan, external bool, now time.Time) {
+	c, m := p.Copy, p.Map
+	users := plural.Of(len(m.Identities), "user")
+	if !p.Users {
+		users = "NO users: they are not in it, or stay encrypted"
+	}
+	w := table(out)
+	fmt.Fprintf(w, "cluster\t%s\n", c.Cluster)
+	fmt.Fprintf(w, "copy of\t%s, %s ago; %s\n", c.At.Local().Format(time.DateTime), roughly(now.Sub(c.At)), c.Position())
+	fmt.Fprintf(w, "it has\t%s, %s, %s\n", plural.Of(p.Drives, "drive"), plural.Of(len(m.Buckets), "bucket"), users)
+	fmt.Fprintf(w, "found on\t%d of %s; %d more have an older one\n", p.Same, plural.Of(p.Drives, "drive"), p.Readable-p.Same)
+	switch {
+	case external:
+		fmt.Fprintf(w, "etcd\tthe external one, which has nothing of this cluster\n")
+	case p.Members.Members == 0:
+		fmt.Fprintf(w, "etcd\tno member is left; a new one is made\n")
+	default:
+		fmt.Fprintf(w, "etcd\t%d of %d members are left, which is not enough or too old; they are put aside and a new one is made\n", p.Members.Here, p.Members.Members)
+	}
+	w.Flush()
+	for _, f := range p.Found {
+		if f.Err != nil {
+			fmt.Fprintf(out, "no copy: %s: %v\n", filepath.Join(f.Drive, store.CopyFile), f.Err)
+		}
+	}
+	fmt.Fprintln(out, "Buckets and users that were made, changed or removed after the copy are as they were before.")
+}
+
+// agreed asks a person, where one is there.
+func agreed(in io.Reader, out io.Writer) bool {
+	f, isFile := in.(*os.File)
+	if !isFile || !isTerminal(f) {
+		return false
+	}
+	fmt.Fprint(out, "Restore this? Type yes: ")
+	line, _ := bufio.NewReader(in).ReadString('\n')
+	return strings.TrimSpace(line) == "yes"
+}
