@@ -14,6 +14,7 @@ import (
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/pebblefs"
 )
 
 // openState opens rows, Raft log and chunk log. Rows and Raft log live and die together: if one is lost, both begin anew under
@@ -90,7 +91,7 @@ func (d *Drive) openReplicas() (why string, err error) {
 	}
 	rows, err := d.openRows()
 	if err != nil {
-		if isLost(err) {
+		if isLost(err) || d.rowsWrong() {
 			return "rows: " + err.Error(), nil
 		}
 		return "", err
@@ -124,7 +125,7 @@ func (d *Drive) raftLog(id [16]byte) segment.Options {
 // isLost tells what is not there or is wrong from what could not be read just now.
 func isLost(err error) bool {
 	for _, e := range []error{
-		errIncarnation, segment.ErrForeign, segment.ErrNoSegment, segment.ErrDamaged, pebble.ErrDBDoesNotExist, pebble.ErrNotFound,
+		errIncarnation, pebblefs.ErrMissing, segment.ErrForeign, segment.ErrNoSegment, segment.ErrDamaged, pebble.ErrDBDoesNotExist, pebble.ErrNotFound,
 	} {
 		if errors.Is(err, e) {
 			return true

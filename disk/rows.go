@@ -3,11 +3,15 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/sherd-io/sherd/internal/pebblefs"
 )
 
 // The tables that disk keeps in rows/, by the first byte of the key; from 0x10 on they are meta's.
@@ -36,12 +40,12 @@ func incarnationKey() []byte { return []byte("\x00incarnation") }
 
 // rowsOptions are Pebble's for d; d is nil while formatting.
 func (o *Options) rowsOptions(d *Drive, fatal func(error)) *pebble.Options {
-	ours := func() error { return nil }
+	ours, corrupt := func() error { return nil }, func(string, error) {}
 	if d != nil {
-		ours = d.ours
+		ours, corrupt = d.ours, d.rowsCorrupt
 	}
 	po := &pebble.Options{
-		FS:                          &rowsFS{o.FS, fatal, ours},
+		FS:                          &rowsFS{pebblefs.Guard(o.FS, corrupt), fatal, ours},
 		Comparer:                    o.Comparer,
 		Cache:                       o.Cache,
 		DisableWAL:                  true, // the chunk log and the Raft log replay what is not flushed (I17)
@@ -66,7 +70,7 @@ func (o *Options) rowsOptions(d *Drive, fatal func(error)) *pebble.Options {
 	if d != nil {
 		po.EventListener = &pebble.EventListener{
 			BackgroundError: func(err error) { d.rowsTrouble(err) },
-			DataCorruption:  func(info pebble.DataCorruptionInfo) { d.rowsCorrupt(info.Path, info.Details) },
+			DataCorruption:  func(info pebble.DataCorruptionInfo) { corrupt(info.Path, info.Details) },
 		}
 	}
 	return po
@@ -141,9 +145,17 @@ func createRows(opt *Options, incarnation string) error {
 func (d *Drive) openRows() (*pebble.DB, error) {
 	return d.opt.guarded(d, func(po *pebble.Options) (*pebble.DB, error) {
 		po.ErrorIfNotExists = true
-		db, err := pebble.Open(d.opt.FS.PathJoin(d.opt.Path, rowsName), po)
+		dir := d.opt.FS.PathJoin(d.opt.Path, rowsName)
+		blobs, err := pebblefs.Blobs(d.opt.FS, dir)
 		if err != nil {
 			return nil, err
+		}
+		db, err := pebble.Open(dir, po)
+		if err != nil {
+			return nil, err
+		}
+		if err := pebblefs.CheckBlobs(db, blobs); err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
 		v, closer, err := db.Get(incarnationKey())
 		if err == nil {
@@ -157,6 +169,40 @@ func (d *Drive) openRows() (*pebble.DB, error) {
 		}
 		return db, nil
 	})
+}
+
+// rowsWrong tells rows that are refused for what they hold, of which Pebble marks only a part as corruption, from those that cannot be
+// used just now: they are refused read-only too, though every byte of them can be read.
+func (d *Drive) rowsWrong() bool {
+	dir := d.opt.FS.PathJoin(d.opt.Path, rowsName)
+	_, err := d.opt.guarded(nil, func(po *pebble.Options) (*pebble.DB, error) {
+		po.ErrorIfNotExists, po.ReadOnly = true, true
+		db, err := pebble.Open(dir, po)
+		if err != nil {
+			return nil, err
+		}
+		return nil, db.Close()
+	})
+	return err != nil && !errors.Is(err, ErrUnavailable) && readAll(d.opt.FS, dir) == nil
+}
+
+// readAll reads every file in a directory.
+func readAll(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f, err := fs.Open(fs.PathJoin(dir, name))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rowsTrouble hears of errors in Pebble's background work.

@@ -201,7 +201,9 @@ func (tn *testNode) start() {
 		defer tn.mu.Unlock()
 		tn.lost = append(tn.lost, r)
 	}
-	opt.OnFailed = func(id ids.Drive, err error) { tn.t.Errorf("drive %v failed: %v", id, err) }
+	if opt.OnFailed == nil {
+		opt.OnFailed = func(id ids.Drive, err error) { tn.t.Errorf("drive %v failed: %v", id, err) }
+	}
 	var err error
 	tn.node, err = New(opt)
 	check(tn.t, err)

@@ -52,6 +52,9 @@ func (n *Node) read(ctx context.Context, rng *placement.Range, fn func(pebble.Re
 			refused = lead
 		default:
 			n.opt.Logger.Error("rows of a range cannot be read", "range", uint64(rng.ID), "drive", lead.Host().Drive(), "err", err)
+			if pebble.IsCorruptionError(err) { // Pebble tells its listener of tables, but not of separated values
+				go n.opt.OnFailed(lead.Host().Drive(), fmt.Errorf("%w: %w", replica.ErrLost, err))
+			}
 			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		}
 	}

@@ -85,8 +85,10 @@ func digestPlace(bucket, key string) string {
 // and the names "", "." and "..".
 func escapeSegment(s string) string {
 	switch s {
-	case "", ".", "..":
-		return "%" + strings.ReplaceAll(s, ".", "2E")
+	case "":
+		return "%"
+	case ".", "..":
+		return strings.ReplaceAll(s, ".", "%2E")
 	}
 	var b strings.Builder
 	for i := range len(s) {

@@ -58,16 +58,14 @@ func Run(ctx context.Context, opt Options, each func(Found)) (Result, error) {
 	r.chunks = scan(opt.Drives, opt.Logger)
 	rows := openRows(opt.Drives, work, opt.Logger)
 	defer rows.close()
-	if err := rows.each(r.listed); err != nil {
-		return r.result, err
-	}
-	if len(rows.best) == 0 {
+	unread := rows.each(opt.Logger, r.listed)
+	if len(rows.held) == 0 {
 		opt.Logger.Warn("no rows can be read: going by what chunks say of themselves; deleted objects may come back, small ones are lost")
 	}
-	if len(rows.best) == 0 || opt.Unlisted {
-		err = r.unlisted()
+	if unread == nil && (len(rows.held) == 0 || opt.Unlisted) {
+		unread = r.unlisted()
 	}
-	return r.result, err
+	return r.result, unread
 }
 
 // workDir is where rows are copied to: on the first drive's file system links would do, but drives are not written to.

@@ -1,0 +1,233 @@
+package rescue
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/sherd-io/sherd/cmd/sherd/node"
+	"github.com/sherd-io/sherd/internal/poll"
+	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/plan"
+	"github.com/sherd-io/sherd/placement/store"
+)
+
+const childEnv = "TEST_RESCUE_ETCD_CHILD"
+
+// TestMain is also the etcd child: the node starts the test binary again.
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		if err := member.RunChild(os.Stdin, os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+const bucket = "things"
+
+// cluster is a node that stores what a test wants on four drives, 2+2.
+type cluster struct {
+	t      *testing.T
+	paths  []string
+	client *s3.Client
+	rnd    *rand.ChaCha8
+	bodies map[string][]byte // by key, as they were acknowledged
+}
+
+// filled starts a node, lets fill store through its gateway, and stops it: what is left are bare drives.
+func filled(t *testing.T, fill func(c *cluster)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, rnd: rand.NewChaCha8([32]byte{1}), bodies: map[string][]byte{}}
+	root := t.TempDir()
+	for i := range 4 {
+		c.paths = append(c.paths, filepath.Join(root, fmt.Sprint("d", i+1)))
+	}
+	exe, err := os.Executable()
+	must(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cred := node.Credentials{AccessKey: "rescuer", SecretKey: "rescuer's secret"}
+	n, err := node.Start(ctx, node.Config{
+		Drives: c.paths, Listeners: []net.Listener{l}, MemoryLimit: node.MemoryLimitMin, Profile: plan.Profile{K: 2, M: 2}, Root: cred,
+		EtcdCommand: []string{exe}, EtcdEnv: []string{childEnv + "=1"}, ScrubEvery: -1, Logger: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	c.client = s3.New(s3.Options{
+		BaseEndpoint: aws.String("http://" + l.Addr().String()), Region: "us-east-1", UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(cred.AccessKey, cred.SecretKey, ""),
+	})
+	_, err = c.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)})
+	must(t, err)
+	fill(c)
+	poll.True(t, poll.Within, "copies of the control state that name the bucket", func() bool {
+		_, newest, held := store.ReadCopies(c.paths)
+		if newest == nil || held < len(c.paths) {
+			return false
+		}
+		for _, row := range newest.Rows {
+			if row.Key == "buckets/"+bucket {
+				return true
+			}
+		}
+		return false
+	})
+	must(t, n.Close(ctx))
+	return c
+}
+
+func (c *cluster) random(size int) []byte {
+	b := make([]byte, size)
+	c.rnd.Read(b)
+	return b
+}
+
+func (c *cluster) put(key string, size int) {
+	c.t.Helper()
+	body := c.random(size)
+	_, err := c.client.PutObject(context.Background(), &s3.PutObjectInput{
+		Bucket: aws.String(bucket), Key: aws.String(key), Body: bytes.NewReader(body), ContentType: aws.String("text/x"),
+	})
+	must(c.t, err)
+	c.bodies[key] = body
+}
+
+func (c *cluster) remove(key string) {
+	c.t.Helper()
+	_, err := c.client.DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
+	must(c.t, err)
+	delete(c.bodies, key)
+}
+
+func (c *cluster) multipart(key string, complete bool, sizes ...int) {
+	c.t.Helper()
+	ctx := context.Background()
+	up, err := c.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String(key)})
+	must(c.t, err)
+	var whole []byte
+	var parts []types.CompletedPart
+	for i, size := range sizes {
+		body, number := c.random(size), aws.Int32(int32(3*i+1))
+		whole = append(whole, body...)
+		part, err := c.client.UploadPart(ctx, &s3.UploadPartInput{
+			Bucket: up.Bucket, Key: up.Key, UploadId: up.UploadId, PartNumber: number, Body: bytes.NewReader(body),
+		})
+		must(c.t, err)
+		parts = append(parts, types.CompletedPart{ETag: part.ETag, PartNumber: number})
+	}
+	if !complete {
+		return
+	}
+	_, err = c.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: up.Bucket, Key: up.Key, UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+	})
+	must(c.t, err)
+	c.bodies[key] = whole
+}
+
+// copied are the drives, copied to where a test may damage them.
+func (c *cluster) copied(t *testing.T) (paths []string) {
+	t.Helper()
+	root := t.TempDir()
+	for i, from := range c.paths {
+		to := filepath.Join(root, fmt.Sprint("d", i+1))
+		must(t, os.CopyFS(to, os.DirFS(from)))
+		paths = append(paths, to)
+	}
+	return paths
+}
+
+// rescued is what Run wrote, by key.
+func rescued(t *testing.T, opt Options) (found map[string]Found, bodies map[string][]byte, result Result) {
+	t.Helper()
+	if opt.Out == "" && !opt.List {
+		opt.Out = filepath.Join(t.TempDir(), "out")
+	}
+	opt.Logger = slog.New(slog.DiscardHandler)
+	found, bodies = map[string]Found{}, map[string][]byte{}
+	result, err := Run(context.Background(), opt, func(f Found) {
+		if _, twice := found[f.Key]; twice && !opt.Unlisted { // else also what was overwritten
+			t.Errorf("%q was told twice", f.Key)
+		}
+		found[f.Key] = f
+	})
+	must(t, err)
+	for key, f := range found {
+		if f.File == "" {
+			continue
+		}
+		body, err := os.ReadFile(filepath.Join(opt.Out, f.File))
+		must(t, err)
+		bodies[key] = body
+	}
+	return found, bodies, result
+}
+
+// files are those of a drive whose path below it matches pattern.
+func files(t *testing.T, drive, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(drive, pattern))
+	must(t, err)
+	var out []string
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("no file %s in %s: the case damages nothing", pattern, drive)
+	}
+	return out
+}
+
+// change rewrites files of a drive.
+func change(t *testing.T, drive, pattern string, edit func([]byte) []byte) {
+	t.Helper()
+	for _, name := range files(t, drive, pattern) {
+		b, err := os.ReadFile(name)
+		must(t, err)
+		must(t, os.WriteFile(name, edit(b), 0o600))
+	}
+}
+
+// flip turns a bit over in every stretch of so many bytes, from the first byte on that is not zero.
+func flip(every, from int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		for at := from; at < len(b); at += every {
+			b[at] ^= 1
+		}
+		return b
+	}
+}
+
+func half(b []byte) []byte { return b[:len(b)/2] }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// odd are keys that cannot be, or should not be, paths.
+var odd = []string{
+	"a", "a/b", "a/b/", "../../escape", "/", "//x", "x//y", "dot/./dot", ".", "..", "new\nline", "%41", "A", "tab\tx", "back\\slash",
+	"ä ö/ü", "日本語", strings.Repeat("k", 1024), "long/" + strings.Repeat("s", 256), "\x01", "*?<>|",
+}
