@@ -37,6 +37,7 @@ const (
 	Seals    Table = 0x22
 	Expiry   Table = 0x23
 	Applieds Table = 0x24
+	Rules    Table = 0x25
 	Owns     Table = 0x2f
 )
 
@@ -56,7 +57,7 @@ func ByRoute() []Table {
 
 // ByRange lists the replicated tables keyed by range id, ascending.
 func ByRange() []Table {
-	return []Table{Requests, Counts, Seals, Expiry, Applieds}
+	return []Table{Requests, Counts, Seals, Expiry, Applieds, Rules}
 }
 
 // Escaping of object keys: 0x00 becomes 0x00 0xFF; the terminator is 0x00 0x01. So "a" < "a\x00" < "a\x01" < "aa",

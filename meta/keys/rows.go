@@ -46,7 +46,7 @@ func AppendRequest(b []byte, r ids.Range, id ids.Upload) []byte {
 	return append(AppendRange(b, Requests, r), id[:]...)
 }
 
-// AppendBucket appends the key of a row of Counts or Seals.
+// AppendBucket appends the key of a row of Counts, Seals or Rules.
 func AppendBucket(b []byte, t Table, r ids.Range, bucket ids.Bucket) []byte {
 	return binary.BigEndian.AppendUint64(AppendRange(b, t, r), uint64(bucket))
 }

@@ -93,7 +93,7 @@ const (
 	Code_TOO_OLD             Code = 5 // request id or upload id older than the range takes (I1, I6)
 	Code_RECLAIMED           Code = 6 // an extent that was in the reclaim rows (I1)
 	Code_SEALED              Code = 7
-	Code_STALE_RULES         Code = 8
+	Code_STALE_RULES         Code = 8 // built with other rules than the range holds: read them again (I11)
 	Code_STALE_RANGE         Code = 9
 	Code_BAD_COMMAND         Code = 10 // not decodable or not meaningful: refused, applied as nothing
 )
@@ -1579,12 +1579,110 @@ func (x *Seal) GetOff() bool {
 	return false
 }
 
+// Rules are what decides the fate of a bucket's data, as its ranges hold them (I11).
+type Rules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // raised by every change, in the bucket's record; 0: never changed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rules) Reset() {
+	*x = Rules{}
+	mi := &file_meta_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rules) ProtoMessage() {}
+
+func (x *Rules) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rules.ProtoReflect.Descriptor instead.
+func (*Rules) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Rules) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// SetRules gives a range the rules of a bucket; lower revisions than it holds are refused.
+type SetRules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Rules         *Rules                 `protobuf:"bytes,2,opt,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRules) Reset() {
+	*x = SetRules{}
+	mi := &file_meta_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRules) ProtoMessage() {}
+
+func (x *SetRules) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
+func (*SetRules) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SetRules) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *SetRules) GetRules() *Rules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 // Command is one Raft log entry's payload.
 type Command struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Request    []byte                 `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`        // 16 bytes: stamp, random (I1)
 	Ts         uint64                 `protobuf:"fixed64,2,opt,name=ts,proto3" json:"ts,omitempty"`                // proposed; apply takes max(ts, last+1) (I18)
-	Rules      int64                  `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`           // bucket record revision it was built with (I11)
+	Rules      int64                  `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`           // revision of the bucket's rules that it was built with (I11)
 	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the range, as the proposer knows it (I4)
 	// Types that are valid to be assigned to Op:
 	//
@@ -1599,6 +1697,7 @@ type Command struct {
 	//	*Command_AddRepair
 	//	*Command_RaiseClosed
 	//	*Command_Seal
+	//	*Command_SetRules
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1606,7 +1705,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1717,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1730,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Command) GetRequest() []byte {
@@ -1768,6 +1867,15 @@ func (x *Command) GetSeal() *Seal {
 	return nil
 }
 
+func (x *Command) GetSetRules() *SetRules {
+	if x != nil {
+		if x, ok := x.Op.(*Command_SetRules); ok {
+			return x.SetRules
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -1816,6 +1924,10 @@ type Command_Seal struct {
 	Seal *Seal `protobuf:"bytes,20,opt,name=seal,proto3,oneof"`
 }
 
+type Command_SetRules struct {
+	SetRules *SetRules `protobuf:"bytes,21,opt,name=set_rules,json=setRules,proto3,oneof"`
+}
+
 func (*Command_Put) isCommand_Op() {}
 
 func (*Command_Delete) isCommand_Op() {}
@@ -1838,6 +1950,8 @@ func (*Command_RaiseClosed) isCommand_Op() {}
 
 func (*Command_Seal) isCommand_Op() {}
 
+func (*Command_SetRules) isCommand_Op() {}
+
 // Result is what applying a command gives; kept with the request id (I1).
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1852,7 +1966,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +1978,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +1991,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Result) GetCode() Code {
@@ -1930,7 +2044,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2056,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2069,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Upload) GetDetails() *Details {
@@ -2006,7 +2120,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2132,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2145,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Counters) GetObjects() int64 {
@@ -2181,7 +2295,12 @@ const file_meta_proto_rawDesc = "" +
 	"\x06closed\x18\x01 \x01(\x06R\x06closed\"0\n" +
 	"\x04Seal\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
-	"\x03off\x18\x02 \x01(\bR\x03off\"\xfb\x05\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\"#\n" +
+	"\x05Rules\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"N\n" +
+	"\bSetRules\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
+	"\x05rules\x18\x02 \x01(\v2\x14.sherd.meta.v1.RulesR\x05rules\"\xb3\x06\n" +
 	"\aCommand\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12\x0e\n" +
 	"\x02ts\x18\x02 \x01(\x06R\x02ts\x12\x14\n" +
@@ -2203,7 +2322,8 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"add_repair\x18\x12 \x01(\v2\x18.sherd.meta.v1.AddRepairH\x00R\taddRepair\x12?\n" +
 	"\fraise_closed\x18\x13 \x01(\v2\x1a.sherd.meta.v1.RaiseClosedH\x00R\vraiseClosed\x12)\n" +
-	"\x04seal\x18\x14 \x01(\v2\x13.sherd.meta.v1.SealH\x00R\x04sealB\x04\n" +
+	"\x04seal\x18\x14 \x01(\v2\x13.sherd.meta.v1.SealH\x00R\x04seal\x126\n" +
+	"\tset_rules\x18\x15 \x01(\v2\x17.sherd.meta.v1.SetRulesH\x00R\bsetRulesB\x04\n" +
 	"\x02op\"\x9f\x01\n" +
 	"\x06Result\x12'\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x13.sherd.meta.v1.CodeR\x04code\x12\x0e\n" +
@@ -2261,7 +2381,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_meta_proto_goTypes = []any{
 	(ChecksumAlgorithm)(0), // 0: sherd.meta.v1.ChecksumAlgorithm
 	(Code)(0),              // 1: sherd.meta.v1.Code
@@ -2286,10 +2406,12 @@ var file_meta_proto_goTypes = []any{
 	(*AddRepair)(nil),      // 20: sherd.meta.v1.AddRepair
 	(*RaiseClosed)(nil),    // 21: sherd.meta.v1.RaiseClosed
 	(*Seal)(nil),           // 22: sherd.meta.v1.Seal
-	(*Command)(nil),        // 23: sherd.meta.v1.Command
-	(*Result)(nil),         // 24: sherd.meta.v1.Result
-	(*Upload)(nil),         // 25: sherd.meta.v1.Upload
-	(*Counters)(nil),       // 26: sherd.meta.v1.Counters
+	(*Rules)(nil),          // 23: sherd.meta.v1.Rules
+	(*SetRules)(nil),       // 24: sherd.meta.v1.SetRules
+	(*Command)(nil),        // 25: sherd.meta.v1.Command
+	(*Result)(nil),         // 26: sherd.meta.v1.Result
+	(*Upload)(nil),         // 27: sherd.meta.v1.Upload
+	(*Counters)(nil),       // 28: sherd.meta.v1.Counters
 }
 var file_meta_proto_depIdxs = []int32{
 	3,  // 0: sherd.meta.v1.Extent.checksum:type_name -> sherd.meta.v1.Checksum
@@ -2312,26 +2434,28 @@ var file_meta_proto_depIdxs = []int32{
 	16, // 17: sherd.meta.v1.AckRepair.rows:type_name -> sherd.meta.v1.Repair
 	17, // 18: sherd.meta.v1.AckReclaim.rows:type_name -> sherd.meta.v1.Reclaim
 	16, // 19: sherd.meta.v1.AddRepair.rows:type_name -> sherd.meta.v1.Repair
-	9,  // 20: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
-	10, // 21: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
-	11, // 22: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
-	12, // 23: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
-	14, // 24: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
-	15, // 25: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
-	18, // 26: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
-	19, // 27: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
-	20, // 28: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
-	21, // 29: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
-	22, // 30: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
-	1,  // 31: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
-	6,  // 32: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
-	5,  // 33: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
-	6,  // 34: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	23, // 20: sherd.meta.v1.SetRules.rules:type_name -> sherd.meta.v1.Rules
+	9,  // 21: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
+	10, // 22: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
+	11, // 23: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
+	12, // 24: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
+	14, // 25: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
+	15, // 26: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
+	18, // 27: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
+	19, // 28: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
+	20, // 29: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
+	21, // 30: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
+	22, // 31: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
+	24, // 32: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
+	1,  // 33: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
+	6,  // 34: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
+	5,  // 35: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
+	6,  // 36: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2339,7 +2463,7 @@ func file_meta_proto_init() {
 	if File_meta_proto != nil {
 		return
 	}
-	file_meta_proto_msgTypes[21].OneofWrappers = []any{
+	file_meta_proto_msgTypes[23].OneofWrappers = []any{
 		(*Command_Put)(nil),
 		(*Command_Delete)(nil),
 		(*Command_CreateUpload)(nil),
@@ -2351,6 +2475,7 @@ func file_meta_proto_init() {
 		(*Command_AddRepair)(nil),
 		(*Command_RaiseClosed)(nil),
 		(*Command_Seal)(nil),
+		(*Command_SetRules)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2358,7 +2483,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -20,6 +20,9 @@ func (m *Machine) deleteVersions(d *metapb.DeleteVersions, ts hlc.Stamp) (*metap
 		if !m.inSpan(bucket, key) {
 			return refuse(metapb.Code_STALE_RANGE)
 		}
+		if !m.current(bucket) {
+			return refuse(metapb.Code_STALE_RULES)
+		}
 		if d.Condition == nil {
 			continue
 		}

@@ -20,5 +20,7 @@
 //   - A refused command changes no row but its request row, the last stamp and what expires by time.
 //   - Stamps strictly increase in a range (I18). A known request id is answered, not applied (I1).
 //   - An extent is referred to by one row only, and when that row goes, a reclaim row comes in the same batch (I14).
+//   - A command that adds or removes versions is refused unless it was built with the rules of the bucket that the range
+//     holds (I11).
 //   - Counters are exact after every batch.
 package state

@@ -31,6 +31,10 @@ func (g *generator) next() *metapb.Command {
 	case 1:
 		c.Ts -= uint64(g.rng.IntN(1 << 30)) // a leader whose clock is behind
 	}
+	c.Rules = g.m.rules
+	if g.rng.IntN(20) == 0 { // of a gateway that lags, or is ahead of the range
+		c.Rules += int64(g.rng.IntN(3)) - 1
+	}
 	g.op(c)
 	g.past = append(g.past, c)
 	return c
@@ -126,6 +130,8 @@ func (g *generator) rare(c *metapb.Command, n int) {
 		c.Op = &metapb.Command_AckRepair{AckRepair: &metapb.AckRepair{Rows: rows}}
 	case 95:
 		c.Op = &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(g.k.now - 1<<20)}}
+	case 97:
+		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: 1, Rules: &metapb.Rules{Revision: max(1, g.m.rules+int64(g.rng.IntN(3))-1)}}}
 	case 96:
 		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: 1}}
 	default:

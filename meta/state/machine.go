@@ -30,6 +30,7 @@ type Machine struct {
 	span    Span
 	applied keys.Applied
 	seals   map[ids.Bucket]bool // holds true only
+	rules   map[ids.Bucket]*metapb.Rules
 	oldest  hlc.Stamp           // of table Expiry; stampMax if it is empty
 
 	counters map[ids.Bucket]*counters // read as they are needed
@@ -40,6 +41,8 @@ type Machine struct {
 	seen   int              // b.Len() when it was opened or refreshed
 	dirty  []ids.Bucket     // whose counters changed, in the order of change
 	sealed []sealChange
+	ruled  []rulesChange
+	built  int64 // of the command under way: the revision of the rules that it was built with
 
 	// Scratch, reused by every command.
 	key, details []byte
@@ -62,6 +65,7 @@ func Load(r pebble.Reader, span Span) (*Machine, error) {
 		span:     span,
 		oldest:   stampMax,
 		seals:    map[ids.Bucket]bool{},
+		rules:    map[ids.Bucket]*metapb.Rules{},
 		counters: map[ids.Bucket]*counters{},
 	}
 	found, err := get(r, keys.AppendRange(nil, keys.Applieds, span.ID), m.applied.Decode)
@@ -69,6 +73,9 @@ func Load(r pebble.Reader, span Span) (*Machine, error) {
 		return m, err
 	}
 	if err := m.loadSeals(r); err != nil {
+		return nil, err
+	}
+	if err := m.loadRules(r); err != nil {
 		return nil, err
 	}
 	err = scan(r, keys.AppendRange(nil, keys.Expiry, span.ID), func(k, _ []byte) error {
@@ -97,6 +104,7 @@ func (m *Machine) loadSeals(r pebble.Reader) error {
 // Errors: only a failing drive's. The Machine must then be dropped and b not be committed.
 func (m *Machine) Apply(b *pebble.Batch, cmd *metapb.Command) (*metapb.Result, error) {
 	m.b = b
+	m.built = cmd.GetRules()
 	if cmd == nil || len(cmd.Request) != len(ids.Upload{}) || cmd.Op == nil {
 		return refuse(metapb.Code_BAD_COMMAND)
 	}
@@ -151,6 +159,8 @@ func (m *Machine) do(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error) 
 		return m.raiseClosed(op.RaiseClosed, ts)
 	case *metapb.Command_Seal:
 		return m.seal(op.Seal)
+	case *metapb.Command_SetRules:
+		return m.setRules(op.SetRules)
 	}
 	return refuse(metapb.Code_BAD_COMMAND)
 }
@@ -159,7 +169,7 @@ func (m *Machine) do(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error) 
 // and ends the batch. The caller commits b.
 func (m *Machine) Finish(b *pebble.Batch, index, term uint64) (Effect, error) {
 	m.applied.Index, m.applied.Term = index, term
-	e := Effect{applied: m.applied, oldest: m.oldest, seals: slices.Clone(m.sealed)}
+	e := Effect{applied: m.applied, oldest: m.oldest, seals: slices.Clone(m.sealed), rules: slices.Clone(m.ruled)}
 	for _, bucket := range m.dirty {
 		c := m.counters[bucket]
 		c.dirty = false
@@ -193,7 +203,7 @@ func (m *Machine) trim() {
 
 // end closes what the batch had open.
 func (m *Machine) end() error {
-	m.dirty, m.sealed = m.dirty[:0], m.sealed[:0]
+	m.dirty, m.sealed, m.ruled = m.dirty[:0], m.sealed[:0], m.ruled[:0]
 	m.b = nil
 	if m.it == nil {
 		return nil
@@ -212,6 +222,7 @@ type Effect struct {
 	oldest   hlc.Stamp
 	counters []bucketCounters
 	seals    []sealChange
+	rules    []rulesChange
 }
 
 type bucketCounters struct {
@@ -228,6 +239,9 @@ func (m *Machine) Follow(e Effect) {
 	}
 	for _, s := range e.seals {
 		m.setSeal(s)
+	}
+	for _, c := range e.rules {
+		m.rules[c.bucket] = c.rules
 	}
 	m.trim()
 }

@@ -23,6 +23,8 @@ type model struct {
 	reclaims     map[string]bool   // key, body
 	repairs      map[string]bool   // key, body, blob.slot
 	sealed       bool
+	rules        int64
+	built        int64 // of the command under way
 }
 
 type modelObject struct {
@@ -54,7 +56,7 @@ func (m *model) apply(c *metapb.Command) string {
 		return a
 	}
 	ts := max(hlc.Stamp(c.Ts), m.last+1)
-	m.last = ts
+	m.last, m.built = ts, c.Rules
 	a := m.do(c, ts)
 	m.answers[id] = a
 	return a
@@ -65,6 +67,9 @@ func (m *model) do(c *metapb.Command, ts hlc.Stamp) string {
 	case *metapb.Command_Put:
 		return m.put(op.Put, ts)
 	case *metapb.Command_Delete:
+		if m.built != m.rules {
+			return "STALE_RULES"
+		}
 		for _, k := range op.Delete.Keys {
 			if a := m.check(k, op.Delete.Condition); a != "" {
 				return a
@@ -74,6 +79,9 @@ func (m *model) do(c *metapb.Command, ts hlc.Stamp) string {
 			m.drop(k)
 		}
 	case *metapb.Command_CreateUpload:
+		if m.built != m.rules {
+			return "STALE_RULES"
+		}
 		if m.sealed {
 			return "SEALED"
 		}
@@ -100,9 +108,17 @@ func (m *model) do(c *metapb.Command, ts hlc.Stamp) string {
 			delete(m.repairs, repairName(r.Key, r.Upload, r.Blob, r.Slot))
 		}
 	case *metapb.Command_RaiseClosed:
+		if hlc.Stamp(op.RaiseClosed.Closed) > ts {
+			return "BAD_COMMAND"
+		}
 		m.closed = max(m.closed, hlc.Stamp(op.RaiseClosed.Closed))
 	case *metapb.Command_Seal:
 		m.sealed = !op.Seal.Off
+	case *metapb.Command_SetRules:
+		if op.SetRules.Rules.Revision < m.rules {
+			return "STALE_RULES"
+		}
+		m.rules = op.SetRules.Rules.Revision
 	}
 	return "OK"
 }
@@ -152,6 +168,9 @@ func (m *model) miss(key string, e *metapb.Extent, missed []*metapb.Missed) {
 
 func (m *model) put(p *metapb.PutVersion, ts hlc.Stamp) string {
 	e := p.Version.Details.GetExtent()
+	if m.built != m.rules {
+		return "STALE_RULES"
+	}
 	if m.sealed {
 		return "SEALED"
 	}
@@ -176,6 +195,9 @@ func (m *model) put(p *metapb.PutVersion, ts hlc.Stamp) string {
 
 func (m *model) part(p *metapb.PutPart) string {
 	u := m.uploads[name(p)]
+	if m.built != m.rules {
+		return "STALE_RULES"
+	}
 	if m.sealed {
 		return "SEALED"
 	}
@@ -201,6 +223,9 @@ func (m *model) complete(c *metapb.CompleteUpload, ts hlc.Stamp) string {
 			return a
 		}
 		return "NO_SUCH_UPLOAD"
+	}
+	if m.built != m.rules {
+		return "STALE_RULES"
 	}
 	if m.sealed {
 		return "SEALED"
@@ -313,6 +338,9 @@ func (m *model) compare(t *testing.T, r *replica) {
 	}
 	c, err := CountersOf(r.db, r.span.ID, 1)
 	check0(t, err)
+	if rules, err := RulesOf(r.db, r.span.ID, 1); err != nil || rules.Revision != m.rules {
+		t.Fatalf("I11: the range holds rules %v, %v; want revision %d", rules, err, m.rules)
+	}
 	want := &metapb.Counters{Objects: int64(len(m.objects)), Versions: int64(len(m.objects)), Size: size, Uploads: int64(len(m.uploads)), UploadSize: uploadSize}
 	if !equalMessages(c, want) {
 		t.Fatalf("counters %v, want %v", c, want)

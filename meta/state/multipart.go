@@ -114,8 +114,8 @@ func (m *Machine) completeUpload(c *metapb.CompleteUpload, ts hlc.Stamp) (*metap
 	} else if !open {
 		return m.completed(c)
 	}
-	if m.seals[bucket] {
-		return refuse(metapb.Code_SEALED)
+	if code := m.admits(bucket, c.Key); code != metapb.Code_OK {
+		return refuse(code)
 	}
 	var sum PartsSum
 	if refused, err := m.checkParts(c, &sum); refused != nil || err != nil {

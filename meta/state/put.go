@@ -144,6 +144,8 @@ func (m *Machine) admits(bucket ids.Bucket, key string) metapb.Code {
 	switch {
 	case !m.inSpan(bucket, key):
 		return metapb.Code_STALE_RANGE
+	case !m.current(bucket):
+		return metapb.Code_STALE_RULES
 	case m.seals[bucket]:
 		return metapb.Code_SEALED
 	}

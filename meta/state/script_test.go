@@ -21,7 +21,7 @@ import (
 // one by the first's batches, one that applies by itself and is reloaded after each command; all have equal rows (I17).
 //
 //	put|create|part|complete|abort|delete|revise K… [opt=value]…   commands; the answer's code, stamp and version
-//	closed|seal|unseal|ack-repair|ack-reclaim|add-repair
+//	closed|seal|unseal|set-rules|ack-repair|ack-reclaim|add-repair
 //	get|list|uploads|parts|completed|counters|repairs|reclaims|walk|ref|rows   reads
 //	advance BY                                                      lets time pass
 //
@@ -34,6 +34,7 @@ func TestI6_OldUploadIsRefused(t *testing.T)            { runScript(t, "closed")
 func TestI21_Multipart(t *testing.T)                    { runScript(t, "multipart") }
 func TestI2_MissedSlotsAreQueued(t *testing.T)          { runScript(t, "queues") }
 func TestI20_Seal(t *testing.T)                         { runScript(t, "seal") }
+func TestI11_StaleRulesAreRefused(t *testing.T)         { runScript(t, "rules") }
 func TestI14_RevisionKeepsTheBody(t *testing.T)         { runScript(t, "revise") }
 
 func runScript(t *testing.T, name string) {
@@ -217,6 +218,7 @@ func (s *script) command(d *datadriven.TestData) *metapb.Command {
 	if arg(d, "ts", "") != "" {
 		c.Ts = uint64(start) + s.number(d, "ts", 0)<<16
 	}
+	c.Rules = int64(s.number(d, "rules", 0))
 	bucket, names := s.number(d, "bucket", 1), objectKeys(d)
 	key := ""
 	if len(names) > 0 {
@@ -246,6 +248,8 @@ func (s *script) command(d *datadriven.TestData) *metapb.Command {
 		c.Op = &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(start) + s.number(d, "at", 0)<<16}}
 	case "seal", "unseal":
 		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: bucket, Off: d.Cmd == "unseal"}}
+	case "set-rules":
+		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: bucket, Rules: &metapb.Rules{Revision: int64(s.number(d, "to", 0))}}}
 	case "add-repair":
 		row := &metapb.Repair{Bucket: bucket, Key: key, Upload: s.id(arg(d, "u", "")), Slot: uint32(s.number(d, "slot", 0)), Size: 4096}
 		c.Op = &metapb.Command_AddRepair{AddRepair: &metapb.AddRepair{Rows: []*metapb.Repair{row}}}
@@ -479,7 +483,7 @@ func (s *script) rows(*datadriven.TestData) string {
 	for i, span := range s.r.span.Spans() {
 		n := 0
 		check0(s.t, scanRange(pebble.Reader(s.r.db), span, func(_, _ []byte) error { n++; return nil }))
-		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied"}
+		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied", "rules"}
 		if i == 0 && len(names) != len(keys.ByRoute())+len(keys.ByRange()) {
 			s.t.Fatal("a table has no name here")
 		}
