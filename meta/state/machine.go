@@ -31,7 +31,7 @@ type Machine struct {
 	applied keys.Applied
 	seals   map[ids.Bucket]bool // holds true only
 	rules   map[ids.Bucket]*metapb.Rules
-	oldest  hlc.Stamp           // of table Expiry; stampMax if it is empty
+	oldest  hlc.Stamp // of table Expiry; stampMax if it is empty
 
 	counters map[ids.Bucket]*counters // read as they are needed
 

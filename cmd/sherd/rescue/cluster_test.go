@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node"
+	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement/member"
 	"github.com/sherd-io/sherd/placement/plan"
@@ -78,16 +80,10 @@ func filled(t *testing.T, fill func(c *cluster)) *cluster {
 	must(t, err)
 	fill(c)
 	poll.True(t, poll.Within, "copies of the control state that name the bucket", func() bool {
-		_, newest, held := store.ReadCopies(c.paths)
-		if newest == nil || held < len(c.paths) {
-			return false
-		}
-		for _, row := range newest.Rows {
-			if row.Key == "buckets/"+bucket {
-				return true
-			}
-		}
-		return false
+		found, _ := store.ReadCopies(ctx, ids.Cluster{}, c.paths)
+		return !slices.ContainsFunc(found, func(f store.FoundCopy) bool {
+			return f.Err != nil || !slices.ContainsFunc(f.Copy.Rows, func(r store.CopyRow) bool { return r.Key == "buckets/"+bucket })
+		})
 	})
 	must(t, n.Close(ctx))
 	return c
