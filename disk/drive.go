@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -199,7 +200,7 @@ func (d *Drive) shut() error {
 		d.log().Wait() // a failed one's goroutine may still be about to write rows
 		var err error
 		if d.Health().State != Failed {
-			err = d.rows.Flush()
+			err = errors.Join(d.rows.Flush(), d.endLog())
 		}
 		done <- err
 	}()
@@ -220,6 +221,26 @@ func (d *Drive) shut() error {
 		d.release()
 	}()
 	return nil
+}
+
+// endLog ends the Raft log, and notes where that is.
+func (d *Drive) endLog() error {
+	l := d.Log()
+	err := errors.Join(l.Err(), l.Close())
+	l.Wait()
+	if err != nil {
+		return err
+	}
+	return d.noteLogEnd(l.End())
+}
+
+// noteLogEnd makes a later opening miss what is not there of the log up to p.
+func (d *Drive) noteLogEnd(p segment.Pos) error {
+	end := LogEnd{p.Segment, p.Offset}
+	if d.Identity().LogEnd == end {
+		return nil
+	}
+	return d.editIdentity(func(id *Identity) { id.LogEnd = end })
 }
 
 // checkUntilEnded looks after a drive that is being closed, for whoever called Check may have stopped: Pebble flushes into a
@@ -246,10 +267,12 @@ func (d *Drive) Identity() Identity {
 	return d.id
 }
 
-// setIdentity replaces sherd.json.
-func (d *Drive) setIdentity(id Identity) error {
+// editIdentity changes sherd.json.
+func (d *Drive) editIdentity(edit func(*Identity)) error {
 	d.idMu.Lock()
 	defer d.idMu.Unlock()
+	id := d.id
+	edit(&id)
 	if err := d.ours(); err != nil { // or another drive would get this one's identity
 		return err
 	}
@@ -272,9 +295,7 @@ func (d *Drive) ReplicasLost() bool { return d.replicasLost.Load() }
 
 // AckReplicasLost notes durably that the loss is known to those who replace the replicas.
 func (d *Drive) AckReplicasLost() error {
-	id := d.Identity()
-	id.ReplicasLost = false
-	if err := d.setIdentity(id); err != nil {
+	if err := d.editIdentity(func(id *Identity) { id.ReplicasLost = false }); err != nil {
 		return d.fault("acknowledge", err)
 	}
 	d.replicasLost.Store(false)

@@ -53,6 +53,13 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden["sherd-v1.json"] = append(id, '\n')
+	ended := goldenIdentity()
+	ended.LogEnd = LogEnd{Segment: 7, Offset: 8192}
+	ended.Sum, _ = ended.sum()
+	if id, err = json.MarshalIndent(ended, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	golden["sherd-v1-logend.json"] = append(id, '\n')
 	for name, b := range golden {
 		path := filepath.Join("testdata", name)
 		if *update {
@@ -69,6 +76,9 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	if got, err := parseIdentity(golden["sherd-v1.json"]); err != nil || got != goldenIdentity() {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if got, err := parseIdentity(golden["sherd-v1-logend.json"]); err != nil || got != ended {
 		t.Fatalf("%+v %v", got, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/ids"
 )
@@ -48,8 +49,23 @@ type Identity struct {
 	ReplicasLost bool `json:"replicasLost,omitempty"`
 	// Discard: why rows/ and log/ are not to be trusted by the next opening; see Drive.DiscardReplicas.
 	Discard string `json:"discard,omitempty"`
+	// LogEnd is how far log/ was written at least, in whole blocks: to where a new segment begins, or, after Close, to its end.
+	// A log that ends before it lost what it acknowledged: the replicas may not vote (I10, I17).
+	LogEnd LogEnd `json:"logEnd,omitzero"`
 	// Sum is the CRC-32C, in hexadecimal, of this as JSON with an empty Sum and no white space.
 	Sum string `json:"sum"`
+}
+
+// LogEnd is a place in log/.
+type LogEnd struct {
+	Segment uint64 `json:"segment"`
+	Offset  uint32 `json:"offset"` // bytes
+}
+
+// reached reports whether a log that ends at p holds all that was written up to e.
+func (e LogEnd) reached(p segment.Pos) bool {
+	whole := (int64(p.Offset) + chunk.AlignBytes - 1) &^ (chunk.AlignBytes - 1) // a group is padded to a block
+	return p.Segment > e.Segment || p.Segment == e.Segment && whole >= int64(e.Offset)
 }
 
 func (id Identity) sum() (string, error) {

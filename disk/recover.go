@@ -101,6 +101,10 @@ func (d *Drive) openReplicas() (why string, err error) {
 		err = fmt.Errorf("%w: %v", segment.ErrDamaged, l.Damages()[0])
 		l.Close()
 	}
+	if err == nil && !d.id.LogEnd.reached(l.End()) {
+		err = fmt.Errorf("%w: it ends at %s, and was written up to %d+%d", segment.ErrDamaged, l.End(), d.id.LogEnd.Segment, d.id.LogEnd.Offset)
+		l.Close()
+	}
 	if err == nil {
 		d.rows = rows
 		d.raft.Store(l)
@@ -119,6 +123,7 @@ func (d *Drive) raftLog(id [16]byte) segment.Options {
 	opt := d.opt.raftLog(id)
 	opt.NoSpace = d.space.makeRoom
 	opt.Failed = func(err error) { d.suspect(err) }
+	opt.Rolled = func(number uint64) error { return d.noteLogEnd(segment.Pos{Segment: number}) }
 	return opt
 }
 
@@ -140,7 +145,7 @@ func (d *Drive) renew(why string) error {
 	d.opt.Logger.Error("range replicas on this drive are lost", "reason", why)
 	d.lost.Replicas = why
 	old := d.id.Incarnation
-	d.id.Incarnation, d.id.ReplicasLost, d.id.Discard = newIncarnation(), true, ""
+	d.id.Incarnation, d.id.ReplicasLost, d.id.Discard, d.id.LogEnd = newIncarnation(), true, "", LogEnd{}
 	d.replicasLost.Store(true)
 	if err := writeIdentity(d.opt.FS, d.opt.Path, d.id); err != nil {
 		return err

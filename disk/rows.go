@@ -240,9 +240,7 @@ func (d *Drive) rowsCorrupt(path string, err error) {
 // they are not what was written.
 func (d *Drive) DiscardReplicas(why string) {
 	d.discard.Do(func() {
-		id := d.Identity()
-		id.Discard = why
-		if err := d.setIdentity(id); err != nil {
+		if err := d.editIdentity(func(id *Identity) { id.Discard = why }); err != nil {
 			d.opt.Logger.Error("cannot note that the replicas are lost", "err", err)
 		}
 		d.fail(errors.New(why))

@@ -357,6 +357,12 @@ func (l *Log) roll() error {
 		l.opt.FS.Remove(l.opt.FS.PathJoin(l.opt.Dir, next.name())) // best effort: an empty segment harms nothing
 		return err
 	}
+	if l.opt.Rolled != nil {
+		if err := l.opt.Rolled(next.segment); err != nil {
+			f.Close() // the file stays: somebody may count on it by now
+			return err
+		}
+	}
 	if w.f != nil {
 		w.f.Close()
 	}

@@ -46,6 +46,8 @@ type Options struct {
 	Synced func(group []*Entry) error
 	// NoSpace is called when there is none for a group with an essential entry; true: some was made, try again.
 	NoSpace func() bool
+	// Rolled is called when a further segment exists durably, before the first record in it. An error fails the group.
+	Rolled func(segment uint64) error
 	// Failed is called once, when the log takes no more.
 	Failed func(error)
 }
