@@ -66,6 +66,7 @@ type Drive struct {
 	// The chunk log's goroutine's own, and recovery's before it.
 	recent    recentKeys
 	probe     *pebble.Iterator // see lookupNew
+	lastPut   atomic.Int64     // when a chunk was last stored, in Unix nanoseconds
 	touched   []uint64         // segments whose stat the batch in hand changes
 	value     []byte
 	unflushed int // records since the index was last told to flush

@@ -22,7 +22,7 @@ type Options struct {
 	Logger   *slog.Logger     // slog.Default()
 
 	SegmentBytes    int64 // of chunk segments: 256 MiB, less on a small file system
-	LogSegmentBytes int64 // of Raft log segments: 64 MiB, less on a small file system
+	LogSegmentBytes int64 // of Raft log segments: 16 MiB, less on a small file system
 	PrefillBytes    int   // see segment.Options
 	MemtableBytes   int   // of rows/: 8 MiB
 	ReserveBytes    int64 // free space under which data is refused: 1 % of the file system, 256 MiB to 4 GiB, less on a small one
@@ -35,6 +35,7 @@ type Options struct {
 	SlowAfter     time.Duration // 1s: a call that takes longer is counted as slow
 	TombstoneKeep time.Duration // 48h: at least how long a deleted key refuses writes
 	Buffered      bool          // do without O_DIRECT
+	Rest          time.Duration // 30s: a drive that stored no chunk for so long is at rest
 	NoReclaim     bool          // leave dead segments alone, but for Reclaim
 
 	// OnHealth is called on every change, from any goroutine; it must not block or call the drive.
@@ -64,6 +65,7 @@ func (o *Options) validate() error {
 	o.QueueReads = defaulted(o.QueueReads, 1024)
 	o.HangAfter = defaulted(o.HangAfter, 15*time.Second)
 	o.SlowAfter = defaulted(o.SlowAfter, time.Second)
+	o.Rest = defaulted(o.Rest, 30*time.Second)
 	o.TombstoneKeep = defaulted(o.TombstoneKeep, 48*time.Hour)
 	if o.Workers < 1 || o.QueueReads < 1 || o.HangAfter < 0 {
 		return fmt.Errorf("disk: negative option: %d workers, %d queued reads, hang after %v", o.Workers, o.QueueReads, o.HangAfter)
@@ -89,7 +91,7 @@ func (o *Options) fit() {
 	o.ReserveBytes = defaulted(o.ReserveBytes, keep)
 	o.BallastBytes = defaulted(o.BallastBytes, keep/4)
 	o.SegmentBytes = defaulted(o.SegmentBytes, segmentBytes(256<<20, small))
-	o.LogSegmentBytes = defaulted(o.LogSegmentBytes, segmentBytes(64<<20, small))
+	o.LogSegmentBytes = defaulted(o.LogSegmentBytes, segmentBytes(16<<20, small))
 }
 
 // segmentBytes is want, or less where the file system is small; never less than holds the largest chunk.

@@ -15,7 +15,8 @@ import (
 // reclaimInFlight bounds what a rewrite has on its way, in payload bytes.
 const reclaimInFlight = 8 << 20
 
-// Reclaim rewrites segments of the chunk log whose live share is under half, and removes them. It returns how many it removed.
+// Reclaim rewrites segments of the chunk log whose live share is under half, and removes them; on a drive at rest also those
+// that lone small chunks, each padded to a block, left with much padding. It returns how many it removed.
 // It runs by itself too, unless Options.NoReclaim.
 func (d *Drive) Reclaim(ctx context.Context) (removed int, err error) {
 	d.reclaiming.Lock()
@@ -39,16 +40,24 @@ func (d *Drive) Reclaim(ctx context.Context) (removed int, err error) {
 	return removed, ctx.Err()
 }
 
-// emptiest is the segment with the smallest live share under half. The newest one is still written.
+const (
+	liveShare  = 0.5  // a segment with less of it live is rewritten
+	tightShare = 0.85 // one with less of it in records, the rest padding, when the drive is at rest; what a rewrite writes is tighter
+)
+
+// emptiest is the segment with the smallest live share of those that are to be rewritten. The newest one is still written.
 func (d *Drive) emptiest(tried map[uint64]bool) (number uint64, ok bool) {
+	atRest := time.Since(time.Unix(0, d.lastPut.Load())) > d.opt.Rest
 	segments := d.log().Segments()
-	least := 0.5
+	least := 1.0
 	for _, s := range segments[:len(segments)-1] {
 		st := d.segs.get(s.Number)
-		// The share is of the file, so that padding and torn tails count as dead.
-		share := float64(st.live) / float64(max(s.Bytes-segment.HeaderBytes, 1))
-		if !tried[s.Number] && share < least {
-			number, least, ok = s.Number, share, true
+		// Shares are of the file, so that padding and torn tails count as dead.
+		file := float64(max(s.Bytes-segment.HeaderBytes, 1))
+		live, records := float64(st.live)/file, float64(st.bytes)/file
+		due := live < liveShare || atRest && records < tightShare
+		if due && !tried[s.Number] && live < least {
+			number, least, ok = s.Number, live, true
 		}
 	}
 	return number, ok

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -254,6 +255,46 @@ func loopMount(t *testing.T, bytes int64) string {
 		}
 	})
 	return dir
+}
+
+// Reclaim packs what lone small chunks left with half of it padding, once the drive is at rest and not before.
+func TestReclaimPadding(t *testing.T) {
+	opt := crashOptions(vfs.NewMem())
+	opt.Rest, opt.NoReclaim = time.Hour, true
+	format(t, opt)
+	d := open(t, opt)
+	var all []*disktest.Sample
+	for n := range uint64(600) {
+		s := disktest.NewSample(4, n, 5000)
+		if err := put(d, s); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	reclaim := func() (removed int) {
+		t.Helper()
+		removed, err := d.Reclaim(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return removed
+	}
+	before := d.Stats().Segments
+	if n := reclaim(); n > 1 { // a segment that ended early may be under half
+		t.Fatalf("%d segments rewritten while chunks are stored", n)
+	}
+	d.Close()
+	opt.Rest = time.Nanosecond
+	d = open(t, opt)
+	if n, after := reclaim(), d.Stats().Segments; n == 0 || after > before*3/4 {
+		t.Fatalf("%d segments rewritten, %d before, %d after", n, before, after)
+	}
+	if n := reclaim(); n != 0 {
+		t.Fatalf("%d segments rewritten again", n)
+	}
+	for _, s := range all {
+		check(t, d, s)
+	}
 }
 
 // Reclaim gives the space of dead chunks back, moves the others, and their readers do not notice.

@@ -173,6 +173,9 @@ func (d *Drive) admitChunk(o *op) error {
 	}
 	o.old, o.hadOld = old, had
 	d.recent.add(key)
+	if !o.move {
+		d.lastPut.Store(time.Now().UnixNano())
+	}
 	return nil
 }
 

@@ -150,6 +150,51 @@ func TestI17_LogIsCutBelowWhatIsFlushed(t *testing.T) {
 	c.settle()
 }
 
+// TestI17_RestingLogIsShort: a log that is not appended to is cut to its last segment, but not while a peer lacks some of it.
+func TestI17_RestingLogIsShort(t *testing.T) {
+	c := newCluster(t, 3, 1, Options{LogBytes: 1 << 30, Rest: 100 * time.Millisecond})
+	c.begin()
+	w := c.startWriters(4)
+	w.await(1000)
+	behind := ids.Replica(3)
+	if c.leader().id == behind {
+		behind = 2
+	}
+	c.net.set(func(e Envelope) bool { return e.From == behind || e.To == behind })
+	w.await(w.total() + 1000)
+	w.cancel()
+	w.wg.Wait()
+	leader := c.leader()
+	short := func(d *drive) {
+		t.Helper()
+		poll.True(t, poll.Within, "a log of one segment", func() bool { return d.segments() == 1 })
+	}
+	for _, d := range c.drives {
+		if d.host != leader.host && d.host.Replica(testRange).id != behind {
+			short(d)
+		}
+	}
+	for _, d := range c.drives {
+		if d.host == leader.host && d.segments() == 1 {
+			t.Fatal("the leader's log was cut while a peer lacked some of it")
+		}
+	}
+	c.net.set(nil)
+	for _, d := range c.drives {
+		short(d)
+	}
+	c.crashAll()
+	w.check()
+	c.settle()
+}
+
+// segments is how many segments of the log there are.
+func (d *drive) segments() int {
+	d.log.mu.Lock()
+	defer d.log.mu.Unlock()
+	return (len(d.log.recs)-1)/d.log.per - d.log.low/d.log.per + 1
+}
+
 func (d *drive) low() int {
 	d.log.mu.Lock()
 	defer d.log.mu.Unlock()

@@ -4,18 +4,22 @@ import (
 	"bytes"
 
 	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/raft/v3"
 
 	"github.com/sherd-io/sherd/meta/keys"
 )
 
 // noteAppended counts the log's bytes.
 func (h *Host) noteAppended(p Pos, bytes int) {
+	l := &h.loop
 	n := int64(max(int(p.Bytes), bytes))
-	h.loop.logBytes[p.Segment] += n
-	h.loop.sinceCut += n
+	l.logBytes[p.Segment] += n
+	l.sinceCut += n
+	l.lastAppend, l.trimmed = h.now(), false
 }
 
-// maybeCut shortens the log when it has grown by an eighth of its bound.
+// maybeCut shortens the log when it has grown by an eighth of its bound, and, once it rests, to its last segment: so a
+// drive that is idle holds little log, and starts without reading much of it.
 func (h *Host) maybeCut() error {
 	l := &h.loop
 	if l.flushing != nil {
@@ -27,12 +31,15 @@ func (h *Host) maybeCut() error {
 			return nil
 		}
 	}
-	if l.sinceCut < h.opt.LogBytes/8 {
+	switch {
+	case l.sinceCut >= h.opt.LogBytes/8:
+		l.sinceCut, l.keepBytes = 0, h.opt.LogBytes
+	case h.atRest():
+		l.trimmed, l.keepBytes = true, 0
+	default:
 		return nil
 	}
-	l.sinceCut = 0
-	target := h.cutTarget()
-	if target == 0 {
+	if h.cutTarget() == 0 {
 		return nil
 	}
 	// What is applied now is durable once this is done; then the log below it may go.
@@ -44,7 +51,29 @@ func (h *Host) maybeCut() error {
 	return nil
 }
 
-// cutTarget is the oldest segment to keep: the newest ones that hold half of LogBytes. 0: the log is short enough.
+// atRest reports whether the log was not appended to for a while, was not trimmed since, and no peer lacks any of it: what one
+// lacks that is not in the log would cost a snapshot.
+func (h *Host) atRest() bool {
+	l := &h.loop
+	if l.trimmed || h.now()-l.lastAppend < int64(h.opt.Rest) {
+		return false
+	}
+	for _, r := range l.replicas {
+		if r.leading && !r.peersAreEven() {
+			return false
+		}
+	}
+	return true
+}
+
+// peersAreEven reports whether all peers of r, the leader, have its whole log.
+func (r *Replica) peersAreEven() bool {
+	even, last := true, r.store.lastIndex()
+	r.rn.WithProgress(func(_ uint64, _ raft.ProgressType, pr progress) { even = even && pr.Match == last })
+	return even
+}
+
+// cutTarget is the oldest segment to keep: the newest ones that hold half of keepBytes. 0: the log is short enough.
 func (h *Host) cutTarget() uint64 {
 	l := &h.loop
 	var total int64
@@ -53,16 +82,13 @@ func (h *Host) cutTarget() uint64 {
 		total += n
 		newest = max(newest, seg)
 	}
-	if total <= h.opt.LogBytes {
+	if total <= l.keepBytes || len(l.logBytes) < 2 {
 		return 0
 	}
 	kept := int64(0)
 	for seg := newest; seg > 0; seg-- {
-		if kept += l.logBytes[seg]; kept > h.opt.LogBytes/2 {
-			return min(seg, newest)
-		}
-		if len(l.logBytes) == 0 {
-			break
+		if kept += l.logBytes[seg]; kept > l.keepBytes/2 {
+			return seg
 		}
 	}
 	return 0

@@ -19,10 +19,13 @@ type loopState struct {
 	recs     [][]byte
 	owners   []*Replica // of recs
 
-	logBytes  map[uint64]int64 // by segment: bytes appended
-	sinceCut  int64            // bytes appended since the log was looked at
-	flushing  <-chan struct{}  // a flush that a cut waits for
-	lowestCut uint64           // segments below were released
+	logBytes   map[uint64]int64 // by segment: bytes appended
+	sinceCut   int64            // bytes appended since the log was looked at
+	lastAppend int64            // when
+	trimmed    bool             // the log was cut short since
+	keepBytes  int64            // how long a log the cut under way leaves
+	flushing   <-chan struct{}  // a flush that a cut waits for
+	lowestCut  uint64           // segments below were released
 }
 
 const (

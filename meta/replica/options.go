@@ -28,6 +28,7 @@ type Options struct {
 	Tick          time.Duration // 100ms: a heartbeat
 	ElectionTicks int           // 10
 	LogBytes      int64         // 64 MiB: the log is cut when it is longer
+	Rest          time.Duration // 30s: a log without appends for so long is cut to its last segment
 	QueueMax      int           // 4096: proposals of one range that may wait or be under way
 	InboxMax      int           // 8192: messages that may wait; more are lost, which Raft can bear
 
@@ -56,6 +57,7 @@ func (o *Options) validate() error {
 	setDefault(&o.Tick, 100*time.Millisecond)
 	setDefault(&o.ElectionTicks, 10)
 	setDefault(&o.LogBytes, 64<<20)
+	setDefault(&o.Rest, 30*time.Second)
 	setDefault(&o.QueueMax, 4096)
 	setDefault(&o.InboxMax, 8192)
 	setDefault(&o.stagedFileBytes, 64<<20)
