@@ -175,7 +175,7 @@ func (r *request) copyObject() error {
 		c.want.Algorithm = o.Version.Details.GetChecksum().GetAlgorithm()
 	}
 	v, err := r.s.opt.Objects.Put(r.ctx, object.Put{
-		Bucket: r.bucket.ID, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
+		Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
 		Details: c.details(o.Version), Want: c.want, Condition: c.condition,
 	})
 	if err != nil {
@@ -191,7 +191,7 @@ func (r *request) revise(c *copying, v *metapb.Version) error {
 		if err := c.from.check(v); err != nil {
 			return err
 		}
-		made, err := r.s.opt.Objects.Revise(r.ctx, r.bucket.ID, r.key, v, c.details(v), c.condition)
+		made, err := r.s.opt.Objects.Revise(r.ctx, r.bucket.ID, r.bucket.Rules, r.key, v, c.details(v), c.condition)
 		if err == nil {
 			made.Details.Checksum = v.Details.GetChecksum()
 			return r.sendCopied(made)
@@ -240,7 +240,7 @@ func (r *request) storeCopiedPart(o *object.Reading, id ids.Upload, part int) er
 	body := o.Reader(r.ctx)
 	defer body.Close()
 	e, err := r.s.opt.Objects.PutPart(r.ctx, id, uint32(part), object.Put{
-		Bucket: r.bucket.ID, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
+		Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
 	})
 	if err != nil {
 		return r.withUpload(err, r.query.get("uploadId"))

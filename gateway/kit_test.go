@@ -103,28 +103,28 @@ var codes = map[metapb.Code]error{
 	metapb.Code_STALE_RULES: meta.ErrStaleRules, metapb.Code_BAD_COMMAND: meta.ErrBadCommand, metapb.Code_STALE_RANGE: meta.ErrUnavailable,
 }
 
-func (r *records) PutVersion(_ context.Context, c *metapb.PutVersion) (hlc.Stamp, error) {
-	res, err := r.do(&metapb.Command{Op: &metapb.Command_Put{Put: c}})
+func (r *records) PutVersion(_ context.Context, rules int64, c *metapb.PutVersion) (hlc.Stamp, error) {
+	res, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Put{Put: c}})
 	return hlc.Stamp(res.GetTs()), err
 }
 
-func (r *records) DeleteVersions(_ context.Context, c *metapb.DeleteVersions) error {
-	_, err := r.do(&metapb.Command{Op: &metapb.Command_Delete{Delete: c}})
+func (r *records) DeleteVersions(_ context.Context, rules int64, c *metapb.DeleteVersions) error {
+	_, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: c}})
 	return err
 }
 
-func (r *records) CreateUpload(_ context.Context, c *metapb.CreateUpload) error {
-	_, err := r.do(&metapb.Command{Op: &metapb.Command_CreateUpload{CreateUpload: c}})
+func (r *records) CreateUpload(_ context.Context, rules int64, c *metapb.CreateUpload) error {
+	_, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_CreateUpload{CreateUpload: c}})
 	return err
 }
 
-func (r *records) PutPart(_ context.Context, c *metapb.PutPart) error {
-	_, err := r.do(&metapb.Command{Op: &metapb.Command_PutPart{PutPart: c}})
+func (r *records) PutPart(_ context.Context, rules int64, c *metapb.PutPart) error {
+	_, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_PutPart{PutPart: c}})
 	return err
 }
 
-func (r *records) CompleteUpload(_ context.Context, c *metapb.CompleteUpload) (*metapb.Version, error) {
-	res, err := r.do(&metapb.Command{Op: &metapb.Command_CompleteUpload{CompleteUpload: c}})
+func (r *records) CompleteUpload(_ context.Context, rules int64, c *metapb.CompleteUpload) (*metapb.Version, error) {
+	res, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_CompleteUpload{CompleteUpload: c}})
 	return res.GetVersion(), err
 }
 

@@ -29,7 +29,7 @@ func (r *request) putObject() error {
 	defer body.Close()
 	bindTrailer(&want, body)
 	v, err := r.s.opt.Objects.Put(r.ctx, object.Put{
-		Bucket: r.bucket.ID, Pool: r.bucket.Pool, Key: r.key, Size: size, Body: body,
+		Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key, Size: size, Body: body,
 		Details: details, ContentMD5: contentMD5, Want: want, Condition: condition,
 	})
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *request) deleteObject() error {
 	if match := r.in1("If-Match"); match != "" {
 		cmd.Condition = &metapb.Condition{IfMatch: bareETag(match)}
 	}
-	if err := r.s.opt.Records.DeleteVersions(r.ctx, cmd); err != nil {
+	if err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, cmd); err != nil {
 		return r.withKey(err)
 	}
 	return r.sendEmpty(http.StatusNoContent)
@@ -102,14 +102,14 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) (failed map[int]*apiEr
 			continue
 		}
 		one := &metapb.DeleteVersions{Bucket: batch.Bucket, Keys: []string{o.Key}, Condition: &metapb.Condition{IfMatch: bareETag(o.ETag)}}
-		if err := r.s.opt.Records.DeleteVersions(r.ctx, one); err != nil {
+		if err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, one); err != nil {
 			failed[i] = toAPI(err)
 		}
 	}
 	if len(batch.Keys) == 0 {
 		return failed, nil
 	}
-	return failed, r.s.opt.Records.DeleteVersions(r.ctx, batch)
+	return failed, r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, batch)
 }
 
 func refuseDelete(o *s3xml.DeleteObject) *apiError {

@@ -23,7 +23,6 @@ import (
 
 // Records is what the gateway needs of the object records besides object.Records. meta.Node provides it.
 type Records interface {
-	DeleteVersions(ctx context.Context, cmd *metapb.DeleteVersions) error
 	List(ctx context.Context, req meta.ListRequest, buf []byte) (meta.ListPage, error)
 	ListUploads(ctx context.Context, req meta.ListUploadsRequest) (meta.ListUploadsPage, error)
 	Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counters, error)

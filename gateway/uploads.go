@@ -53,7 +53,7 @@ func (r *request) createUpload() error {
 		return err
 	}
 	asked := details.Checksum != nil
-	id, err := r.s.opt.Objects.CreateUpload(r.ctx, r.bucket.ID, r.key, details)
+	id, err := r.s.opt.Objects.CreateUpload(r.ctx, r.bucket.ID, r.bucket.Rules, r.key, details)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (r *request) uploadPart() error {
 	defer body.Close()
 	bindTrailer(&want, body)
 	e, err := r.s.opt.Objects.PutPart(r.ctx, id, uint32(part), object.Put{
-		Bucket: r.bucket.ID, Pool: r.bucket.Pool, Key: r.key, Size: size, Body: body, ContentMD5: contentMD5, Want: want,
+		Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key, Size: size, Body: body, ContentMD5: contentMD5, Want: want,
 	})
 	if err != nil {
 		return r.withUpload(err, r.query.get("uploadId"))
@@ -126,7 +126,7 @@ func (r *request) uploadPart() error {
 
 // completeUpload serves CompleteMultipartUpload (S3 API reference).
 func (r *request) completeUpload() error {
-	c := object.Complete{Bucket: r.bucket.ID, Key: r.key, Size: -1}
+	c := object.Complete{Bucket: r.bucket.ID, Rules: r.bucket.Rules, Key: r.key, Size: -1}
 	var err error
 	if c.ID, err = uploadID(r.query.get("uploadId")); err != nil {
 		return err

@@ -45,7 +45,7 @@ func benchCommit(b *testing.B, size, clients int) {
 					p.Version.Size = 0
 					p.Version.Details.Headers = []*metapb.Header{{Name: "content-type", Value: string(body)}}
 				}
-				if _, e := tn.node.PutVersion(context.Background(), p); e != nil {
+				if _, e := tn.node.PutVersion(context.Background(), 0, p); e != nil {
 					err = e
 				}
 			}

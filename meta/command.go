@@ -120,20 +120,21 @@ func outcomeError(result *metapb.Result) error {
 	return err
 }
 
-// PutVersion commits a version and returns its stamp.
+// PutVersion commits a version and returns its stamp. rules, here and below, is the revision of the bucket's rules that the
+// command was built with (I11): after ErrStaleRules it is to be built again, with those of today.
 // Errors: ErrPrecondition, ErrTooOld, ErrReclaimed, ErrSealed, ErrStaleRules, ErrFull, ErrUnavailable.
-func (n *Node) PutVersion(ctx context.Context, p *metapb.PutVersion) (hlc.Stamp, error) {
-	r, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Op: &metapb.Command_Put{Put: p}})
+func (n *Node) PutVersion(ctx context.Context, rules int64, p *metapb.PutVersion) (hlc.Stamp, error) {
+	r, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_Put{Put: p}})
 	return hlc.Stamp(r.GetTs()), err
 }
 
 // DeleteVersions removes the newest version of each key; one that has none is fine. Keys of one range go together,
 // atomically; of several ranges, range by range.
 // Errors: ErrPrecondition, ErrStaleRules, ErrUnavailable.
-func (n *Node) DeleteVersions(ctx context.Context, d *metapb.DeleteVersions) error {
+func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) error {
 	for _, part := range n.splitKeys(ids.Bucket(d.Bucket), d.Keys) {
 		cmd := &metapb.DeleteVersions{Bucket: d.Bucket, Keys: part, Condition: d.Condition}
-		_, err := n.run(ctx, ids.Bucket(d.Bucket), part[0], &metapb.Command{Op: &metapb.Command_Delete{Delete: cmd}})
+		_, err := n.run(ctx, ids.Bucket(d.Bucket), part[0], &metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: cmd}})
 		if err != nil {
 			return err
 		}
@@ -163,22 +164,22 @@ func (n *Node) splitKeys(bucket ids.Bucket, all []string) [][]string {
 	return out
 }
 
-// CreateUpload begins a multipart upload. Errors: ErrSealed, ErrTooOld, ErrFull, ErrUnavailable.
-func (n *Node) CreateUpload(ctx context.Context, c *metapb.CreateUpload) error {
-	_, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Op: &metapb.Command_CreateUpload{CreateUpload: c}})
+// CreateUpload begins a multipart upload. Errors: ErrStaleRules, ErrSealed, ErrTooOld, ErrFull, ErrUnavailable.
+func (n *Node) CreateUpload(ctx context.Context, rules int64, c *metapb.CreateUpload) error {
+	_, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_CreateUpload{CreateUpload: c}})
 	return err
 }
 
-// PutPart commits a part. Errors: ErrNoSuchUpload, ErrTooOld, ErrReclaimed, ErrSealed, ErrFull, ErrUnavailable.
-func (n *Node) PutPart(ctx context.Context, p *metapb.PutPart) error {
-	_, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Op: &metapb.Command_PutPart{PutPart: p}})
+// PutPart commits a part. Errors: ErrStaleRules, ErrNoSuchUpload, ErrTooOld, ErrReclaimed, ErrSealed, ErrFull, ErrUnavailable.
+func (n *Node) PutPart(ctx context.Context, rules int64, p *metapb.PutPart) error {
+	_, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_PutPart{PutPart: p}})
 	return err
 }
 
 // CompleteUpload makes a version of the named parts; a repetition gets the version that the first made (I21).
-// Errors: ErrNoSuchUpload, ErrPartChanged (a *PartChangedError), ErrPrecondition, ErrSealed, ErrFull, ErrUnavailable.
-func (n *Node) CompleteUpload(ctx context.Context, c *metapb.CompleteUpload) (*metapb.Version, error) {
-	r, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Op: &metapb.Command_CompleteUpload{CompleteUpload: c}})
+// Errors: ErrNoSuchUpload, ErrPartChanged (a *PartChangedError), ErrPrecondition, ErrStaleRules, ErrSealed, ErrFull, ErrUnavailable.
+func (n *Node) CompleteUpload(ctx context.Context, rules int64, c *metapb.CompleteUpload) (*metapb.Version, error) {
+	r, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_CompleteUpload{CompleteUpload: c}})
 	if err != nil {
 		return nil, err
 	}

@@ -270,7 +270,7 @@ func putOf(key, body string) *metapb.PutVersion {
 
 func (tn *testNode) put(key, body string) {
 	tn.t.Helper()
-	_, err := tn.node.PutVersion(tn.ctx(), putOf(key, body))
+	_, err := tn.node.PutVersion(tn.ctx(), 0, putOf(key, body))
 	check(tn.t, err)
 }
 

@@ -29,10 +29,10 @@ func TestI12_FullDrivesRefuseDataOnly(t *testing.T) {
 	low.Store(2)
 	tn.put("k", "w")
 	low.Store(3)
-	if _, err := tn.node.PutVersion(tn.ctx(), putOf("k", "x")); !errors.Is(err, ErrFull) {
+	if _, err := tn.node.PutVersion(tn.ctx(), 0, putOf("k", "x")); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
-	check(t, tn.node.DeleteVersions(tn.ctx(), &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{"k"}}))
+	check(t, tn.node.DeleteVersions(tn.ctx(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{"k"}}))
 	low.Store(0)
 	tn.put("k", "y")
 }
@@ -45,7 +45,7 @@ func TestWithoutQuorumRefusesInTime(t *testing.T) {
 	tn.put("k", "v")
 	tn.lose(0)
 	tn.lose(1)
-	if _, err := tn.node.PutVersion(tn.ctx(), putOf("k", "w")); !errors.Is(err, ErrUnavailable) {
+	if _, err := tn.node.PutVersion(tn.ctx(), 0, putOf("k", "w")); !errors.Is(err, ErrUnavailable) {
 		t.Fatal(err)
 	}
 	waitFor(t, func() bool { // its lease, if it led, runs out

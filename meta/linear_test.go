@@ -196,7 +196,7 @@ func (tn *testNode) perform(in linearOp) (out linearOut) {
 		_, body, err = tn.node.Get(ctx, bucket, in.key, GetOptions{Inline: true})
 		out.body = string(body)
 	case opDelete:
-		err = tn.node.DeleteVersions(ctx, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{in.key}})
+		err = tn.node.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{in.key}})
 	default:
 		sum := md5.Sum([]byte(in.body))
 		p := putOf(in.key, in.body)
@@ -208,7 +208,7 @@ func (tn *testNode) perform(in linearOp) (out linearOut) {
 			was := md5.Sum([]byte(in.expect))
 			p.Condition = &metapb.Condition{IfMatch: hex.EncodeToString(was[:])}
 		}
-		_, err = tn.node.PutVersion(ctx, p)
+		_, err = tn.node.PutVersion(ctx, 0, p)
 	}
 	switch {
 	case err == nil, errors.Is(err, ErrNoSuchKey) && in.kind == opGet:

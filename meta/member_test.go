@@ -49,7 +49,7 @@ func (l *load) one(ctx context.Context, key, body string) {
 	l.mu.Lock()
 	l.open[key] = body
 	l.mu.Unlock()
-	_, err := l.tn.node.PutVersion(ctx, putOf(key, body))
+	_, err := l.tn.node.PutVersion(ctx, 0, putOf(key, body))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {

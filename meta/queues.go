@@ -109,6 +109,19 @@ func (n *Node) Seal(ctx context.Context, bucket ids.Bucket, off bool) error {
 	return nil
 }
 
+// SetRules gives a bucket's rules to every range that may hold its keys; when it returns each refuses what was built with
+// older ones (I11). Calling it again, also by others, is harmless.
+// Errors: ErrStaleRules if a range has later ones, ErrUnavailable: then some may have them and some not.
+func (n *Node) SetRules(ctx context.Context, bucket ids.Bucket, rules *metapb.Rules) error {
+	for _, rng := range n.rangesOf(bucket, "") {
+		set := &metapb.SetRules{Bucket: uint64(bucket), Rules: rules}
+		if err := n.runRange(ctx, rng.ID, &metapb.Command{Op: &metapb.Command_SetRules{SetRules: set}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (n *Node) runRange(ctx context.Context, id ids.Range, cmd *metapb.Command) error {
 	result, err := n.DoRange(ctx, id, cmd)
 	if err != nil {

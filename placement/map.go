@@ -121,7 +121,8 @@ type Bucket struct {
 	Region   string     `json:"region,omitempty"`
 	Pool     ids.Pool   `json:"pool"`
 	Deleting bool       `json:"deleting,omitempty"` // I20
-	Revision int64      `json:"-"`                  // etcd's; commands carry it (I11)
+	Rules    int64      `json:"rules,omitempty"`    // revision of what decides the fate of its data: commands carry it (I11)
+	Revision int64      `json:"-"`                  // etcd's, of the row
 }
 
 // Identity is one access key.

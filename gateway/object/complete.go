@@ -25,6 +25,7 @@ type CompletePart struct {
 // Complete is how an upload becomes a version.
 type Complete struct {
 	Bucket    ids.Bucket
+	Rules     int64 // as Put's
 	Key       string
 	ID        ids.Upload
 	Parts     []CompletePart
@@ -80,8 +81,8 @@ func (s *Store) tryComplete(ctx context.Context, c *Complete) (*metapb.Version, 
 	for _, e := range chosen {
 		cmd.Parts = append(cmd.Parts, &metapb.PartRef{Part: e.Part, Upload: e.Upload, Md5: e.Md5})
 	}
-	err = s.commit(ctx, func() (err error) {
-		v, err = s.opt.Records.CompleteUpload(ctx, cmd)
+	err = s.commit(ctx, c.Bucket, c.Rules, func(rules int64) (err error) {
+		v, err = s.opt.Records.CompleteUpload(ctx, rules, cmd)
 		return err
 	})
 	return v, err

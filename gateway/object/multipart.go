@@ -10,13 +10,13 @@ import (
 
 // CreateUpload begins a multipart upload and returns its id. details.Checksum holds the algorithm and
 // type asked for; nil means the default.
-func (s *Store) CreateUpload(ctx context.Context, bucket ids.Bucket, key string, details *metapb.Details) (ids.Upload, error) {
+func (s *Store) CreateUpload(ctx context.Context, bucket ids.Bucket, rules int64, key string, details *metapb.Details) (ids.Upload, error) {
 	if details.Checksum == nil {
 		details.Checksum = &metapb.Checksum{Algorithm: DefaultAlgorithm}
 	}
 	id := ids.NewUpload(s.opt.Clock.Now())
 	cmd := &metapb.CreateUpload{Bucket: uint64(bucket), Key: key, Id: id[:], Details: details}
-	return id, s.commit(ctx, func() error { return s.opt.Records.CreateUpload(ctx, cmd) })
+	return id, s.commit(ctx, bucket, rules, func(rules int64) error { return s.opt.Records.CreateUpload(ctx, rules, cmd) })
 }
 
 // PutPart stores a body as part number part of upload id; p.Details and p.Condition are not used.
@@ -54,7 +54,8 @@ func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) 
 	e.Checksum = &metapb.Checksum{Algorithm: algorithm, Value: b.sum(algorithm)}
 	e.Modified = uint64(s.opt.Clock.Now())
 	cmd := &metapb.PutPart{Bucket: uint64(p.Bucket), Key: p.Key, Id: id[:], Extent: e, Missed: missed(written.Missed)}
-	if err := s.commit(ctx, func() error { return s.opt.Records.PutPart(ctx, cmd) }); err != nil {
+	err = s.commit(ctx, p.Bucket, p.Rules, func(rules int64) error { return s.opt.Records.PutPart(ctx, rules, cmd) })
+	if err != nil {
 		s.discardRefused(ctx, err, written.Extent)
 		return nil, err
 	}

@@ -28,11 +28,12 @@ const (
 // Records is what the path of one object needs of the object records. meta.Node provides it; every
 // method is linearizable, and its errors are meta's.
 type Records interface {
-	PutVersion(ctx context.Context, cmd *metapb.PutVersion) (hlc.Stamp, error)
-	CreateUpload(ctx context.Context, cmd *metapb.CreateUpload) error
-	PutPart(ctx context.Context, cmd *metapb.PutPart) error
+	PutVersion(ctx context.Context, rules int64, cmd *metapb.PutVersion) (hlc.Stamp, error)
+	DeleteVersions(ctx context.Context, rules int64, cmd *metapb.DeleteVersions) error
+	CreateUpload(ctx context.Context, rules int64, cmd *metapb.CreateUpload) error
+	PutPart(ctx context.Context, rules int64, cmd *metapb.PutPart) error
 	// CompleteUpload answers a repetition with the version it made first (I21).
-	CompleteUpload(ctx context.Context, cmd *metapb.CompleteUpload) (*metapb.Version, error)
+	CompleteUpload(ctx context.Context, rules int64, cmd *metapb.CompleteUpload) (*metapb.Version, error)
 	AbortUpload(ctx context.Context, cmd *metapb.AbortUpload) error
 	// Get returns the newest version, a delete marker as such.
 	Get(ctx context.Context, bucket ids.Bucket, key string, opt meta.GetOptions) (*metapb.Version, []byte, error)
@@ -57,6 +58,9 @@ type Options struct {
 	Records Records
 	Blobs   Blobs
 	Clock   *hlc.Clock
+	// Rules reads a bucket's rules anew, when a range refused what was built with others, and sees to it that its ranges
+	// have them (I11). nil: such a refusal is final.
+	Rules func(ctx context.Context, bucket ids.Bucket) (revision int64, err error)
 
 	InlineBytes  int           // 2 KiB; negative: nothing is inline
 	PartBytesMin int64         // 5 MiB

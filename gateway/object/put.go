@@ -21,6 +21,7 @@ import (
 // Put is one body on its way to become a version.
 type Put struct {
 	Bucket ids.Bucket
+	Rules  int64 // revision of the bucket's rules, as the request found it (I11)
 	Pool   ids.Pool
 	Key    string
 	Size   int64     // of the body, 0 to BodyBytesMax
@@ -73,9 +74,9 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	}
 	p.Details.Checksum = &metapb.Checksum{Algorithm: algorithm, Value: b.sum(algorithm)}
 	cmd.Version = &metapb.Version{Size: uint64(p.Size), Md5: b.md5Sum(), Details: p.Details}
-	err = s.commit(ctx, func() (err error) {
+	err = s.commit(ctx, p.Bucket, p.Rules, func(rules int64) (err error) {
 		cmd.Version.Ts = 0
-		ts, err := s.opt.Records.PutVersion(ctx, cmd)
+		ts, err := s.opt.Records.PutVersion(ctx, rules, cmd)
 		cmd.Version.Ts = uint64(ts)
 		return err
 	})
@@ -89,14 +90,14 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 // Revise gives the version ts of a key new headers, tags and storage class; its body stays (I14).
 //
 // Errors: meta.ErrPrecondition if ts is not the newest version, or condition does not hold.
-func (s *Store) Revise(ctx context.Context, bucket ids.Bucket, key string, v *metapb.Version, details *metapb.Details, c *metapb.Condition) (*metapb.Version, error) {
+func (s *Store) Revise(ctx context.Context, bucket ids.Bucket, rules int64, key string, v *metapb.Version, details *metapb.Details, c *metapb.Condition) (*metapb.Version, error) {
 	cmd := &metapb.PutVersion{
 		Bucket: uint64(bucket), Key: key, Revises: v.Ts, Condition: c,
 		Version: &metapb.Version{Size: v.Size, Md5: v.Md5, Parts: v.Parts, Details: details},
 	}
 	out := &metapb.Version{Size: v.Size, Md5: v.Md5, Parts: v.Parts, Details: details}
-	err := s.commit(ctx, func() error {
-		ts, err := s.opt.Records.PutVersion(ctx, cmd)
+	err := s.commit(ctx, bucket, rules, func(rules int64) error {
+		ts, err := s.opt.Records.PutVersion(ctx, rules, cmd)
 		out.Ts = uint64(ts)
 		return err
 	})
@@ -154,8 +155,34 @@ func readInline(b *body, size int64) ([]byte, error) {
 	return buf, nil
 }
 
-// commit proposes, and waits a little for a bucket that is sealed while somebody tries to delete it (I20).
-func (s *Store) commit(ctx context.Context, propose func() error) error {
+// Delete removes the newest version of each key that cmd names. Errors: meta's.
+func (s *Store) Delete(ctx context.Context, rules int64, cmd *metapb.DeleteVersions) error {
+	return s.commit(ctx, ids.Bucket(cmd.Bucket), rules, func(rules int64) error {
+		return s.opt.Records.DeleteVersions(ctx, rules, cmd)
+	})
+}
+
+// ruleReads is how often a command is built again for rules that changed meanwhile.
+const ruleReads = 3
+
+// commit proposes a command for a bucket, built with the given revision of its rules. It reads the rules again where a range
+// holds others (I11), and waits a little for a bucket that is sealed while somebody tries to delete it (I20).
+func (s *Store) commit(ctx context.Context, bucket ids.Bucket, rules int64, propose func(rules int64) error) (err error) {
+	for read := 0; ; read++ {
+		err = s.outwaitSeal(ctx, func() error { return propose(rules) })
+		if !errors.Is(err, meta.ErrStaleRules) || s.opt.Rules == nil || read == ruleReads {
+			return err
+		}
+		fresh, readErr := s.opt.Rules(ctx, bucket)
+		if readErr != nil {
+			return errors.Join(err, readErr)
+		}
+		rules = fresh
+	}
+}
+
+// outwaitSeal proposes again while the bucket is sealed, for SealWait at most.
+func (s *Store) outwaitSeal(ctx context.Context, propose func() error) error {
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
 		err := propose()
@@ -173,7 +200,8 @@ func (s *Store) commit(ctx context.Context, propose func() error) error {
 // discardRefused deletes the blobs of a body that its range refused. Any other error leaves open whether
 // the range has taken them: they stay, and the scrubber decides (I1, I6).
 func (s *Store) discardRefused(ctx context.Context, err error, e erasure.Extent) {
-	if errors.Is(err, meta.ErrPrecondition) || errors.Is(err, meta.ErrNoSuchUpload) || errors.Is(err, meta.ErrSealed) {
+	if errors.Is(err, meta.ErrPrecondition) || errors.Is(err, meta.ErrNoSuchUpload) || errors.Is(err, meta.ErrSealed) ||
+		errors.Is(err, meta.ErrStaleRules) {
 		s.discard(ctx, e)
 	}
 }

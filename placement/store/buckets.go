@@ -99,6 +99,24 @@ func (s *Store) SetDeleting(ctx context.Context, name string, deleting bool) err
 	})
 }
 
+// ReviseBucket makes a change that decides the fate of a bucket's data, and raises Rules. It is in force when each range has
+// the rules, too (meta.Node.SetRules): until then writes wait for who brings them (I11).
+// Errors: ErrNotFound, ErrUnavailable, and change's own.
+func (s *Store) ReviseBucket(ctx context.Context, name string, change func(*placement.Bucket) error) error {
+	raised := int64(0) // a try whose outcome is unknown may have made the change: it is not made twice
+	return edit(ctx, s, bucketsDir+name, func(b *placement.Bucket) error {
+		if raised != 0 && b.Rules == raised {
+			return nil
+		}
+		if err := change(b); err != nil {
+			return err
+		}
+		b.Rules++
+		raised = b.Rules
+		return nil
+	})
+}
+
 // DeleteBucket removes the record of a bucket that is marked as being deleted; its id is never used again (I20).
 // Errors: ErrNotFound, ErrConflict if it is not marked, ErrUnavailable.
 func (s *Store) DeleteBucket(ctx context.Context, name string) error {

@@ -79,7 +79,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 			t.Fatalf("I5: pg %d has epoch %d: drives may have seen a greater one", i, pg.Epoch)
 		}
 	}
-	if after.Buckets["b"].ID != before.Buckets["b"].ID || after.Buckets["b"].Revision < restoreBump || after.Identities["k"].Secret != "very secret" {
+	if after.Buckets["b"].ID != before.Buckets["b"].ID || after.Buckets["b"].Revision < restoreBump || after.Buckets["b"].Rules < restoreBump || after.Identities["k"].Secret != "very secret" {
 		t.Fatalf("%+v %+v", after.Buckets["b"], after.Identities["k"])
 	}
 	if at, unconfirmed := RestoredAt(after, time.Time{}); !unconfirmed || time.Since(at) > time.Minute {

@@ -38,7 +38,7 @@ func golden() *placement.Map {
 		Replicas: []placement.Replica{{ID: 1, Drive: d2}, {ID: 3, Drive: d1, Joining: true, Replaces: 2}},
 	}}
 	m.Buckets["first"] = &placement.Bucket{
-		ID: 1, Name: "first", Created: goldenTime, Owner: "sherd", Region: "us-east-1", Pool: 1, Deleting: true,
+		ID: 1, Name: "first", Created: goldenTime, Owner: "sherd", Region: "us-east-1", Pool: 1, Deleting: true, Rules: 4,
 	}
 	m.Identities["SHERDKEY"] = &placement.Identity{AccessKey: "SHERDKEY", Secret: "not a secret", Root: true}
 	m.Settings["control.restored"] = "2026-11-20T18:20:53Z"

@@ -14,8 +14,8 @@ const RestoredSetting = "control.restored"
 
 // Restore writes a copy's rows into an etcd that has none of this cluster, under the next generation, with all revisions
 // beyond any that the copy's cluster can have given out (I9). A person decides on it. The same goes for what else only
-// rises and may have risen after the copy was made: PG epochs (a drive refuses a lower one, I5), replica ids (I10) and
-// bucket ids (I20).
+// rises and may have risen after the copy was made: PG epochs (a drive refuses a lower one, I5), replica ids (I10), bucket
+// ids (I20) and the revisions of buckets' rules (a range refuses a lower one, I11).
 // Errors: ErrBootstrapped if there is a cluster, ErrWrongCluster, ErrCorrupt, ErrUnavailable.
 func (s *Store) Restore(ctx context.Context, c *Copy) error {
 	if s.opt.Cluster != (ids.Cluster{}) && s.opt.Cluster != c.Cluster {
@@ -39,6 +39,8 @@ func advanced(r CopyRow) (string, error) {
 		return edited(r.Value, func(pg *placement.PG) { pg.Epoch += restoreBump })
 	case dir == rangesDir:
 		return edited(r.Value, func(rng *placement.Range) { rng.NextReplica += restoreBump })
+	case dir == bucketsDir:
+		return edited(r.Value, func(b *placement.Bucket) { b.Rules += restoreBump })
 	case r.Key == nextBucketKey:
 		return edited(r.Value, func(next *ids.Bucket) { *next += restoreBump })
 	}

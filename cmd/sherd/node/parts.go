@@ -121,7 +121,7 @@ func (n *Node) startBlobs(_, loops context.Context) error {
 		WriteQuorum: n.cfg.WriteQuorum,
 	})
 	n.objects = object.New(object.Options{
-		Records: n.records, Blobs: n.blobs, Clock: n.clock, InlineBytes: n.cfg.InlineBytes,
+		Records: n.records, Blobs: n.blobs, Clock: n.clock, Rules: n.rules, InlineBytes: n.cfg.InlineBytes,
 		WriteMax: n.cfg.CollectAfter - n.cfg.CollectAfter/24,
 	})
 	if err := n.startHeal(loops); err != nil {
