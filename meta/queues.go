@@ -28,20 +28,9 @@ func (n *Node) Repairs(ctx context.Context, id ids.Range, after []byte, max int)
 	return rows, next, err
 }
 
-// Reclaims returns at most max extents that died before below, the first of the queue. Errors: ErrUnavailable.
-func (n *Node) Reclaims(ctx context.Context, id ids.Range, below hlc.Stamp, max int) ([]*metapb.Reclaim, error) {
-	var after []byte
-	for {
-		rows, next, err := n.ReclaimsAfter(ctx, id, below, after, max)
-		if err != nil || len(rows) > 0 || next == nil {
-			return rows, err
-		}
-		after = next
-	}
-}
-
-// ReclaimsAfter is Reclaims from a cursor on: what could not be deleted does not hold up the rest.
-func (n *Node) ReclaimsAfter(ctx context.Context, id ids.Range, below hlc.Stamp, after []byte, max int) (rows []*metapb.Reclaim, next []byte, err error) {
+// Reclaims returns at most max extents that died before below, after a cursor. A page may be empty though next is not nil.
+// Errors: ErrUnavailable.
+func (n *Node) Reclaims(ctx context.Context, id ids.Range, below hlc.Stamp, after []byte, max int) (rows []*metapb.Reclaim, next []byte, err error) {
 	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
 		rows, next, err = state.ReclaimRows(r, span, below, after, max)
 		return err

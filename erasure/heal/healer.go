@@ -31,7 +31,9 @@ type Options struct {
 	Held func() bool
 	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
 	VerifyState func(context.Context) error
-	Logger      *slog.Logger // slog.Default()
+	// Version is another number after every change of rows, drives or map; nil: it always is.
+	Version func() uint64
+	Logger  *slog.Logger // slog.Default()
 
 	Workers        int           // 2: blobs healed at once
 	HealBytes      int64         // 256 MiB: blob bytes repaired and rebuilt a second
@@ -43,7 +45,8 @@ type Options struct {
 	CollectEvery   time.Duration // 1h: how often that is told to the ranges
 	ScrubEvery     time.Duration // 336h: from the end of a scrub to the start of the next; < 0: only when asked
 	QuarantineTerm time.Duration // 168h: how long what scrub could not explain is kept
-	LedgerEvery    time.Duration // 5m: how old the ledger may grow by itself
+	LedgerEvery    time.Duration // 5m: how old the ledger may grow by itself, if Version is another by then
+	StuckMax       int           // 4096: about how many rows that wait for a drive one pass of reclaim tries
 	OrphanMax      int           // 1000 and
 	OrphanShare    float64       // 0.001 of a drive's chunks: if more than both are unexplained, scrub stops (I15)
 	ReportsMax     int           // 10000: reported shards that wait to be healed; more are left to scrub
@@ -70,6 +73,7 @@ func (o *Options) validate() error {
 	fill(&o.ScrubEvery, 14*24*time.Hour)
 	fill(&o.QuarantineTerm, 7*24*time.Hour)
 	fill(&o.LedgerEvery, 5*time.Minute)
+	fill(&o.StuckMax, 1<<12)
 	fill(&o.OrphanMax, 1000)
 	fill(&o.OrphanShare, 0.001)
 	fill(&o.ReportsMax, 10_000)
@@ -99,6 +103,9 @@ type Healer struct {
 	scrub                    scrubber
 	books                    books
 
+	reclaiming  sync.Mutex           // one pass at a time
+	reclaimFrom map[ids.Range][]byte // where the next begins
+
 	alarmMu sync.Mutex
 	alarms  map[string]string // by source
 }
@@ -108,7 +115,7 @@ func New(opt Options) (*Healer, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
-	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]string{}}
+	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]string{}, reclaimFrom: map[ids.Range][]byte{}}
 	h.pace.rate, h.scrub.pace.rate = opt.HealBytes, opt.ScrubBytes
 	h.repair.init()
 	h.rebuild.init()

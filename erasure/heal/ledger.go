@@ -61,27 +61,60 @@ func (b *books) last() Ledger {
 	return b.led
 }
 
-// ledgerLoop counts when something has changed, but spends no more than a tenth of its time at it.
+// A count walks all rows: at most one part in so many of the time goes to it, while blobs are healed, which a person may watch, and else.
+const (
+	ledgerShareHealing = 10
+	ledgerShare        = 50
+)
+
+// ledgerLoop counts when something has changed.
 func (h *Healer) ledgerLoop(ctx context.Context) error {
 	for {
-		begin := time.Now()
-		if _, err := h.Count(ctx); err != nil && ctx.Err() == nil {
+		begin, version := time.Now(), h.version()
+		led, err := h.Count(ctx)
+		if err != nil && ctx.Err() == nil {
 			h.log.Debug("ledger", "err", err) // tried again
 		}
-		rest := time.NewTimer(max(10*time.Since(begin), time.Second))
+		share := time.Duration(ledgerShare)
+		if led.Lacking() > 0 {
+			share = ledgerShareHealing
+		}
+		rest := time.NewTimer(max(share*time.Since(begin), time.Second))
 		select {
 		case <-rest.C:
 		case <-ctx.Done():
 			rest.Stop()
 			return ctx.Err()
 		}
-		due := time.NewTimer(h.opt.LedgerEvery)
+		if err := h.awaitStale(ctx, version, err != nil); err != nil {
+			return err
+		}
+	}
+}
+
+// version is Options.Version, and what was reported of shards.
+func (h *Healer) version() uint64 {
+	if h.opt.Version == nil {
+		return uint64(time.Now().UnixNano())
+	}
+	return h.opt.Version() + uint64(len(h.reports.all()))
+}
+
+// awaitStale waits until a count that was begun at version, or failed, is to be made anew. Errors: ctx's.
+func (h *Healer) awaitStale(ctx context.Context, version uint64, failed bool) error {
+	due := time.NewTicker(h.opt.LedgerEvery)
+	defer due.Stop()
+	for {
 		select {
 		case <-h.books.old:
+			return nil
 		case <-due.C:
+			if failed || h.version() != version {
+				return nil
+			}
 		case <-ctx.Done():
+			return ctx.Err()
 		}
-		due.Stop()
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
-// reclaimMax bounds how many rows are asked for when those before them cannot be reclaimed yet.
-const reclaimMax = 1 << 16
-
-// Reclaim makes one pass over the reclaim rows that died below the read mark (I13): deletes the chunks, then the rows.
+// Reclaim makes one pass over the reclaim rows that died below the read mark (I13): deletes the chunks, then the rows. Of rows that
+// cannot be reclaimed yet it tries a bounded number; the next pass goes on behind them.
 //
 // Errors: ctx's; else the first of those that left a row, which the next pass tries again.
 func (h *Healer) Reclaim(ctx context.Context) (first error) {
+	h.reclaiming.Lock()
+	defer h.reclaiming.Unlock()
 	below, ok := h.opt.ReadMark()
 	if !ok || h.opt.Held() {
 		return nil // etcd is away, or a gateway has not said yet
@@ -33,17 +33,15 @@ func (h *Healer) Reclaim(ctx context.Context) (first error) {
 	return first
 }
 
-func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp) error {
-	var failed error
-	for stuck := 0; ctx.Err() == nil; { // rows at the front that wait for a drive
-		rows, err := h.opt.Records.Reclaims(ctx, r, below, min(stuck+h.opt.Page, reclaimMax))
+// reclaimRange goes on where the last pass stopped, to the end of the rows. h.reclaiming is held.
+func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp) (failed error) {
+	after := h.reclaimFrom[r]
+	for stuck := 0; stuck < h.opt.StuckMax && ctx.Err() == nil; {
+		rows, next, err := h.opt.Records.Reclaims(ctx, r, below, after, h.opt.Page)
 		if err != nil {
 			return err
 		}
-		if len(rows) <= stuck {
-			return failed
-		}
-		done, err := h.deleteExtents(ctx, rows[stuck:])
+		done, err := h.deleteExtents(ctx, rows)
 		if err != nil {
 			failed = err
 		}
@@ -52,11 +50,15 @@ func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp)
 				return err
 			}
 			h.counts.reclaimed.Add(int64(len(done)))
-			h.books.stale()
 		}
-		stuck = len(rows) - len(done)
+		h.reclaimFrom[r] = next
+		if next == nil {
+			break
+		}
+		after = next
+		stuck += len(rows) - len(done)
 	}
-	return ctx.Err()
+	return errors.Join(failed, ctx.Err())
 }
 
 // deleteExtents deletes the chunks of rows and gives the rows of which nothing is left.

@@ -56,8 +56,8 @@ type Records interface {
 	// AckRepair forgets rows; absent ones are no error. AddRepair adds rows; those that are there are no error.
 	AckRepair(ctx context.Context, r ids.Range, rows []Repair) error
 	AddRepair(ctx context.Context, r ids.Range, rows []Repair) error
-	// Reclaims returns at most max rows that died below the stamp, oldest first.
-	Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, max int) ([]Reclaim, error)
+	// Reclaims returns at most max rows that died below the stamp, a page at a time as Repairs does.
+	Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, after []byte, max int) (rows []Reclaim, next []byte, err error)
 	AckReclaim(ctx context.Context, r ids.Range, rows []Reclaim) error
 	// RaiseClosed makes r refuse commits of uploads older than closed (I6). Lower than before is no error.
 	RaiseClosed(ctx context.Context, r ids.Range, closed hlc.Stamp) error

@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -98,15 +99,21 @@ func (r *rows) AddRepair(_ context.Context, rg ids.Range, rows []Repair) error {
 	})
 }
 
-func (r *rows) Reclaims(_ context.Context, rg ids.Range, below hlc.Stamp, max int) (out []Reclaim, err error) {
+// Reclaims pages by upload.
+func (r *rows) Reclaims(_ context.Context, rg ids.Range, below hlc.Stamp, after []byte, max int) (out []Reclaim, next []byte, err error) {
 	err = r.do(func() {
 		for _, row := range r.reclaims {
-			if rangeOf(row.Home) == rg && row.Died < below && len(out) < max {
+			if rangeOf(row.Home) == rg && row.Died < below && bytes.Compare(row.Extent.Upload[:], after) > 0 {
 				out = append(out, row)
 			}
 		}
+		slices.SortFunc(out, func(a, b Reclaim) int { return bytes.Compare(a.Extent.Upload[:], b.Extent.Upload[:]) })
+		if len(out) > max {
+			out = out[:max]
+			next = bytes.Clone(out[max-1].Extent.Upload[:])
+		}
 	})
-	return out, err
+	return out, next, err
 }
 
 func (r *rows) AckReclaim(_ context.Context, _ ids.Range, rows []Reclaim) error {

@@ -171,3 +171,18 @@ func BenchmarkApplyDelete(b *testing.B) {
 		r.benchBatch([]*metapb.Command{c})
 	}
 }
+
+// BenchmarkWalk is the ledger's walk over all rows, a page at a time: an operation is one whole walk.
+func BenchmarkWalk(b *testing.B) {
+	r := filled(b, benchObjects)
+	for b.Loop() {
+		for after := []byte(nil); ; {
+			_, next, err := Walk(r.db, Span{ID: 1}, after, 512)
+			check0(b, err)
+			if next == nil {
+				break
+			}
+			after = next
+		}
+	}
+}

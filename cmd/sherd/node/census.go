@@ -51,8 +51,9 @@ func (n *Node) keepCount(ctx context.Context) {
 	}
 }
 
-// changes is a number that is another when something was written, or drives came or went.
+// changes is a number that is another when something was written, drives came or went, or the map changed.
 func (n *Node) changes() (sum uint64) {
+	sum = uint64(n.store.Map().Revision)
 	for _, r := range n.records.Status() {
 		sum += r.Commit
 	}

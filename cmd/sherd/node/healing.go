@@ -29,6 +29,7 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Clock:    n.clock,
 		ReadMark: func() (hlc.Stamp, bool) { return n.objects.ReadMark(), true },
 		Held:     func() bool { _, held := n.held(time.Now()); return held },
+		Version:  n.changes,
 		Logger:   n.log,
 
 		GarbageAge: n.cfg.CollectAfter,
@@ -129,20 +130,20 @@ func (h healRecords) AddRepair(ctx context.Context, r ids.Range, rows []heal.Rep
 }
 
 // Reclaims implements heal.Records.
-func (h healRecords) Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, max int) ([]heal.Reclaim, error) {
-	rows, err := h.Node.Reclaims(ctx, r, below, max)
+func (h healRecords) Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, after []byte, max int) ([]heal.Reclaim, []byte, error) {
+	rows, next, err := h.Node.Reclaims(ctx, r, below, after, max)
 	out := make([]heal.Reclaim, len(rows))
 	for i, row := range rows {
 		e, bad := object.ExtentOf(row.Extent)
 		if bad != nil {
-			return nil, bad
+			return nil, nil, bad
 		}
 		out[i] = heal.Reclaim{
 			Home:   heal.Home{Bucket: ids.Bucket(row.Bucket), Key: row.Key},
 			Extent: e, Died: hlc.Stamp(row.Died), Row: row,
 		}
 	}
-	return out, err
+	return out, next, err
 }
 
 // AckReclaim implements heal.Records.
