@@ -87,8 +87,11 @@ func (n *Node) replace(ctx context.Context, b *bay) error {
 			failed = mark(opt.FS, b.path)
 		}
 	})
-	if err := cmp.Or(err, failed); err != nil {
+	if err != nil { // failed is still the call's own
 		return err
+	}
+	if failed != nil {
+		return failed
 	}
 	b.answered(false)
 	n.log.Info("blank directory adopted as a new drive", "path", b.path, "drive", id.Drive)

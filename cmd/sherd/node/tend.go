@@ -263,8 +263,11 @@ func (n *Node) sweep(ctx context.Context, b *bay) error {
 			}
 		}
 	})
-	if err := cmp.Or(err, failed); err != nil {
+	if err != nil { // failed is still the call's own
 		return err
+	}
+	if failed != nil {
+		return failed
 	}
 	return fmt.Errorf("%w: %s was wiped while it was written to", errSoon, b.path)
 }
