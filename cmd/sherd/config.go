@@ -32,6 +32,19 @@ func addConfigFlag(cmd *cobra.Command) {
 	cmd.Flags().String(configFlag, "", "YAML file with any of these flags, and \"drives\"")
 }
 
+// addServerConfig lets cmd read the server's configuration file. Of the server's settings it takes into f those that cmd has
+// not itself; only the named ones are shown in its help. Call it when cmd has its own flags.
+func addServerConfig(cmd *cobra.Command, f *serverFlags, shown ...string) {
+	var server cobra.Command
+	f.add(&server)
+	server.Flags().VisitAll(func(fl *pflag.Flag) {
+		if cmd.Flags().Lookup(fl.Name) == nil {
+			fl.Hidden = fl.Name != configFlag && !slices.Contains(shown, fl.Name)
+			cmd.Flags().AddFlag(fl)
+		}
+	})
+}
+
 // lookup is os.LookupEnv, or a test's.
 type lookup func(name string) (string, bool)
 

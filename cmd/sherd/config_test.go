@@ -119,6 +119,28 @@ func FuzzParseConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) { parseConfig(text) })
 }
 
+// TestServerConfigIsForAll: commands that take --config take the file of the server, with all that can be in it.
+func TestServerConfigIsForAll(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sherd.yaml")
+	text := "drives: [/d1, /d2]\nlisten: 127.0.0.1:1\nregion: eu-1\nec: 1+1\netcd: http://e:2379\nmemory-limit: 512MiB\nlog-level: warn\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"server"}, {"doctor"}, {"user", "reset-root"}, {"control", "restore"}} {
+		cmd, _, err := rootCommand().Find(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := func(name string) (string, bool) { return path, name == "SHERD_CONFIG" }
+		if err := applyConfig(cmd, env); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+		if drives, err := configDrives(cmd, nil, env); err != nil || len(drives) != 2 {
+			t.Errorf("%v: drives %v, %v", args, drives, err)
+		}
+	}
+}
+
 func TestSizes(t *testing.T) {
 	for in, want := range map[string]int64{"0": 0, "4096": 4096, "4KiB": 4096, "1.5 GiB": 3 << 29, "10MB": 1e7, "2k": 2048, "512MiB": 512 << 20, "7b": 7} {
 		if n, err := parseBytes(in); err != nil || n != want {

@@ -9,12 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node"
 	"github.com/sherd-io/sherd/cmd/sherd/restore"
@@ -84,17 +82,11 @@ func newControlRestoreCommand() *cobra.Command {
 			return f.run(ctx, cmd, paths)
 		},
 	}
-	f.server.add(cmd)
-	hideAllBut(cmd.Flags(), configFlag, "etcd", "etcd-user", "etcd-ca", "etcd-cert", "etcd-key")
+	addServerConfig(cmd, &f.server, "etcd", "etcd-user", "etcd-ca", "etcd-cert", "etcd-key")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it, without asking")
 	cmd.Flags().BoolVar(&f.force, "force", false, "also from copies on no more than half of the drives, or beside an etcd that does not start")
 	cmd.Flags().BoolVar(&f.withoutUsers, "without-users", false, "also where the users cannot be decrypted: root gets new credentials, others are lost")
 	return cmd
-}
-
-// hideAllBut leaves only some flags in the help; the others can still be set.
-func hideAllBut(flags *pflag.FlagSet, shown ...string) {
-	flags.VisitAll(func(fl *pflag.Flag) { fl.Hidden = !slices.Contains(shown, fl.Name) })
 }
 
 func (f *restoreFlags) run(ctx context.Context, cmd *cobra.Command, paths []string) error {

@@ -44,13 +44,13 @@ func newDoctorCommand() *cobra.Command {
 			return reportFindings(cmd, found, asJSON)
 		},
 	}
-	addConfigFlag(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&listen, "listen", nil, "addresses that the server shall listen on; none: do not check ports")
 	f.StringVar(&endpoint, "endpoint", "", "URL to check from outside")
 	f.StringVar(&bucket, "bucket", "", "existing bucket to use; by default one is made and removed")
 	f.BoolVar(&insecure, "insecure", false, "do not check the server's certificate")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	addServerConfig(cmd, &serverFlags{})
 	return cmd
 }
 

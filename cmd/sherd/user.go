@@ -48,7 +48,7 @@ func newUserCommand() *cobra.Command {
 			return resetRoot(ctx, paths, cmd.OutOrStdout())
 		},
 	}
-	addConfigFlag(reset)
+	addServerConfig(reset, &serverFlags{})
 	cmd.AddCommand(reset)
 	return cmd
 }
