@@ -10,7 +10,7 @@ import (
 
 // identities tell the opened drive's directories and identity file from others at the same paths.
 type identities struct {
-	mu  sync.Mutex
+	mu  sync.RWMutex // held for reading while somebody compares, so that who replaces sherd.json is not taken for a stranger
 	ids map[string]fileID
 }
 
@@ -28,14 +28,21 @@ func (d *Drive) lookAround() (map[string]fileID, error) {
 
 // refresh takes what is there now for the drive's own.
 func (i *identities) refresh(d *Drive) error {
-	found, err := d.lookAround()
-	if err != nil {
-		return err
-	}
+	return i.change(d, func() error { return nil })
+}
+
+// change is refresh after fn replaced one of the files.
+func (i *identities) change(d *Drive, fn func() error) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.ids = found
-	return nil
+	if err := fn(); err != nil {
+		return err
+	}
+	found, err := d.lookAround()
+	if err == nil {
+		i.ids = found
+	}
+	return err
 }
 
 // Check looks whether the path still leads to what was opened: five stats, each second, by the owner. ErrGone: the directory, or
@@ -55,14 +62,13 @@ func (d *Drive) Check() error {
 // stillHere looks whether the path still leads to what was opened. Whatever creates, replaces or removes files by their names asks first:
 // two directories may have been exchanged, and the names of one are the other's too.
 func (d *Drive) stillHere() error {
-	d.here.mu.Lock()
-	opened := d.here.ids
-	d.here.mu.Unlock()
+	d.here.mu.RLock()
+	defer d.here.mu.RUnlock()
 	found, err := d.lookAround()
 	switch {
 	case err != nil && oserror.IsNotExist(err):
 		return fmt.Errorf("%w: %w", ErrGone, err)
-	case err == nil && !maps.Equal(found, opened):
+	case err == nil && !maps.Equal(found, d.here.ids):
 		return ErrReplaced
 	}
 	return err

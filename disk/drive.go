@@ -277,11 +277,13 @@ func (d *Drive) editIdentity(edit func(*Identity)) error {
 	if err := d.ours(); err != nil { // or another drive would get this one's identity
 		return err
 	}
-	if err := writeIdentity(d.opt.FS, d.opt.Path, id); err != nil {
-		return d.writeError(err)
-	}
-	d.id = id
-	return d.here.refresh(d)
+	return d.here.change(d, func() error {
+		if err := writeIdentity(d.opt.FS, d.opt.Path, id); err != nil {
+			return d.writeError(err)
+		}
+		d.id = id
+		return nil
+	})
 }
 
 // Path is the drive's directory.

@@ -101,3 +101,34 @@ func clearLast(b []byte) []byte {
 	}
 	return b
 }
+
+// A drive that writes its own identity anew, as each new segment of the log makes it, is not taken for another meanwhile.
+func TestOwnIdentityIsNoStranger(t *testing.T) {
+	opt := options(vfs.Default, t.TempDir())
+	format(t, opt)
+	d := open(t, opt)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if err := d.Check(); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for range 50 {
+		if err := d.AckReplicasLost(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
