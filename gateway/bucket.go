@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sherd-io/sherd/gateway/s3xml"
@@ -156,13 +157,18 @@ func untoken(t string) (after string, err error) {
 // deleteBucket serves DeleteBucket (S3 API reference), by I20: counters first, so that a bucket that is in use is
 // never sealed; then sealed, counted again, its unfinished uploads aborted, and removed.
 func (r *request) deleteBucket() error {
+	end, err := r.s.deleting.begin(r.ctx, r.bucket.ID)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if err := r.s.empty(r.ctx, r.bucket.ID); err != nil {
 		return r.withBucket(err)
 	}
-	if err := r.s.opt.Buckets.SetDeleting(r.ctx, r.name, true); err != nil {
+	if err := r.s.opt.Buckets.SetDeleting(r.ctx, r.bucket, true); err != nil {
 		return r.goneOr(controlError(err))
 	}
-	err := r.s.sealAndRemove(r.ctx, r.bucket)
+	err = r.s.sealAndRemove(r.ctx, r.bucket)
 	if err != nil {
 		r.s.restoreBucket(r.ctx, r.bucket)
 		return r.withBucket(err)
@@ -179,10 +185,16 @@ func (r *request) withBucket(err error) error {
 
 // goneOr is NoSuchBucket if somebody else has deleted it meanwhile, and otherwise if not.
 func (r *request) goneOr(otherwise error) error {
-	if syncErr := r.s.opt.Buckets.Sync(r.ctx); syncErr == nil && r.s.opt.Buckets.Map().Buckets[r.name] == nil {
+	if syncErr := r.s.opt.Buckets.Sync(r.ctx); syncErr == nil && r.s.gone(r.bucket) {
 		return errNoSuchBucket.with(s3xml.Extra{Name: "BucketName", Value: r.name})
 	}
 	return otherwise
+}
+
+// gone reports whether the map does not have b any more; another bucket of its name is not b.
+func (s *Server) gone(b *placement.Bucket) bool {
+	now := s.opt.Buckets.Map().Buckets[b.Name]
+	return now == nil || now.ID != b.ID
 }
 
 func (s *Server) empty(ctx context.Context, bucket ids.Bucket) error {
@@ -206,7 +218,7 @@ func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket) error {
 	if err := s.abortUploads(ctx, b.ID); err != nil {
 		return err
 	}
-	if err := s.opt.Buckets.DeleteBucket(ctx, b.Name); err != nil {
+	if err := s.opt.Buckets.DeleteBucket(ctx, b); err != nil {
 		return controlError(err)
 	}
 	return nil
@@ -229,16 +241,21 @@ func (s *Server) abortUploads(ctx context.Context, bucket ids.Bucket) error {
 
 const restoreTimeout = 30 * time.Second
 
-// restoreBucket takes back a deletion that did not come to its end. The caller may be gone, the bucket is not.
+// restoreBucket takes back a deletion that did not come to its end. The caller may be gone, the bucket is not. It marks
+// the bucket again before it is unsealed, so that a removal which etcd has not done yet is not done later: what is
+// stored from then on would go with it.
 func (s *Server) restoreBucket(ctx context.Context, b *placement.Bucket) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
 	defer cancel()
-	if err := s.opt.Buckets.Sync(ctx); err == nil && s.opt.Buckets.Map().Buckets[b.Name] == nil {
+	if err := s.opt.Buckets.Sync(ctx); err == nil && s.gone(b) {
 		return // it did, after all
 	}
-	err := s.opt.Records.Seal(ctx, b.ID, true)
+	err := s.opt.Buckets.SetDeleting(ctx, b, true)
 	if err == nil {
-		err = s.opt.Buckets.SetDeleting(ctx, b.Name, false)
+		err = s.opt.Records.Seal(ctx, b.ID, true)
+	}
+	if err == nil {
+		err = s.opt.Buckets.SetDeleting(ctx, b, false)
 	}
 	if err != nil {
 		s.opt.Logger.Error("a bucket stays sealed: delete it again, or restart", "bucket", b.Name, "err", err)
@@ -248,9 +265,52 @@ func (s *Server) restoreBucket(ctx context.Context, b *placement.Bucket) {
 // RecoverBuckets takes back deletions of buckets that a crash cut short. Call it once the records answer.
 func (s *Server) RecoverBuckets(ctx context.Context) error {
 	for _, b := range s.opt.Buckets.Map().Buckets {
-		if b.Deleting {
-			s.restoreBucket(ctx, b)
+		if !b.Deleting {
+			continue
 		}
+		end, err := s.deleting.begin(ctx, b.ID) // a request may be about to delete it again
+		if err != nil {
+			return err
+		}
+		s.restoreBucket(ctx, b)
+		end()
 	}
 	return ctx.Err()
+}
+
+// deletions lets deletions of one bucket follow each other: one that is taken back unseals the bucket, and what is
+// stored then would go with it if another had found it empty before. The zero value is ready. Safe for concurrent use.
+type deletions struct {
+	mu   sync.Mutex
+	busy map[ids.Bucket]chan struct{} // guarded by mu; closed when the deletion under way has ended
+}
+
+// begin waits for the bucket's turn; end must be called. Errors: ctx's.
+func (d *deletions) begin(ctx context.Context, bucket ids.Bucket) (end func(), err error) {
+	for {
+		d.mu.Lock()
+		before := d.busy[bucket]
+		if before == nil {
+			if d.busy == nil {
+				d.busy = map[ids.Bucket]chan struct{}{}
+			}
+			ended := make(chan struct{})
+			d.busy[bucket] = ended
+			d.mu.Unlock()
+			return func() { d.end(bucket, ended) }, nil
+		}
+		d.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-before:
+		}
+	}
+}
+
+func (d *deletions) end(bucket ids.Bucket, ended chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.busy, bucket)
+	close(ended)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/xml"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
@@ -99,7 +101,7 @@ func TestI20_CrashedDeletionIsTakenBack(t *testing.T) {
 	k := newKit(t)
 	k.makeBucket("bucket")
 	b := k.buckets.Map().Buckets["bucket"]
-	_ = k.buckets.SetDeleting(context.Background(), "bucket", true)
+	_ = k.buckets.SetDeleting(context.Background(), b, true)
 	_ = k.records.Seal(context.Background(), b.ID, false)
 	k.want("OperationAborted", call{method: "PUT", path: "/bucket/key", body: []byte("x")})
 	k.want("OperationAborted", call{method: "PUT", path: "/bucket/key", body: []byte(text(5000))})
@@ -110,6 +112,46 @@ func TestI20_CrashedDeletionIsTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.put("/bucket/key", "x")
+}
+
+// A bucket that was made again under the name, through another server, while a deletion was on its way is not deleted with what it holds.
+func TestI20_DeletionKnowsItsBucket(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.buckets.mark = func() {
+		k.buckets.mark = nil
+		k.buckets.mu.Lock()
+		k.buckets.change(func(all map[string]*placement.Bucket) { delete(all, "bucket") })
+		k.buckets.mu.Unlock()
+		k.makeBucket("bucket")
+		k.put("/bucket/key", "acknowledged")
+	}
+	k.want("NoSuchBucket", call{method: "DELETE", path: "/bucket"})
+	k.want("200", call{method: "GET", path: "/bucket/key"})
+}
+
+// Deletions of one bucket take turns: one that is taken back would unseal what another has found empty.
+func TestI20_DeletionsTakeTurns(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	end, err := k.server.deleting.begin(t.Context(), k.buckets.Map().Buckets["bucket"].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	a := k.do(call{method: "DELETE", path: "/bucket", change: func(r *http.Request) { *r = *r.WithContext(ctx) }})
+	if a.err == nil {
+		t.Errorf("answered %d during another deletion", a.status)
+	}
+	if b := k.buckets.Map().Buckets["bucket"]; b == nil || b.Deleting {
+		t.Errorf("the bucket is %+v", b)
+	}
+	end()
+	if a := k.do(call{method: "DELETE", path: "/bucket"}); a.code() != "204" && a.code() != "NoSuchBucket" { // by the first, whose client is gone
+		t.Errorf("got %s: %s", a.code(), a.body)
+	}
+	k.want("404", call{method: "HEAD", path: "/bucket"})
 }
 
 // Source: ListBuckets.

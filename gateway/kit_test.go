@@ -250,6 +250,7 @@ type buckets struct {
 	m    *placement.Map
 	late map[string]*placement.Bucket
 	next ids.Bucket
+	mark func() // before a bucket is marked as being deleted; nil: nothing
 }
 
 func newBuckets() *buckets {
@@ -302,24 +303,29 @@ func (b *buckets) CreateBucket(_ context.Context, name, owner, region string, po
 	return made, created, nil
 }
 
-func (b *buckets) SetDeleting(_ context.Context, name string, deleting bool) error {
+func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting bool) error {
+	if b.mark != nil && deleting {
+		b.mark()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.change(func(all map[string]*placement.Bucket) {
-		c := *all[name]
-		c.Deleting = deleting
-		all[name] = &c
-	})
+	now := b.m.Buckets[of.Name]
+	if now == nil || now.ID != of.ID {
+		return errors.New("not found")
+	}
+	c := *now
+	c.Deleting = deleting
+	b.change(func(all map[string]*placement.Bucket) { all[of.Name] = &c })
 	return nil
 }
 
-func (b *buckets) DeleteBucket(_ context.Context, name string) error {
+func (b *buckets) DeleteBucket(_ context.Context, of *placement.Bucket) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.m.Buckets[name] == nil || !b.m.Buckets[name].Deleting {
+	if now := b.m.Buckets[of.Name]; now == nil || now.ID != of.ID || !now.Deleting {
 		return errors.New("not marked")
 	}
-	b.change(func(all map[string]*placement.Bucket) { delete(all, name) })
+	b.change(func(all map[string]*placement.Bucket) { delete(all, of.Name) })
 	return nil
 }
 
@@ -373,6 +379,7 @@ type call struct {
 	body         []byte
 	host         string
 	anonymous    bool
+	presign      bool // the signature is in the query
 	credentials  *sigv4.Credentials
 	payload      string // x-amz-content-sha256; "": UNSIGNED-PAYLOAD
 	length       int64  // Content-Length if not that of body; -1: chunked
@@ -410,7 +417,10 @@ func (k *kit) request(c call) *http.Request {
 	if c.length != 0 {
 		r.ContentLength = c.length
 	}
-	if !c.anonymous {
+	switch {
+	case c.presign:
+		sigv4.Presign(r, rootCredentials, "us-east-1", time.Minute, time.Now())
+	case !c.anonymous:
 		credentials := rootCredentials
 		if c.credentials != nil {
 			credentials = *c.credentials

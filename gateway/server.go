@@ -37,8 +37,9 @@ type Buckets interface {
 	Sync(ctx context.Context) error
 	// CreateBucket returns the bucket of that name; created is false if it was there.
 	CreateBucket(ctx context.Context, name, owner, region string, pool ids.Pool) (b *placement.Bucket, created bool, err error)
-	SetDeleting(ctx context.Context, name string, deleting bool) error
-	DeleteBucket(ctx context.Context, name string) error
+	// SetDeleting and DeleteBucket are of b as its id names it: not of a bucket made since under its name.
+	SetDeleting(ctx context.Context, b *placement.Bucket, deleting bool) error
+	DeleteBucket(ctx context.Context, b *placement.Bucket) error
 }
 
 // AdminCall is one call of the admin API.
@@ -161,6 +162,7 @@ type Server struct {
 	requests sync.Pool // *request
 	buffers  sync.Pool // *[]byte: documents
 	ids      idSource
+	deleting deletions
 	server   string // the Server header
 }
 

@@ -121,6 +121,7 @@ type Bucket struct {
 	Region   string     `json:"region,omitempty"`
 	Pool     ids.Pool   `json:"pool"`
 	Deleting bool       `json:"deleting,omitempty"` // I20
+	Marks    uint64     `json:"marks,omitempty"`    // how often it was marked as being deleted
 	Rules    int64      `json:"rules,omitempty"`    // revision of what decides the fate of its data: commands carry it (I11)
 	Revision int64      `json:"-"`                  // etcd's, of the row
 }

@@ -91,10 +91,17 @@ func (s *Store) bucket(ctx context.Context, name string) (*placement.Bucket, err
 	return b, nil
 }
 
-// SetDeleting marks a bucket as being deleted, or takes the mark back (I20). Errors: ErrNotFound, ErrUnavailable.
-func (s *Store) SetDeleting(ctx context.Context, name string, deleting bool) error {
-	return edit(ctx, s, bucketsDir+name, func(b *placement.Bucket) error {
-		b.Deleting = deleting
+// SetDeleting marks a bucket as being deleted, or takes the mark back (I20). To mark it again is a change too: a removal
+// that was sent before and is not done yet is not done any more. Errors: ErrNotFound, also if another bucket has the
+// name now, ErrUnavailable.
+func (s *Store) SetDeleting(ctx context.Context, bucket *placement.Bucket, deleting bool) error {
+	return edit(ctx, s, bucketsDir+bucket.Name, func(b *placement.Bucket) error {
+		if b.ID != bucket.ID {
+			return fmt.Errorf("%w: bucket %s of id %d", ErrNotFound, bucket.Name, bucket.ID)
+		}
+		if b.Deleting = deleting; deleting {
+			b.Marks++
+		}
 		return nil
 	})
 }
@@ -118,22 +125,24 @@ func (s *Store) ReviseBucket(ctx context.Context, name string, change func(*plac
 }
 
 // DeleteBucket removes the record of a bucket that is marked as being deleted; its id is never used again (I20).
-// Errors: ErrNotFound, ErrConflict if it is not marked, ErrUnavailable.
-func (s *Store) DeleteBucket(ctx context.Context, name string) error {
+// Errors: ErrNotFound, also if another bucket has the name now, ErrConflict if it is not marked, ErrUnavailable.
+func (s *Store) DeleteBucket(ctx context.Context, bucket *placement.Bucket) error {
 	tried := false // a try whose outcome is unknown may have removed it
-	return s.update(ctx, bucketsDir+name, func(value []byte) (string, error) {
-		if value == nil && tried {
-			return "", nil
+	return s.update(ctx, bucketsDir+bucket.Name, func(value []byte) (string, error) {
+		var b *placement.Bucket
+		if value != nil {
+			var err error
+			if b, err = decode[placement.Bucket](value); err != nil {
+				return "", err
+			}
 		}
-		if value == nil {
-			return "", fmt.Errorf("%w: bucket %s", ErrNotFound, name)
-		}
-		b, err := decode[placement.Bucket](value)
-		if err != nil {
-			return "", err
-		}
-		if !b.Deleting {
-			return "", fmt.Errorf("%w: bucket %s is not marked as being deleted", ErrConflict, name)
+		switch gone := b == nil || b.ID != bucket.ID; {
+		case gone && tried:
+			return string(value), nil
+		case gone:
+			return "", fmt.Errorf("%w: bucket %s of id %d", ErrNotFound, bucket.Name, bucket.ID)
+		case !b.Deleting:
+			return "", fmt.Errorf("%w: bucket %s is not marked as being deleted", ErrConflict, bucket.Name)
 		}
 		tried = true
 		return "", nil
