@@ -47,6 +47,9 @@ func (r *request) source() (*source, error) {
 			return nil, err
 		}
 	}
+	if want := r.in1("X-Amz-Source-Expected-Bucket-Owner"); want != "" && want != r.s.opt.Owner {
+		return nil, errAccessDenied
+	}
 	s := &source{key: key, conditions: r.readConditions("X-Amz-Copy-Source-")}
 	s.bucket, err = r.s.bucket(r.ctx, name)
 	return s, err

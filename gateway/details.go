@@ -34,6 +34,9 @@ var kept = [...]struct{ header, record string }{
 
 // details reads what an object keeps of the request's headers, and refuses what asks for more than there is.
 func (r *request) details() (*metapb.Details, error) {
+	if id, ok := r.query.look("versionId"); ok {
+		return nil, badArgument("versionId", id, "This operation does not accept a version-id.")
+	}
 	d := &metapb.Details{Owner: r.s.opt.Owner}
 	for _, k := range kept {
 		v := r.in1(k.header)
@@ -103,8 +106,10 @@ func supported(name, value string) error {
 	case strings.HasPrefix(rest, "Grant-"), strings.HasPrefix(rest, "Server-Side-Encryption"), strings.HasPrefix(rest, "Object-Lock-"),
 		strings.HasPrefix(rest, "Copy-Source-Server-Side-Encryption"):
 		refused = true
-	case rest == "Website-Redirect-Location", rest == "Write-Offset-Bytes":
+	case rest == "Website-Redirect-Location", rest == "Write-Offset-Bytes", strings.HasPrefix(rest, "If-Match-"):
 		refused = true
+	case strings.HasPrefix(rest, "Checksum-"):
+		refused = !knownChecksum(name)
 	case rest == "Bucket-Object-Lock-Enabled":
 		refused = !strings.EqualFold(value, "false")
 	}
@@ -112,6 +117,16 @@ func supported(name, value string) error {
 		return errNotImplemented.with(s3xml.Extra{Name: "Header", Value: strings.ToLower(name)})
 	}
 	return nil
+}
+
+// knownChecksum reports whether a header that says something of a checksum is understood: of an algorithm that is not,
+// the value could not be checked.
+func knownChecksum(name string) bool {
+	switch name {
+	case "X-Amz-Checksum-Algorithm", "X-Amz-Checksum-Type", "X-Amz-Checksum-Mode":
+		return true
+	}
+	return trailerAlgorithm(name) != noAlgorithm
 }
 
 // allSupported is supported of every header, for operations that keep none.
@@ -166,6 +181,11 @@ func tagCount(tags string) int { return strings.Count(tags, "=") }
 
 // writeCondition reads If-Match and If-None-Match of a write; nil if there is none.
 func (r *request) writeCondition() (*metapb.Condition, error) {
+	for _, name := range [...]string{"If-Modified-Since", "If-Unmodified-Since"} {
+		if r.in1(name) != "" { // S3 too refuses what it would have to ignore
+			return nil, errNotImplemented.with(s3xml.Extra{Name: "Header", Value: name})
+		}
+	}
 	match, none := r.in1("If-Match"), r.in1("If-None-Match")
 	if match == "" && none == "" {
 		return nil, nil

@@ -42,8 +42,11 @@ func (r *request) checksumWanted() (want object.Want, err error) {
 	}
 	if names := r.in1("X-Amz-Trailer"); names != "" && want.Algorithm == noAlgorithm {
 		for name := range strings.SplitSeq(names, ",") {
-			if a := trailerAlgorithm(strings.TrimSpace(name)); a != noAlgorithm {
+			name = strings.TrimSpace(name)
+			if a := trailerAlgorithm(name); a != noAlgorithm {
 				want.Algorithm, want.Trailer = a, noTrailer
+			} else if strings.HasPrefix(strings.ToLower(name), "x-amz-checksum-") {
+				return want, errNotImplemented.with(s3xml.Extra{Name: "Trailer", Value: name})
 			}
 		}
 	}

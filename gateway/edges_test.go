@@ -3,6 +3,8 @@ package gateway
 import (
 	"fmt"
 	"testing"
+
+	"github.com/sherd-io/sherd/gateway/sigv4"
 )
 
 // A path that begins with two slashes, as an endpoint that ends with one makes it, is not answered with the list of buckets.
@@ -56,6 +58,96 @@ func TestEmptyCopySource(t *testing.T) {
 	id := k.upload("/bucket/key")
 	for _, query := range []string{"", "?partNumber=1&uploadId=" + id} {
 		k.want("InvalidArgument", call{method: "PUT", path: "/bucket/key" + query, header: pairs([]string{"x-amz-copy-source", ""})})
+	}
+	if a := k.want("200", call{method: "GET", path: "/bucket/key"}); string(a.body) != "kept" {
+		t.Errorf("got %q", a.body)
+	}
+}
+
+// What names a sub-resource that its method has no operation for changes nothing: not the object, not the bucket.
+func TestMisdirectedChanges(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/key", "kept")
+	for _, c := range []call{
+		{method: "DELETE", path: "/bucket/key?acl"}, {method: "DELETE", path: "/bucket/key?retention"}, {method: "DELETE", path: "/bucket/key?uploads"},
+		{method: "DELETE", path: "/bucket/key?lifecycle"}, {method: "PUT", path: "/bucket/key?uploads"}, {method: "PUT", path: "/bucket/key?partNumber=1"},
+		{method: "PUT", path: "/bucket/key?uploadId=x"}, {method: "PUT", path: "/bucket/key?torrent"}, {method: "PUT", path: "/bucket/key?restore"},
+		{method: "DELETE", path: "/bucket?versioning"}, {method: "DELETE", path: "/bucket?acl"}, {method: "DELETE", path: "/bucket?uploads"},
+		{method: "PUT", path: "/other?location"},
+	} {
+		if c.method == "PUT" {
+			c.body = []byte("lost")
+		}
+		k.want("MethodNotAllowed", c)
+	}
+	k.want("InvalidArgument", call{method: "PUT", path: "/bucket/key?versionId=abc", body: []byte("lost")})
+	k.want("InvalidArgument", call{method: "POST", path: "/bucket/key?uploads&versionId=abc"})
+	if a := k.want("200", call{method: "GET", path: "/bucket/key"}); string(a.body) != "kept" {
+		t.Errorf("got %q", a.body)
+	}
+	k.want("204", call{method: "DELETE", path: "/bucket/key"})
+	k.want("MethodNotAllowed", call{method: "DELETE", path: "/bucket?versioning"})
+	k.want("200", call{method: "HEAD", path: "/bucket"})
+	k.want("404", call{method: "HEAD", path: "/other"})
+}
+
+// A copy source that a presigned URL has among its parameters is one, as some SDKs sign it: not a PutObject of nothing.
+func TestPresignedCopy(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/from", "copied")
+	k.put("/bucket/to", "old")
+	k.want("200", call{method: "PUT", path: "/bucket/to?x-amz-copy-source=bucket%2Ffrom", presign: true})
+	if a := k.want("200", call{method: "GET", path: "/bucket/to"}); string(a.body) != "copied" {
+		t.Errorf("got %q", a.body)
+	}
+}
+
+// Several lines of a header mean what the signature covers, which does not tell them from one with commas.
+func TestSplitHeader(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/a", "secret")
+	k.put("/bucket/a,bucket/b", "meant")
+	r := k.request(call{method: "PUT", path: "/bucket/to", header: pairs([]string{"x-amz-copy-source", "bucket/a,bucket/b"})})
+	r.Header["X-Amz-Copy-Source"] = []string{"bucket/a", "bucket/b"} // by somebody in between
+	if a := k.send(r); a.status != 200 {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	if a := k.want("200", call{method: "GET", path: "/bucket/to"}); string(a.body) != "meant" {
+		t.Errorf("got %q", a.body)
+	}
+}
+
+// The expected owner of a copy's source counts as that of its destination does.
+func TestCopySourceOwner(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/key", "x")
+	header := func(owner string) map[string]string {
+		return pairs([]string{"x-amz-copy-source", "bucket/key", "x-amz-source-expected-bucket-owner", owner})
+	}
+	k.want("AccessDenied", call{method: "PUT", path: "/bucket/to", header: header("somebody")})
+	k.want("200", call{method: "PUT", path: "/bucket/to", header: header("sherd")})
+}
+
+// A condition or a checksum that is not understood is refused: to ignore it would be to act against it.
+func TestUnknownConditions(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/key", "kept")
+	for _, header := range []string{"x-amz-if-match-size", "x-amz-if-match-last-modified-time", "If-Unmodified-Since", "If-Modified-Since", "If-None-Match"} {
+		k.want("NotImplemented", call{method: "DELETE", path: "/bucket/key", header: pairs([]string{header, "7"})})
+		k.want("NotImplemented", call{method: "PUT", path: "/bucket/key", body: []byte("lost"), header: pairs([]string{header, "7"})})
+	}
+	id := k.upload("/bucket/key")
+	for _, path := range []string{"/bucket/key", "/bucket/key?partNumber=1&uploadId=" + id} {
+		for _, header := range []string{"x-amz-checksum-md5", "x-amz-checksum-xxhash64", "x-amz-checksum-"} {
+			k.want("NotImplemented", call{method: "PUT", path: path, body: []byte("lost"), header: pairs([]string{header, "AAAAAAAAAAA="})})
+		}
+		k.want("NotImplemented", call{method: "PUT", path: path, body: []byte("4\r\nlost\r\n0\r\nx-amz-checksum-xxhash64:AAAAAAAAAAA=\r\n\r\n"), payload: sigv4.StreamingUnsignedTrailer,
+			header: pairs([]string{"x-amz-trailer", "x-amz-checksum-xxhash64", "x-amz-decoded-content-length", "4"})})
 	}
 	if a := k.want("200", call{method: "GET", path: "/bucket/key"}); string(a.body) != "kept" {
 		t.Errorf("got %q", a.body)

@@ -1,6 +1,9 @@
 package gateway
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // scope is what a request is about.
 type scope uint8
@@ -155,6 +158,7 @@ var operations = []op{
 type opTable struct {
 	all   []op
 	lists [scopes]map[string]*opList // by method
+	subs  map[string]bool            // all that select an operation, of whatever scope and method
 }
 
 // opList is the rows of one scope and method.
@@ -165,7 +169,7 @@ type opList struct {
 }
 
 func newOpTable(rows []op) *opTable {
-	t := &opTable{all: make([]op, len(rows))}
+	t := &opTable{all: make([]op, len(rows)), subs: map[string]bool{}}
 	copy(t.all, rows)
 	for i := range t.all {
 		o := &t.all[i]
@@ -180,7 +184,10 @@ func newOpTable(rows []op) *opTable {
 		}
 		switch {
 		case o.sub != "":
-			l.subs = append(l.subs, o)
+			l.subs, t.subs[o.sub] = append(l.subs, o), true
+			if o.sub2 != "" {
+				t.subs[o.sub2] = true
+			}
 		case o.header != "":
 			l.header = append(l.header, o)
 		case l.plain == nil:
@@ -198,15 +205,46 @@ func (t *opTable) find(r *request) *op {
 	}
 	if len(r.query) > 0 {
 		for _, o := range l.subs {
-			if r.query.has(o.sub) && (o.sub2 == "" || r.query.has(o.sub2)) && (o.header == "" || r.http.Header[o.header] != nil) {
+			if r.query.has(o.sub) && (o.sub2 == "" || r.query.has(o.sub2)) && (o.header == "" || r.carries(o.header)) {
 				return o
 			}
 		}
+		if t.misdirected(r) {
+			return nil
+		}
 	}
 	for _, o := range l.header {
-		if r.http.Header[o.header] != nil { // an empty copy source is a mistake, not a PutObject of nothing
+		if r.carries(o.header) { // an empty copy source is a mistake, not a PutObject of nothing
 			return o
 		}
 	}
 	return l.plain
+}
+
+// misdirected reports whether r would change something and names a sub-resource that its method has no operation
+// for: DELETE /bucket/key?acl must not delete the object, nor PUT /bucket/key?uploadId=… without a number replace it.
+func (t *opTable) misdirected(r *request) bool {
+	if m := r.http.Method; m == get || m == head {
+		return false
+	}
+	for i := range r.query {
+		if t.subs[r.query[i].name] {
+			return true
+		}
+	}
+	return false
+}
+
+// carries reports whether r has a header, given in canonical form, or the parameter that a presigned URL has in its
+// place (adoptHoisted).
+func (r *request) carries(header string) bool {
+	if r.http.Header[header] != nil {
+		return true
+	}
+	for i := range r.query {
+		if strings.EqualFold(r.query[i].name, header) {
+			return true
+		}
+	}
+	return false
 }

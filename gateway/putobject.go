@@ -45,10 +45,14 @@ func (r *request) deleteObject() error {
 	if err := r.nullVersion(r.query.get("versionId")); err != nil {
 		return err
 	}
-	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Keys: []string{r.key}}
-	if match := r.in1("If-Match"); match != "" {
-		cmd.Condition = &metapb.Condition{IfMatch: bareETag(match)}
+	if err := r.allSupported(); err != nil {
+		return err
 	}
+	condition, err := r.writeCondition()
+	if err != nil {
+		return err
+	}
+	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Keys: []string{r.key}, Condition: condition}
 	if err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, cmd); err != nil {
 		return r.withKey(err)
 	}

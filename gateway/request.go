@@ -232,12 +232,17 @@ func (s *Server) bucket(ctx context.Context, name string) (*placement.Bucket, er
 	return nil, errNoSuchBucket.with(s3xml.Extra{Name: "BucketName", Value: name[:min(len(name), 256)]})
 }
 
-// in1 is the first value of a request header by its canonical name.
+// in1 is a request header by its canonical name. Several lines are one value, joined as the signature has them:
+// who cuts a signed header in two on its way changes nothing.
 func (r *request) in1(name string) string {
-	if v := r.http.Header[name]; len(v) > 0 {
+	switch v := r.http.Header[name]; len(v) {
+	case 0:
+		return ""
+	case 1:
 		return v[0]
+	default:
+		return strings.Join(v, ",")
 	}
-	return ""
 }
 
 // send sends the header. It moves the write deadline: whatever was done before may have taken long.
