@@ -100,9 +100,14 @@ func ReadDelete(r io.Reader) (*Delete, error) {
 	keyed := false
 	_, err := walk(r, deleteMax, "Delete", func(path []string, text []byte) error {
 		switch {
+		case len(path) == 4 && path[1] == "Object":
+			return malformed("an element in a key or a condition") // what is left of the text around it is another one
 		case len(path) == 3 && path[1] == "Object":
+			if path[2] == "Key" && keyed {
+				return malformed("an object with two keys")
+			}
 			keyed = keyed || path[2] == "Key"
-			o.field(path[2], text)
+			return o.field(path[2], text)
 		case len(path) == 2 && path[1] == "Quiet":
 			return boolOf(&d.Quiet, text)
 		case len(path) == 2 && path[1] == "Object":
@@ -123,7 +128,8 @@ func ReadDelete(r io.Reader) (*Delete, error) {
 	return d, nil
 }
 
-func (o *DeleteObject) field(name string, text []byte) {
+// field reads an element of an Object. One that is not known may be a condition: it is refused, as S3 does.
+func (o *DeleteObject) field(name string, text []byte) error {
 	switch name {
 	case "Key":
 		o.Key = string(text) // spaces count
@@ -135,7 +141,10 @@ func (o *DeleteObject) field(name string, text []byte) {
 		o.LastModifiedTime = string(bytes.TrimSpace(text))
 	case "Size":
 		o.Size = string(bytes.TrimSpace(text))
+	default:
+		return malformed("an unknown element of an object")
 	}
+	return nil
 }
 
 func boolOf(into *bool, text []byte) error {

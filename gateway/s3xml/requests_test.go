@@ -68,6 +68,10 @@ func TestReadDelete(t *testing.T) {
 		"<Delete><Object/></Delete>":                                                                            ErrMalformed,
 		"<Delete><Quiet>maybe</Quiet>" + one + "</Delete>":                                                      ErrMalformed,
 		"<Delete>" + one + "</Object></Delete>":                                                                 ErrMalformed,
+		"<Delete><Object><Key>k<b>e</b>y</Key></Object></Delete>":                                               ErrMalformed, // not the key y
+		"<Delete><Object><Key>k</Key><Key>y</Key></Object></Delete>":                                            ErrMalformed,
+		"<Delete><Object><Key>k</Key><ETag>\"e\"<b/></ETag></Object></Delete>":                                  ErrMalformed, // not unconditional
+		"<Delete><Object><Key>k</Key><IfUnmodified>x</IfUnmodified></Object></Delete>":                          ErrMalformed,
 		"<Delete><Object><Key>k</Object></Key></Delete>":                                                        ErrMalformed,
 		"<Delete><a:Object><Key>k</Key></b:Object></Delete>":                                                    ErrMalformed,
 		"<!DOCTYPE Delete [<!ENTITY e \"x\">]><Delete>" + one:                                                   ErrMalformed,
