@@ -115,7 +115,7 @@ func (d *Drive) longest() (what string, since time.Duration) {
 	return what, since
 }
 
-// ioError judges an error that the file system gave: nil and errors of ours pass, others make the drive suspect.
+// readError judges an error that the file system gave to a read: nil and errors of ours pass, others make the drive suspect.
 // A part of a chunk that cannot be read is as good as wrong.
 func (d *Drive) readError(err error) error {
 	switch {

@@ -219,10 +219,16 @@ func (s seal) parse(b []byte, offset int64, limit int64) (r Record, ok bool) {
 	return r, r.end <= limit && r.group <= offset && body <= math.MaxUint32
 }
 
+// headEnd is where r's head ends.
+func (r *Record) headEnd() int64 { return int64(r.Pos.Offset) + recordBytes + int64(r.Pos.Bytes) }
+
+// bodyApart tells that r's body stands behind the group's records, not after its head.
+func (r *Record) bodyApart() bool { return r.BodyBytes > 0 && int64(r.Body) != r.headEnd() }
+
 // next is where the record after r may start, if it is of the same group.
 func (r *Record) next() int64 {
-	end := int64(r.Pos.Offset) + recordBytes + int64(r.Pos.Bytes)
-	if int64(r.Body) == end {
+	end := r.headEnd()
+	if !r.bodyApart() {
 		end += int64(r.BodyBytes)
 	}
 	return roundUp(end, recordAlign)

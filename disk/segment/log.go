@@ -87,7 +87,7 @@ type Entry struct {
 	// Body follows the head, unchecked. Its pieces are read until Done. Pieces in memory on a border of 4,096 bytes
 	// and of a multiple of 4,096 bytes, but the last, are written without a copy if they are 64 KiB or more together.
 	Body [][]byte
-	Done func(e *Entry, err error) // called exactly once, from the log's goroutine; it must not block
+	Done func(e *Entry, err error) // called exactly once, from the log's goroutine, Submit or Abandon; it must not block
 	User any                       // the submitter's
 
 	// Essential entries get another try after Options.NoSpace.
@@ -233,19 +233,28 @@ func (l *Log) Append(recs [][]byte, done func([]Pos, error)) {
 	l.submit(ptrs...)
 }
 
+// appending gathers the answers of one Append's entries.
 type appending struct {
+	done func([]Pos, error)
+
+	mu   sync.Mutex // Abandon answers for what waits while the log's goroutine answers for what is written
 	left int
 	pos  []Pos
 	err  error
-	done func([]Pos, error)
 }
 
 func (a *appending) entryDone(e *Entry, err error) {
-	a.pos[e.User.(int)] = e.Pos
-	if err != nil && a.err == nil {
+	a.mu.Lock()
+	if err == nil { // of an entry that was abandoned the log may still write the position
+		a.pos[e.User.(int)] = e.Pos
+	}
+	if a.err == nil {
 		a.err = err
 	}
-	if a.left--; a.left > 0 {
+	a.left--
+	last := a.left == 0
+	a.mu.Unlock()
+	if !last {
 		return
 	}
 	if a.err != nil {

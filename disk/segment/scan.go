@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"io"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -41,7 +42,7 @@ var errStop = errors.New("stop")
 // walk calls fn for each record of the segment that counts, in order.
 func (s *scanner) walk(at int64) error {
 	s.out.End, s.out.Safe = at, at
-	groupEnd := at
+	groupEnd, bodies := at, int64(math.MaxInt64) // bodies: where the long ones of the group in hand start
 	for at < s.size {
 		r, state, err := s.at(at)
 		if err != nil {
@@ -49,11 +50,20 @@ func (s *scanner) walk(at int64) error {
 		}
 		switch state {
 		case recordGood:
+			if r.group >= groupEnd {
+				bodies = math.MaxInt64
+			}
 			if err := s.good(&r); err != nil {
 				return err
 			}
 			groupEnd = max(groupEnd, r.end)
-			at = r.next()
+			if r.bodyApart() {
+				bodies = min(bodies, int64(r.Body))
+			}
+			// Records that fill their last block to its end leave no zeros before the bodies.
+			if at = r.next(); at >= bodies {
+				at = groupEnd
+			}
 		case recordNone:
 			// The rest of a block is empty: the next group starts on a border, after this one's bodies.
 			at = max(roundUp(at+1, blockBytes), groupEnd)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -230,6 +231,71 @@ func TestBodies(t *testing.T) {
 				t.Fatal(err, n, l.Damages())
 			}
 		})
+	}
+}
+
+// Records may fill their last block so far that no empty place is left before the bodies: these are not taken for records.
+func TestI16_NoGapBeforeBodies(t *testing.T) {
+	opt := options(vfs.NewMem())
+	opt.SegmentBytes, opt.PrefillBytes = 64<<20, -1
+	create(t, opt.FS, opt)
+	l := open(t, opt)
+	body := new(bufpool.Pool).Get(64 << 10).B
+	for i := range body {
+		body[i] = 7
+	}
+	const records = 100
+	for i := range records {
+		done := make(chan error, 1)
+		l.Submit(&segment.Entry{Head: make([]byte, 4096-32-i), Body: [][]byte{body}, Done: func(_ *segment.Entry, err error) { done <- err }})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Close()
+	l = open(t, opt)
+	n := 0
+	err := l.Records(segment.Pos{}, func(segment.Record) error { n++; return nil })
+	if err != nil || n != records || len(l.Damages()) > 0 {
+		t.Fatalf("%d of %d records, damages %v, err %v", n, records, l.Damages(), err)
+	}
+}
+
+// A log that is abandoned between the groups of an Append answers for all of it, once. Run with -race: the answers come from two goroutines.
+func TestI12_AbandonMidAppend(t *testing.T) {
+	opt := options(vfs.NewMem())
+	opt.GroupBytes = 24 << 10 // one or two records of the Append, and the rest later
+	begun, queued := make(chan struct{}, 3), make(chan struct{})
+	opt.Begin = func() { begun <- struct{}{}; <-queued }
+	create(t, opt.FS, opt)
+	l, err := segment.Open(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit := func(done func()) {
+		l.Submit(&segment.Entry{Head: record(0, 50), Done: func(*segment.Entry, error) { done() }})
+	}
+	var giveUp sync.WaitGroup
+	submit(func() {}) // held up in Begin while the others queue
+	<-begun
+	submit(func() {
+		giveUp.Go(func() { l.Abandon(errors.New("given up")) })
+		for l.Err() == nil { // Abandon has what is queued, and answers for it beside what follows here
+			runtime.Gosched()
+		}
+	})
+	answers := make(chan error, 6)
+	l.Append([][]byte{record(1, 4000), record(2, 4000), record(3, 4000), record(4, 4000), record(5, 4000)},
+		func(_ []segment.Pos, err error) { answers <- err })
+	close(queued)
+	if err := <-answers; err == nil {
+		t.Error("acknowledged, though the log was abandoned")
+	}
+	l.Wait()
+	giveUp.Wait()
+	l.Close()
+	if len(answers) > 0 {
+		t.Error("answered twice")
 	}
 }
 
