@@ -241,8 +241,12 @@ func (st *stream) await(ctx context.Context, ok func(*lane) bool) error {
 func (st *stream) lag(ok func(*lane) bool, start time.Time) (rest time.Duration) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	patience, good := st.s.opt.AckTimeout, len(st.slots)-len(st.lanes)
-	firm := false
+	patience, good, firm := st.s.opt.AckTimeout, 0, false
+	for i := range st.slots {
+		if st.slots[i].skip {
+			good++
+		}
+	}
 	for _, ln := range st.lanes {
 		late := !ln.gaveUp && !ok(ln)
 		firm = firm || late && st.slots[ln.slot].grade == gradeUp

@@ -239,3 +239,17 @@ func faultAt(t *testing.T, n int32) (hit bool) {
 	}
 	return counter.Load() > 0
 }
+
+// TestI2_NeededSuspect: a suspect drive without which a long blob has too few chunks is waited for as any other.
+func TestI2_NeededSuspect(t *testing.T) { synctest.Test(t, neededSuspect) }
+
+func neededSuspect(t *testing.T) {
+	c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.wholeMax, o.AckTimeout = 1, time.Minute })
+	c.state(0, placement.DriveDown)
+	c.state(5, placement.DriveSuspect)
+	c.mem[5].set(func() { c.mem[5].hung = make(chan struct{}) })
+	time.AfterFunc(time.Second, c.mem[5].heal) // long after SuspectWait
+	if w, err := c.put("a", 300_000); err != nil || len(w.Missed) != 1 {
+		t.Errorf("%v, missed %v", err, w.Missed)
+	}
+}
