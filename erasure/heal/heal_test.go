@@ -142,6 +142,29 @@ func TestI5_RebuildFencesFirst(t *testing.T) {
 	c.checkFull()
 }
 
+// TestI5_NewOwnerAway: what was written since a slot has its new owner may be known to that one only. While it is away, no other slot of
+// the group is called complete.
+func TestI5_NewOwnerAway(t *testing.T) {
+	c := newCluster(t, 4, 2, 2, 1, nil)
+	c.replace(4, 6)
+	c.state(0, placement.DriveDown)
+	c.put("a", 1) // has chunks in slots 0, 4 and 5 only, and misses the first
+	c.state(0, placement.DriveUp)
+	c.state(6, placement.DriveDown)
+	c.replace(5, 7)
+	if err := c.healer.Rebuild(c.ctx); !errors.Is(err, errNotFenced) {
+		t.Errorf("listed without the owner that has the blob: %v", err)
+	}
+	c.state(6, placement.DriveUp)
+	if err := c.healer.Rebuild(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.checkFull()
+}
+
 func indexOf(c *cluster, id ids.Drive) int {
 	for i := range c.ids {
 		if c.ids[i] == id {

@@ -106,22 +106,24 @@ var errNotFenced = errors.New("too few owners answer to know all blobs of the gr
 // fence has every owner that answers persist the group's epoch, so that no write under an older one is acknowledged from
 // now on, and gives the owners, and the owners before, whose chunks are to be listed (I5).
 //
-// The list is complete if every owner that is not itself to be filled is on it; or if more of the slots that every blob
-// has a chunk of, the first and the parity ones, are on it than a write may miss.
+// The list is complete if every owner is on it: those of slots that are to be filled too, for a blob written since may be theirs
+// only. Or if more of the slots that every blob has a chunk of, the first and the parity ones, are on it with all they ever
+// held than a write may miss.
 func (f *filling) fence(ctx context.Context) (lists []*listing) {
 	all, sure := true, 0
 	for slot, sl := range f.pg.Slots {
 		fenced := f.raise(ctx, sl.Drive, slot, &lists)
+		all = all && fenced
 		if !sl.Complete {
 			if sl.From.IsZero() || f.gone(sl.From) {
 				continue
 			}
-			fenced = f.raise(ctx, sl.From, slot, &lists)
+			before := f.raise(ctx, sl.From, slot, &lists)
+			fenced, all = fenced && before, all && before
 		}
 		if fenced && (slot == 0 || slot >= f.pool.K) {
 			sure++
 		}
-		all = all && fenced
 	}
 	f.sure = all || sure > f.h.opt.Store.MayMiss(f.pool)
 	return lists
