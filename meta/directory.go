@@ -91,9 +91,12 @@ func (n *Node) reconcileRange(ctx context.Context, m *placement.Map, row *placem
 	return errors.Join(errs...)
 }
 
-// begins reports whether the range has no history: its first replicas may be made. All drives must be here, and what
-// replicas there are must be blank, for a lost one could have voted (I10).
+// begins reports whether the range has no history: its first replicas may be made. The directory must know of none, all
+// drives must be here, and what replicas there are must be blank, for a lost one could have voted (I10).
 func (n *Node) begins(row *placement.Range) bool {
+	if row.Begun {
+		return false
+	}
 	for _, named := range row.Replicas {
 		h := n.host(named.Drive)
 		if h == nil || named.Joining {
@@ -138,9 +141,10 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 	return nil
 }
 
-// hasHistory reports whether some replica here is not blank: then an absent one is lost, not yet to be made.
+// hasHistory reports whether the directory, or some replica here that is not blank, says that the range has begun: then
+// an absent replica is lost, not yet to be made.
 func (n *Node) hasHistory(row *placement.Range) bool {
-	if row.Generation > 1 {
+	if row.Begun || row.Generation > 1 {
 		return true
 	}
 	for _, named := range row.Replicas {

@@ -11,7 +11,8 @@
 //     ErrUnavailable.
 //   - I4, I10: which replicas a range has is the directory's word (placement.Range). A replica on a drive here that the
 //     directory no longer names is destroyed; one that it names and that is gone is reported as lost, never made
-//     again under its id. A range's first replicas are made only where none of them has any history.
+//     again under its id. A range's first replicas are made only where none of them has any history and the directory
+//     does not have the range begun: if all are lost, the range stays away, and is not taken for an empty one.
 //   - I8: reads are linearizable. Nothing here reads rows but through Replica.Read.
 //   - I12: a drive that fails or hangs takes its own replicas with it and nothing else.
 //   - I15: "absent" is an answer only with a nil error.

@@ -99,7 +99,9 @@ type Range struct {
 	Replicas   []Replica `json:"replicas"`
 	// NextReplica is greater than every replica id the range ever had (I10).
 	NextReplica ids.Replica `json:"nextReplica"`
-	Revision    int64       `json:"-"` // of the row; a change is guarded by it (I19)
+	// Begun: the range has had a leader. Its first replicas are not made again, though all of them be lost (I10).
+	Begun    bool  `json:"begun,omitempty"`
+	Revision int64 `json:"-"` // of the row; a change is guarded by it (I19)
 }
 
 // Replica is one Raft peer of a range.

@@ -261,6 +261,27 @@ func TestI9_NothingIsDroppedWhileHeld(t *testing.T) {
 	}
 }
 
+// TestI15_QuarantineOutlivesSilence: while a range does not answer, what is in quarantine may be all that is left of it.
+func TestI15_QuarantineOutlivesSilence(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, func(o *Options) { o.QuarantineTerm = -48 * time.Hour }) // over already
+	c.putSome(4)
+	found, err := c.disks[0].AllChunks(c.ctx, nil, 1)
+	if err != nil || len(found) == 0 {
+		t.Fatal(found, err)
+	}
+	if err := c.disks[0].Quarantine(c.ctx, found[0].Key, "test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, silence := range []error{errors.New("no leader"), nil} {
+		c.rows.failAll = silence
+		c.healer.collectAndExpire(c.ctx)
+		aside, err := c.disks[0].Quarantined(c.ctx)
+		if err != nil || (len(aside) > 0) != (silence != nil) {
+			t.Fatalf("range says %v: %d in quarantine, %v", silence, len(aside), err)
+		}
+	}
+}
+
 func TestReportedShardsAreHealed(t *testing.T) {
 	c := newCluster(t, 4, 2, 0, 4, nil)
 	c.putSome(7)

@@ -95,15 +95,22 @@ func (h *Healer) Collect(ctx context.Context) (hlc.Stamp, error) {
 	return closed, nil
 }
 
+// collectAndExpire ends quarantine only while every range answers: what lies there may be all that is left of one that does
+// not (I15).
+func (h *Healer) collectAndExpire(ctx context.Context) {
+	if _, err := h.Collect(ctx); err != nil {
+		h.log.Debug("collect", "err", err) // tried again
+		return
+	}
+	h.expire(ctx)
+}
+
 // collectLoop closes the ranges to old uploads, and ends quarantine.
 func (h *Healer) collectLoop(ctx context.Context) error {
 	t := time.NewTicker(h.opt.CollectEvery)
 	defer t.Stop()
 	for {
-		if _, err := h.Collect(ctx); err != nil && ctx.Err() == nil {
-			h.log.Debug("collect", "err", err) // tried again
-		}
-		h.expire(ctx)
+		h.collectAndExpire(ctx)
 		select {
 		case <-t.C:
 		case <-ctx.Done():

@@ -34,7 +34,7 @@ type Config struct {
 	ScrubEvery   time.Duration // 7 days: a whole scrub begins so often; negative: never
 	CollectAfter time.Duration // 24h: uploads older than this are closed (I6)
 
-	QuarantineTerm time.Duration // 30 days: what is in quarantine longer is deleted (I15)
+	QuarantineTerm time.Duration // 7 days: what is in quarantine longer is deleted (I15)
 	Version        string        // of the binary, for people
 
 	CheckEvery       time.Duration // 1s: how often a drive's identity is checked

@@ -125,6 +125,7 @@ func (n *Node) start(ctx, loops context.Context) error {
 		n.log.Debug("started", "part", s.name, "took", time.Since(at))
 	}
 	n.awaitLeaders(ctx, 10*time.Second)
+	n.planner.wake() // a new range is noted as begun
 	n.loops.Go(func() {
 		if err := n.gateway.RecoverBuckets(loops); err != nil && loops.Err() == nil {
 			n.log.Warn("deletions of buckets that were cut short are not taken back", "err", err)

@@ -94,6 +94,7 @@ func (p *planner) step(ctx context.Context) error {
 		p.giveUp(ctx),
 		p.moveSlots(ctx),
 		p.moveMembers(),
+		p.markBegun(ctx),
 		p.recoverRanges(ctx),
 		p.moveReplicas(ctx),
 	)

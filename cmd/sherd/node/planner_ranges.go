@@ -27,6 +27,24 @@ func (p *planner) replicaLost(rng ids.Range, r placement.Replica) {
 	p.wake()
 }
 
+// markBegun has the directory say which ranges have begun: those with a leader. From then on a range whose replicas are all
+// lost is not made anew, empty (I10).
+func (p *planner) markBegun(ctx context.Context) error {
+	leads := map[ids.Range]bool{}
+	for _, s := range p.n.records.Status() {
+		leads[s.ID] = !s.Leader.IsZero()
+	}
+	var changes []plan.Change
+	for _, r := range p.n.store.Map().Ranges {
+		if leads[r.ID] && !r.Begun {
+			next := *r
+			next.Begun = true
+			changes = append(changes, plan.Change{Range: &next, Why: "it has begun"})
+		}
+	}
+	return p.n.store.ApplyAll(ctx, changes)
+}
+
 // moveReplicas brings the replicas of ranges to where they should be. Its steps are saved in the directory: a new
 // replica is written there as joining before it is made, and the one it replaces is taken out once the new one votes.
 func (p *planner) moveReplicas(ctx context.Context) error {
