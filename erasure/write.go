@@ -66,14 +66,17 @@ func (w *writing) catchUp(ctx context.Context) {
 	v := w.s.current()
 	w.out.Missed = slices.DeleteFunc(w.out.Missed, func(m Missed) bool {
 		ref := w.out.Blob(int(m.Blob))
-		pg := v.m.Pools[ref.Pool].PGs[ref.PG]
-		now, then := v.m, w.maps[m.Blob]
-		if now == then || v.gradeOf(pg.Slots[m.Slot].Drive) != gradeUp || then.Drives[pg.Slots[m.Slot].Drive].Up() {
+		owner := v.m.Pools[ref.Pool].PGs[ref.PG].Slots[m.Slot].Drive
+		if v.gradeOf(owner) != gradeUp || !returned(w.maps[m.Blob].Drives[owner], v.m.Drives[owner]) {
 			return false
 		}
 		return w.s.Rebuild(ctx, ref, []uint8{m.Slot}) == nil
 	})
 }
+
+// returned reports whether a drive was away at some time since then: before that it was not up, or it is in its state
+// for a shorter time. One that is up as before has just failed this write, and is not asked again.
+func returned(then, now *placement.Drive) bool { return !then.Up() || !now.Since.Equal(then.Since) }
 
 // blob stores blob i, or as much of it as can go on beside the next.
 func (w *writing) blob(ctx context.Context, i int) error {

@@ -56,6 +56,21 @@ func TestI2_CatchUp(t *testing.T) {
 	}
 }
 
+// TestI2_CatchUpAfterFailure: a drive fails during a long write, is opened again and counts as up before the end.
+func TestI2_CatchUpAfterFailure(t *testing.T) {
+	c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.BlobBytes = 300_000 })
+	c.mem[2].set(func() { c.mem[2].putErr = errors.New("input/output error") })
+	b := c.random(900_000)
+	src := &hookSource{r: bytes.NewReader(b), n: 700_000, fn: func() {
+		c.mem[2].heal()
+		c.change(func(m *placement.Map) { m.Drives[c.ids[2]].Since = time.Now() }) // it was suspect, and was drained
+	}}
+	w, err := c.store.Write(context.Background(), c.target(), int64(len(b)), src)
+	if err != nil || len(w.Missed) != 0 {
+		t.Fatalf("%v, missed %v", err, w.Missed)
+	}
+}
+
 // TestI2_AwayIsReported: the map holds a drive to be up that cannot be reached: it must turn suspect.
 func TestI2_AwayIsReported(t *testing.T) {
 	c := newCluster(t, 4, 2, 64<<10, 0, nil)
@@ -71,7 +86,7 @@ func TestI2_AwayIsReported(t *testing.T) {
 // TestVerifyReadsAll: a data shard on a drive that one would rather not ask is read all the same.
 func TestVerifyReadsAll(t *testing.T) {
 	for _, state := range []placement.DriveState{placement.DriveUp, placement.DriveSuspect, placement.DriveDown} {
-		c := newCluster(t, 4, 2, 64<<10, 0, nil)
+		c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.AckTimeout = time.Minute }) // a loaded machine misses no slot
 		ref := c.mustPut("a", 300_000).Blob(0)
 		c.lose(ref, 1)
 		c.corrupt(ref, 2)

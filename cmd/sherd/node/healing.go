@@ -82,7 +82,7 @@ func (p healPlanner) Drained(ctx context.Context, id ids.Drive) error {
 		if r.State != placement.DriveSuspect {
 			return fmt.Errorf("%w: drive %s is %s", store.ErrConflict, id, r.State)
 		}
-		r.State, r.Reason = placement.DriveUp, ""
+		r.State, r.Reason, r.Since = placement.DriveUp, "", time.Now().UTC().Truncate(time.Millisecond)
 		return nil
 	})
 }
