@@ -80,6 +80,10 @@ func (d *Drive) opDone(e *segment.Entry, err error) {
 }
 
 func (d *Drive) finish(o *op, err error) {
+	if errors.Is(err, segment.ErrAbandoned) { // the log's goroutine may still look at o
+		o.done(err)
+		return
+	}
 	done := o.done
 	head := o.head
 	if cap(head) > 64<<10 {

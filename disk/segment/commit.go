@@ -236,7 +236,9 @@ func (l *Log) write(group []*Entry, packed, total int64) error {
 	buf := l.opt.Buffers.Get(int(packed) + tails*blockBytes)
 	defer buf.Release()
 	clear(buf.B)
-	l.encode(group, buf.B[:packed], buf.B[packed:])
+	if err := l.encode(group, buf.B[:packed], buf.B[packed:]); err != nil {
+		return err
+	}
 	if total < prefillBelow {
 		l.prefill(total)
 	}
@@ -262,8 +264,14 @@ func (l *Log) write(group []*Entry, packed, total int64) error {
 }
 
 // encode puts the group's records into b, which is written at w.off, and lists in w.pieces what follows it.
-// tails holds a zeroed block for each body that does not end on a border.
-func (l *Log) encode(group []*Entry, b, tails []byte) {
+// tails holds a zeroed block for each body that does not end on a border. Its error is that the log was abandoned: then
+// the group's memory is its submitters' again.
+func (l *Log) encode(group []*Entry, b, tails []byte) error {
+	l.encoding.Lock()
+	defer l.encoding.Unlock()
+	if err := l.Err(); err != nil {
+		return err
+	}
 	w := &l.w
 	w.pieces = append(w.pieces[:0], b)
 	s := seal{segment: w.cur.segment, salt: w.cur.salt}
@@ -294,6 +302,7 @@ func (l *Log) encode(group []*Entry, b, tails []byte) {
 		}
 		at = end
 	}
+	return nil
 }
 
 // addBody lists e's body in w.pieces; what does not fill a block is copied to the first of tails.

@@ -68,6 +68,9 @@ var (
 	ErrNoSegment = errors.New("segment: no such segment")
 	// ErrClosed reports a log that was closed.
 	ErrClosed = errors.New("segment: log closed")
+	// ErrAbandoned reports that the log was abandoned. The entry stays the log's: it must not be used again, and what Synced
+	// would set in it must not be read. The memory that it refers to is the submitter's again.
+	ErrAbandoned = errors.New("segment: log abandoned")
 	// ErrFull reports that there was no space for the group. The log takes further appends.
 	ErrFull = errors.New("segment: no space")
 	// ErrTooLarge reports a record that no segment can hold, or a queue past its bound.

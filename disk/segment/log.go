@@ -81,7 +81,7 @@ func defaulted[T int | int64](v, d T) T {
 	return v
 }
 
-// Entry is one record to append. From Submit until Done it is the log's.
+// Entry is one record to append. From Submit until Done it is the log's; after ErrAbandoned for ever.
 type Entry struct {
 	Head []byte // copied when its group is built
 	// Body follows the head, unchecked. Its pieces are read until Done. Pieces in memory on a border of 4,096 bytes
@@ -121,6 +121,7 @@ type Log struct {
 	err        error  // why nothing more is taken
 	closing    bool
 
+	encoding  sync.Mutex   // held while the group's memory is read; never while the file system is waited for
 	busySince atomic.Int64 // when the group in hand was begun, in Unix nanoseconds; 0: idle
 	stopped   chan struct{}
 	w         writer // the goroutine's own
@@ -279,9 +280,11 @@ func (l *Log) Busy() time.Duration {
 	return time.Duration(time.Now().UnixNano() - since)
 }
 
-// Abandon fails everything that waits, and the log, without waiting for the file system. What it was
-// writing may still reach the disk; the memory of that group may still be read.
+// Abandon fails everything that waits, and the log, without waiting for the file system: with an error that is ErrAbandoned
+// and err. What it was writing may still reach the disk; bodies of that group that are written from where they are may still be
+// read by the kernel.
 func (l *Log) Abandon(err error) {
+	err = fmt.Errorf("%w: %w", ErrAbandoned, err)
 	l.mu.Lock()
 	es := slices.Concat(l.inflight, l.queue)
 	l.inflight, l.queue = nil, nil
@@ -291,6 +294,8 @@ func (l *Log) Abandon(err error) {
 	}
 	l.wake.Signal()
 	l.mu.Unlock()
+	l.encoding.Lock() // the submitters get their memory back: nobody is reading it, nor begins to, now that err is set
+	l.encoding.Unlock()
 	for _, e := range es {
 		e.Done(e, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 const dir = "/log"
@@ -478,6 +480,42 @@ func TestI12_FailedCalls(t *testing.T) {
 		if fault.Load() == 0 {
 			t.Logf("%d calls", n)
 			break
+		}
+	}
+}
+
+// TestI12_AbandonGivesMemoryBack: once a submitter was told that the log is abandoned, its memory is its own: nothing reads it any
+// more (the race detector looks), and whatever it becomes, no record that reads back is made of it.
+func TestI12_AbandonGivesMemoryBack(t *testing.T) {
+	for round := range 50 {
+		fs := vfs.NewMem()
+		opt := options(fs)
+		create(t, fs, opt)
+		l := open(t, opt)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				head, body := bytes.Repeat([]byte{'h'}, 100), bytes.Repeat([]byte{'b'}, 3000)
+				for told := make(chan error, 1); ; {
+					l.Submit(&segment.Entry{Head: head, Body: [][]byte{body}, Done: func(_ *segment.Entry, err error) { told <- err }})
+					if err := <-told; err != nil {
+						break
+					}
+				}
+				for i := range head {
+					head[i] = 'x'
+				}
+				clear(body)
+			})
+		}
+		poll.True(t, poll.Within, "records", func() bool { return l.Stats().Records > int64(round) })
+		l.Abandon(errors.New("given up"))
+		wg.Wait()
+		l.Close()
+		for _, head := range scan(t, open(t, opt)) {
+			if strings.Contains(head, "x") {
+				t.Fatalf("a record holds %q", head)
+			}
 		}
 	}
 }
