@@ -81,6 +81,10 @@ func (s *Supervisor) checked(p peer, l loss) {
 		return
 	}
 	s.lost[p.Name] = l
+	if l.kind == lossGone {
+		// What took its files may be taking the whole directory: a new member would bring that back.
+		s.retry[p.Drive] = attempt{time.Now().Add(2 * s.opt.CheckEvery), s.retry[p.Drive].wait}
+	}
 	s.mu.Unlock()
 	if was == (loss{}) {
 		s.opt.Logger.Warn("etcd member lost", "member", p.Name, "drive", p.Drive, "reason", l.reason)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,9 +20,15 @@ func atLeast(writers []*writer, n int64) error {
 	return nil
 }
 
-// wipe removes a drive's directory as a person would, and leaves nothing in its place.
+// wipe removes a drive's directory as a person would, and leaves nothing in its place. waitHealed then waits until the server
+// has noticed.
 func (s *server) wipe(i int) {
 	s.t.Helper()
+	if b, err := os.ReadFile(filepath.Join(s.drives[i], "sherd.json")); err == nil { // else it is blank still
+		var identity struct{ Drive string }
+		must(s.t, json.Unmarshal(b, &identity))
+		s.wiped = append(s.wiped, identity.Drive)
+	}
 	eventually(s.t, 20*time.Second, "the end of "+s.drives[i], func() error { return os.RemoveAll(s.drives[i]) })
 }
 

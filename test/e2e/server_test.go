@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ type server struct {
 	log    string        // file; all runs append to it
 	out    string        // stdout of the last run
 	killed bool
+	wiped  []string // ids of drives whose directories were removed
 }
 
 // options are what a test may choose.
@@ -318,6 +320,11 @@ func (s *server) waitHealed(within time.Duration) {
 		st, err := s.status()
 		if err != nil {
 			return err
+		}
+		for _, d := range st.Drives {
+			if d.State == "up" && slices.Contains(s.wiped, d.ID) {
+				return fmt.Errorf("drive %s, which was wiped, counts as up", d.Path)
+			}
 		}
 		return whole(&st)
 	})
