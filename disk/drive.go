@@ -60,8 +60,9 @@ type Drive struct {
 	replicasLost atomic.Bool
 	lost         Loss
 
-	reclaiming  sync.Mutex   // one reclaim at a time
-	reclaimStep atomic.Int64 // when its step under way began, in Unix nanoseconds; 0: none
+	reclaiming  sync.Mutex           // one reclaim at a time
+	unreadable  map[uint64]time.Time // under reclaiming: segments that hold chunks that could not be read, and when
+	reclaimStep atomic.Int64         // when its step under way began, in Unix nanoseconds; 0: none
 
 	// The chunk log's goroutine's own, and recovery's before it.
 	recent    recentKeys
@@ -114,7 +115,7 @@ func Open(opt Options) (*Drive, error) {
 		tasks: make(chan *task, opt.QueueReads), busy: make([]atomic.Int64, opt.Workers),
 	}
 	d.health.Store(&Health{Since: time.Now()})
-	d.segs.m = make(map[uint64]segStat)
+	d.segs.m, d.unreadable = make(map[uint64]segStat), make(map[uint64]time.Time)
 	if err := d.start(); err != nil {
 		d.release()
 		return nil, &Error{"open", opt.Path, err}

@@ -45,6 +45,10 @@ const (
 	tightShare = 0.85 // one with less of it in records, the rest padding, when the drive is at rest; what a rewrite writes is tighter
 )
 
+// unreadableRest is how long a segment with chunks that cannot be read is left alone: another rewrite would read it all to
+// tell the same.
+const unreadableRest = 10 * time.Minute
+
 // emptiest is the segment with the smallest live share of those that are to be rewritten. The newest one is still written.
 func (d *Drive) emptiest(tried map[uint64]bool) (number uint64, ok bool) {
 	atRest := time.Since(time.Unix(0, d.lastPut.Load())) > d.opt.Rest
@@ -56,7 +60,7 @@ func (d *Drive) emptiest(tried map[uint64]bool) (number uint64, ok bool) {
 		file := float64(max(s.Bytes-segment.HeaderBytes, 1))
 		live, records := float64(st.live)/file, float64(st.bytes)/file
 		due := live < liveShare || atRest && records < tightShare
-		if due && !tried[s.Number] && live < least {
+		if due && live < least && !tried[s.Number] && time.Since(d.unreadable[s.Number]) > unreadableRest {
 			number, least, ok = s.Number, live, true
 		}
 	}
@@ -108,6 +112,7 @@ func (d *Drive) rewrite(ctx context.Context, number uint64) (gone bool, err erro
 	}
 	if live := d.segs.get(number).live; live != 0 {
 		d.opt.Logger.Warn("segment has chunks that cannot be read, and stays", "segment", number, "bytes", live)
+		d.unreadable[number] = time.Now()
 		return false, nil // reading them gives ErrCorrupt: the healer replaces them, then it goes
 	}
 	if err := d.Flush(ctx); err != nil {
@@ -117,6 +122,7 @@ func (d *Drive) rewrite(ctx context.Context, number uint64) (gone bool, err erro
 		return false, err
 	}
 	d.segs.drop(number)
+	delete(d.unreadable, number)
 	err = d.rows.Delete(segmentKey(number), pebble.NoSync)
 	return err == nil, err
 }

@@ -286,22 +286,30 @@ func (l *Log) Busy() time.Duration {
 func (l *Log) Abandon(err error) {
 	err = fmt.Errorf("%w: %w", ErrAbandoned, err)
 	l.mu.Lock()
-	es := slices.Concat(l.inflight, l.queue)
-	l.inflight, l.queue = nil, nil
 	first := l.err == nil
 	if first {
 		l.err = err
 	}
 	l.wake.Signal()
 	l.mu.Unlock()
-	l.encoding.Lock() // the submitters get their memory back: nobody is reading it, nor begins to, now that err is set
-	l.encoding.Unlock()
+	es := l.takeBack()
 	for _, e := range es {
 		e.Done(e, err)
 	}
 	if first && l.opt.Failed != nil {
 		l.opt.Failed(err)
 	}
+}
+
+// takeBack takes all entries from the log, whose error is set: nobody is reading their memory, nor begins to.
+func (l *Log) takeBack() []*Entry {
+	l.encoding.Lock()
+	defer l.encoding.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	es := slices.Concat(l.inflight, l.queue)
+	l.inflight, l.queue = nil, nil
+	return es
 }
 
 // Segments lists the segments there are, oldest first. The last one is being written.

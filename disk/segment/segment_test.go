@@ -512,6 +512,7 @@ func TestI12_AbandonGivesMemoryBack(t *testing.T) {
 		l.Abandon(errors.New("given up"))
 		wg.Wait()
 		l.Close()
+		l.Wait()
 		for _, head := range scan(t, open(t, opt)) {
 			if strings.Contains(head, "x") {
 				t.Fatalf("a record holds %q", head)
