@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,8 +44,9 @@ func TestNil(t *testing.T) {
 func TestNilGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &failing{}
-		go True(f, time.Second, "the sun", func() bool { return false })
-		time.Sleep(2 * time.Second) // of the bubble
+		var wg sync.WaitGroup
+		wg.Go(func() { True(f, time.Second, "the sun", func() bool { return false }) })
+		wg.Wait()
 		if f.text != "the sun: not within 1s: not yet" {
 			t.Error(f.text)
 		}
