@@ -1,6 +1,6 @@
 SHELL    = /bin/bash
 # make            build ./sherd
-# make test       what CI runs: build, vet, staticcheck, unit, race, end to end; about 12 minutes on 2 cores
+# make test       what CI runs: build, vet, staticcheck, unit, race, end to end; about 13 minutes on 2 cores
 # make soak       the same promises with the full counts: hours
 # make bench      measure a fresh server on this machine; see docs/performance.md
 # make fuzz       each fuzz target for FUZZTIME
@@ -37,7 +37,7 @@ race:
 	$(GO) test -race -short -timeout 15m $(RACED)
 
 e2e: tools
-	$(GO) test -timeout 25m -v ./test/e2e/ | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'; exit $${PIPESTATUS[0]}
+	$(GO) test -timeout 25m -parallel 4 -v ./test/e2e/ | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'; exit $${PIPESTATUS[0]}
 
 # The AWS CLI is a client that the tests run, not a part of sherd.
 tools:

@@ -8,12 +8,12 @@ trap 'rm -f "$log"' EXIT
 began=$(date -u +%FT%TZ)
 failed=0
 run() {
-	${GO:-go} test -timeout 24h -v "$@" -args -soak 2>&1 | tee -a "$log" | grep -E '^(--- |ok|FAIL|panic)'
+	${GO:-go} test -timeout 24h -parallel 4 -v "$@" -args -soak 2>&1 | tee -a "$log" | grep -E '^(--- |ok|FAIL|panic)'
 	[ "${PIPESTATUS[0]}" = 0 ] || failed=1
 }
+run ./test/e2e/
 run -run 'PowerCut|Crash' ./disk
 run -run 'Crash' ./meta/replica
-run ./test/e2e/
 {
 	echo "# The last soak"
 	echo

@@ -43,6 +43,10 @@ func TestKill9(t *testing.T) {
 		if round%3 == 1 || round == rounds-1 {
 			s.waitHealed(2 * time.Minute)
 		}
+		if (round+1)%20 == 0 {
+			objects, size := m.totals()
+			t.Logf("%d kills, %d objects of %d bytes", round+1, objects, size)
+		}
 	}
 	noOrphans(t, s, m)
 }

@@ -156,7 +156,7 @@ func TestListingAgainstModel(t *testing.T) {
 	s := start(t, options{drives: 1})
 	c := s.client()
 	rng := random(t)
-	for round := range count(3, 40) {
+	for round := range count(3, 15) {
 		bucket := fmt.Sprintf("list-%d", round)
 		must(t, c.makeBucket(bucket))
 		set := map[string]bool{}
