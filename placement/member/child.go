@@ -124,8 +124,8 @@ func (c *child) report(e event) {
 // start starts a member and reports how it goes. It returns when the member has read its data.
 func (c *child) start(s spec) {
 	c.report(event{Event: eventStarting, Member: s.Name})
-	var err error
-	if s.Mode == modeAlone {
+	_, err := os.Stat(filepath.Dir(s.Dir)) // etcd would make a drive's directory again that was just taken away
+	if err == nil && s.Mode == modeAlone {
 		err = commitAll(s.Dir)
 	}
 	var e *embed.Etcd

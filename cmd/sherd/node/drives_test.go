@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/placement"
@@ -130,7 +131,7 @@ func TestI2_ReturnedDriveIsSuspectUntilRepaired(t *testing.T) {
 
 // TestI2_LossThatEtcdDidNotHear: a drive that was away and back while etcd did not answer is suspect once it does.
 func TestI2_LossThatEtcdDidNotHear(t *testing.T) {
-	r := newRig(t, 3, func(c *Config) { c.ControlTimeout = 200e6 })
+	r := newRig(t, 3, func(c *Config) { c.ControlTimeout = time.Second })
 	r.start()
 	r.fill(1)
 	id := r.id(1)
