@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cockroachdb/errors/oserror"
@@ -41,11 +42,24 @@ func (d *Drive) housekeeping() {
 		return
 	}
 	if d.Health().State == OK {
+		if err := d.keepIdentity(); err != nil {
+			d.opt.Logger.Warn("writing "+identityName+" again", "err", err)
+		}
 		if err := d.unlinkDead(); err != nil {
 			d.opt.Logger.Warn("unlinking dead chunk files", "err", err)
 		}
 	}
 	d.space.keep()
+}
+
+// keepIdentity writes sherd.json again if what is there is damaged: others than this process go by it.
+func (d *Drive) keepIdentity() error {
+	_, err := readIdentityFile(d.opt.FS, d.opt.FS.PathJoin(d.opt.Path, identityName))
+	if !errors.Is(err, ErrNotDrive) {
+		return nil
+	}
+	d.opt.Logger.Error(identityName+" is damaged; it is written again", "err", err)
+	return d.editIdentity(func(*Identity) {})
 }
 
 // unlinkDead removes the chunk files that no index row names, after such an index is flushed (I16).

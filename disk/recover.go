@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sherd-io/sherd/disk/chunk"
@@ -40,7 +41,7 @@ func (d *Drive) openOrRenew() error {
 		err = d.recover()
 	}
 	why := d.rowsBad.Load()
-	if why == nil && (err == nil || !pebble.IsCorruptionError(err)) {
+	if why == nil && (err == nil || !isCorruption(err)) {
 		return err
 	}
 	if d.rows == nil || d.lost.Replicas != "" {
@@ -136,7 +137,17 @@ func isLost(err error) bool {
 			return true
 		}
 	}
-	return oserror.IsNotExist(err) || pebble.IsCorruptionError(err)
+	return oserror.IsNotExist(err) || isCorruption(err)
+}
+
+// isCorruption reports that a database's files contradict themselves. Of a damaged manifest Pebble gives its record reader's error as it is.
+func isCorruption(err error) bool {
+	for _, e := range []error{record.ErrInvalidChunk, record.ErrZeroedChunk, record.ErrUnexpectedEOF} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return pebble.IsCorruptionError(err)
 }
 
 // renew puts lost rows and log aside, in quarantine, and makes new ones under a new incarnation. The identity is written first:

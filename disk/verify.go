@@ -27,7 +27,7 @@ func (d *Drive) VerifyState(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
-	if pebble.IsCorruptionError(err) || errors.Is(err, segment.ErrDamaged) {
+	if isCorruption(err) || errors.Is(err, segment.ErrDamaged) {
 		d.DiscardReplicas(err.Error())
 		return d.fault("verify", fmt.Errorf("%w: %w", ErrCorrupt, err))
 	}

@@ -17,8 +17,8 @@ import (
 // TestI10_FlippedRowsAreFoundByVerify flips a bit in each of the rows' tables and blobs, whose blocks the caches hold:
 // only reading past them finds it. The drive's replicas are lost then, and its chunks are not.
 func TestI10_FlippedRowsAreFoundByVerify(t *testing.T) {
-	for _, ending := range []string{".sst", ".blob"} {
-		t.Run(ending, func(t *testing.T) {
+	for files, at := range map[string]int64{"*.sst": 40, "*.blob": 40, "MANIFEST-*": 5} { // 5: a record's length
+		t.Run(files, func(t *testing.T) {
 			path := t.TempDir()
 			opt := options(vfs.Default, path)
 			format(t, opt)
@@ -35,12 +35,12 @@ func TestI10_FlippedRowsAreFoundByVerify(t *testing.T) {
 			if err := d.VerifyState(t.Context()); err != nil {
 				t.Fatal("whole rows:", err)
 			}
-			files, _ := filepath.Glob(filepath.Join(path, "rows", "*"+ending))
+			files, _ := filepath.Glob(filepath.Join(path, "rows", files))
 			if len(files) == 0 {
 				t.Fatal("no file of that kind")
 			}
 			for _, f := range files {
-				flipByte(t, f, 40)
+				flipByte(t, f, at)
 			}
 			if err := d.VerifyState(t.Context()); !errors.Is(err, disk.ErrCorrupt) {
 				t.Fatalf("got %v", err)
@@ -73,6 +73,32 @@ func flipByte(t *testing.T, path string, at int64) {
 	b[0] ^= 16
 	if _, err := f.WriteAt(b[:], at); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestI10_DamagedIdentityIsMended flips a byte of sherd.json while the drive is open: it is written again, and is still this drive's.
+func TestI10_DamagedIdentityIsMended(t *testing.T) {
+	path := t.TempDir()
+	opt := options(vfs.Default, path)
+	format(t, opt)
+	d := open(t, opt)
+	name := filepath.Join(path, "sherd.json")
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range len(whole) {
+		flipByte(t, name, int64(at))
+		if err := d.Housekeep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		id, _, err := disk.Probe(vfs.Default, path)
+		if now, _ := os.ReadFile(name); err != nil || id.Drive != d.ID() || !bytes.Contains(now, []byte(id.Sum)) {
+			t.Fatalf("byte %d: %v, %s", at, err, now)
+		}
+		if err := d.Check(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
