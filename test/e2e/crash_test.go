@@ -37,9 +37,7 @@ func TestKill9(t *testing.T) {
 			t.Errorf("round %d: %v", round, err)
 		}
 		if wiped >= 0 {
-			// The server may have been opening the drive while it was removed, and was killed before it swept what that left.
-			must(t, os.RemoveAll(s.drives[wiped]))
-			must(t, os.Mkdir(s.drives[wiped], 0o755))
+			s.replace(wiped)
 		}
 		s.restart()
 		m.checkAll(t, c)

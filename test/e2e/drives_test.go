@@ -32,6 +32,14 @@ func (s *server) wipe(i int) {
 	eventually(s.t, 20*time.Second, "the end of "+s.drives[i], func() error { return os.RemoveAll(s.drives[i]) })
 }
 
+// replace puts an empty directory where a drive was wiped. Like a person it empties what is there: the server may have been opening
+// the drive just then, and have left a part of a new one.
+func (s *server) replace(i int) {
+	s.t.Helper()
+	s.wipe(i)
+	must(s.t, os.Mkdir(s.drives[i], 0o755))
+}
+
 // pairs that a test loses: in soak all 15, else three that matter.
 func pairs(t *testing.T, s *server) [][2]int {
 	t.Helper()
@@ -172,7 +180,7 @@ func losePair(t *testing.T, s *server, m *model, rng *rand.Rand, pair [2]int) {
 	m.wrote("refused", version{seed: 1, size: 1 << 20, there: true}, err == nil)
 
 	for _, i := range pair {
-		must(t, os.MkdirAll(s.drives[i], 0o755))
+		s.replace(i)
 	}
 	s.waitHealed(2 * time.Minute)
 	m.checkAll(t, s.client())
@@ -195,7 +203,7 @@ func TestWriteQuorum(t *testing.T) {
 		return err
 	})
 	for _, i := range []int{1, 4} {
-		must(t, os.MkdirAll(s.drives[i], 0o755))
+		s.replace(i)
 	}
 	s.waitHealed(time.Minute)
 	s.wipe(0)
@@ -261,7 +269,7 @@ func TestI10_ReplacedWhileStopped(t *testing.T) {
 	m.checkAll(t, c)
 	for _, i := range []int{1, 2, 5} {
 		s.wipe(i)
-		must(t, os.MkdirAll(s.drives[i], 0o755))
+		s.replace(i)
 	}
 	// Three at once are more than parity covers: not one may be adopted unasked, or what a wrong mount hides is lost.
 	eventually(t, 10*time.Second, "a problem in status", func() error {

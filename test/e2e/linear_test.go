@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -158,7 +157,7 @@ func disturb(t *testing.T, s *server, rng *rand.Rand, rounds int) {
 			await(time.Duration(rng.IntN(1500)) * time.Millisecond)
 		}
 		for _, i := range lost {
-			must(t, os.MkdirAll(s.drives[i], 0o755))
+			s.replace(i)
 		}
 		s.waitHealed(2 * time.Minute)
 	}
