@@ -114,6 +114,17 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, values []string) error {
 	return flags.Set(f.Name, values[0])
 }
 
+var errNoDrives = errors.New("give the node's drives, as for `sherd server`")
+
+// nodeDrives are the paths of the drives that arguments, environment or file name, in that order. There may be none.
+func nodeDrives(cmd *cobra.Command, args []string) ([]string, error) {
+	given, err := configDrives(cmd, args, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return expandDrives(given)
+}
+
 // configDrives are the drives that environment or file name when none was an argument.
 func configDrives(cmd *cobra.Command, args []string, env lookup) ([]string, error) {
 	if len(args) > 0 {

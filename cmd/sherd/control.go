@@ -66,16 +66,12 @@ func newControlRestoreCommand() *cobra.Command {
 			"started again. Users are encrypted with root's secret key: give it in SHERD_ROOT_PASSWORD or AWS_SECRET_ACCESS_KEY.\n" +
 			"For an hour after, or until `sherd control confirm`, the server gives up no drive and reclaims nothing.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given, err := configDrives(cmd, args, os.LookupEnv)
-			if err != nil {
-				return err
-			}
-			paths, err := expandDrives(given)
+			paths, err := nodeDrives(cmd, args)
 			if err != nil {
 				return err
 			}
 			if len(paths) == 0 {
-				return errors.New("give the node's drives, as for `sherd server`")
+				return errNoDrives
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), restoreWithin)
 			defer cancel()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -19,11 +18,7 @@ func newDoctorCommand() *cobra.Command {
 			"behind your proxy sees them, in a bucket of its own that is removed again (needs AWS_… credentials).\n" +
 			"Ends with code 1 if something failed.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given, err := configDrives(cmd, args, os.LookupEnv)
-			if err != nil {
-				return err
-			}
-			paths, err := expandDrives(given)
+			paths, err := nodeDrives(cmd, args)
 			if err != nil {
 				return err
 			}

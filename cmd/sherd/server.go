@@ -43,11 +43,8 @@ func newServerCommand() *cobra.Command {
 		Example: "  sherd server './data/d{1...6}'\n" +
 			"  sherd server --ec 8+3 --domain s3.example.com '/mnt/disk{01...12}'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			drives, err := configDrives(cmd, args, os.LookupEnv)
-			if err != nil {
-				return err
-			}
-			if f.cfg.Drives, err = expandDrives(drives); err != nil {
+			var err error
+			if f.cfg.Drives, err = nodeDrives(cmd, args); err != nil {
 				return err
 			}
 			if len(f.cfg.Drives) == 0 {

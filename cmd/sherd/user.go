@@ -32,16 +32,12 @@ func newUserCommand() *cobra.Command {
 		Long: "Stop the server first. The old root credentials end with this. The new ones are random and printed once,\n" +
 			"or those in SHERD_ROOT_USER and SHERD_ROOT_PASSWORD.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			given, err := configDrives(cmd, args, os.LookupEnv)
-			if err != nil {
-				return err
-			}
-			paths, err := expandDrives(given)
+			paths, err := nodeDrives(cmd, args)
 			if err != nil {
 				return err
 			}
 			if len(paths) == 0 {
-				return errors.New("give the node's drives, as for `sherd server`")
+				return errNoDrives
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), resetWithin)
 			defer cancel()
