@@ -34,6 +34,7 @@ const (
 	ballastName    = "ballast"
 	lostFoundName  = "lost+found"
 	formattingName = "formatting" // stands from Format's first step to its last
+	tempSuffix     = ".tmp"       // of a small file that is being written
 )
 
 // Identity is what sherd.json says.
@@ -296,7 +297,7 @@ func writeIdentity(fs vfs.FS, path string, id Identity) (err error) {
 
 // writeFile replaces dir/name durably: temporary file, sync, rename, sync of the directory.
 func writeFile(fs vfs.FS, dir, name string, b []byte) error {
-	temp := fs.PathJoin(dir, name+".tmp")
+	temp := fs.PathJoin(dir, name+tempSuffix)
 	f, err := fs.Create(temp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
