@@ -131,12 +131,12 @@ func TestI7_OneContentHoweverOld(t *testing.T) {
 	refused(keys)
 }
 
-// closing makes an answer to Append that closes done.
-func closing(done chan struct{}) func([]segment.Pos, error) {
-	return func(_ []segment.Pos, err error) {
-		if err != nil {
-			panic(err)
-		}
-		close(done)
+// logged appends a record to the Raft log, and waits until it is durable.
+func logged(t *testing.T, d *disk.Drive, record []byte) {
+	t.Helper()
+	done := make(chan error, 1)
+	d.Log().Append([][]byte{record}, func(_ []segment.Pos, err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal("an append to the log: ", err)
 	}
 }

@@ -122,9 +122,7 @@ func filledDrive(t *testing.T, fs vfs.FS) (disk.Options, []*disktest.Sample) {
 		if err := d.Rows().Set([]byte{disk.TableMeta, byte(i)}, s.Payload[:100], pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan struct{})
-		d.Log().Append([][]byte{s.Payload[:100]}, closing(done))
-		<-done
+		logged(t, d, s.Payload[:100])
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)

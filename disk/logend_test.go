@@ -70,13 +70,9 @@ func fill(t *testing.T, d *disk.Drive, segments int) {
 	t.Helper()
 	rec := make([]byte, 100_000)
 	for want := len(d.Log().Segments()) + segments - 1; len(d.Log().Segments()) < want; {
-		done := make(chan struct{})
-		d.Log().Append([][]byte{rec}, closing(done))
-		<-done
+		logged(t, d, rec)
 	}
-	done := make(chan struct{})
-	d.Log().Append([][]byte{rec[:10]}, closing(done))
-	<-done
+	logged(t, d, rec[:10])
 }
 
 func logSegments(t *testing.T, opt disk.Options) []string {

@@ -178,14 +178,7 @@ func TestFullFileSystem(t *testing.T) {
 	}
 	t.Logf("full after %d chunks: %+v", len(stored), d.Space())
 	// Somebody else takes the rest.
-	hog, err := os.Create(filepath.Join(dir, "hog"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = hog.Write(make([]byte, 64<<10))
-	}
-	hog.Close()
+	giveBack := takeRest(t, dir)
 	before := d.Space()
 	var keys []ids.Chunk
 	var rest []*disktest.Sample
@@ -200,9 +193,7 @@ func TestFullFileSystem(t *testing.T) {
 		if err := remove(d, keys[0]); err != nil {
 			t.Fatal("delete on a full drive: ", err)
 		}
-		done := make(chan struct{})
-		d.Log().Append([][]byte{make([]byte, 1000)}, closing(done))
-		<-done
+		logged(t, d, make([]byte, 1000))
 	}
 	stored = rest
 	if _, err := d.Reclaim(ctx); err != nil {
@@ -217,7 +208,7 @@ func TestFullFileSystem(t *testing.T) {
 	if h := d.Health(); h.State != disk.OK {
 		t.Fatal(h)
 	}
-	os.Remove(hog.Name())
+	giveBack()
 	if err := d.Housekeep(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +220,28 @@ func TestFullFileSystem(t *testing.T) {
 	for _, s := range stored {
 		check(t, d, s)
 	}
+}
+
+// takeRest writes a file over all free space at once: the ballast that the drive may give back just then it does not take.
+func takeRest(t *testing.T, dir string) (giveBack func()) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "hog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var free syscall.Statfs_t
+	if err := syscall.Statfs(dir, &free); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(free.Bavail) * free.Bsize
+	for err = syscall.ENOSPC; errors.Is(err, syscall.ENOSPC) && size > 0; size -= 64 << 10 {
+		err = syscall.Fallocate(int(f.Fd()), 0, 0, size)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { os.Remove(f.Name()) }
 }
 
 func loopMount(t *testing.T, bytes int64) string {
