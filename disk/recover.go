@@ -15,7 +15,7 @@ import (
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/ids"
-	"github.com/sherd-io/sherd/internal/pebblefs"
+	"github.com/sherd-io/sherd/internal/pebbleguard"
 )
 
 // openState opens rows, Raft log and chunk log. Rows and Raft log live and die together: if one is lost, both begin anew under
@@ -131,7 +131,7 @@ func (d *Drive) raftLog(id [16]byte) segment.Options {
 // isLost tells what is not there or is wrong from what could not be read just now.
 func isLost(err error) bool {
 	for _, e := range []error{
-		errIncarnation, pebblefs.ErrMissing, segment.ErrForeign, segment.ErrNoSegment, segment.ErrDamaged, pebble.ErrDBDoesNotExist, pebble.ErrNotFound,
+		errIncarnation, pebbleguard.ErrMissing, segment.ErrForeign, segment.ErrNoSegment, segment.ErrDamaged, pebble.ErrDBDoesNotExist, pebble.ErrNotFound,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/sherd-io/sherd/internal/pebblefs"
+	"github.com/sherd-io/sherd/internal/pebbleguard"
 )
 
 // The tables that disk keeps in rows/, by the first byte of the key; from 0x10 on they are meta's.
@@ -45,7 +45,7 @@ func (o *Options) rowsOptions(d *Drive, fatal func(error)) *pebble.Options {
 		ours, corrupt = d.ours, d.rowsCorrupt
 	}
 	po := &pebble.Options{
-		FS:                          &rowsFS{pebblefs.Guard(o.FS, corrupt), fatal, ours},
+		FS:                          &rowsFS{pebbleguard.Guard(o.FS, corrupt), fatal, ours},
 		Comparer:                    o.Comparer,
 		Cache:                       o.Cache,
 		DisableWAL:                  true, // the chunk log and the Raft log replay what is not flushed (I17)
@@ -128,7 +128,7 @@ func (o *Options) guarded(d *Drive, f func(*pebble.Options) (*pebble.DB, error))
 // createRows makes rows/ with the incarnation in it.
 func createRows(opt *Options, incarnation string) error {
 	_, err := opt.guarded(nil, func(po *pebble.Options) (*pebble.DB, error) {
-		db, err := pebble.Open(opt.FS.PathJoin(opt.Path, rowsName), po)
+		db, err := pebbleguard.Open(opt.FS.PathJoin(opt.Path, rowsName), po)
 		if err != nil {
 			return nil, err
 		}
@@ -146,15 +146,15 @@ func (d *Drive) openRows() (*pebble.DB, error) {
 	return d.opt.guarded(d, func(po *pebble.Options) (*pebble.DB, error) {
 		po.ErrorIfNotExists = true
 		dir := d.opt.FS.PathJoin(d.opt.Path, rowsName)
-		blobs, err := pebblefs.Blobs(d.opt.FS, dir)
+		blobs, err := pebbleguard.Blobs(d.opt.FS, dir)
 		if err != nil {
 			return nil, err
 		}
-		db, err := pebble.Open(dir, po)
+		db, err := pebbleguard.Open(dir, po)
 		if err != nil {
 			return nil, err
 		}
-		if err := pebblefs.CheckBlobs(db, blobs); err != nil {
+		if err := pebbleguard.CheckBlobs(db, blobs); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
 		v, closer, err := db.Get(incarnationKey())
@@ -177,7 +177,7 @@ func (d *Drive) rowsWrong() bool {
 	dir := d.opt.FS.PathJoin(d.opt.Path, rowsName)
 	_, err := d.opt.guarded(nil, func(po *pebble.Options) (*pebble.DB, error) {
 		po.ErrorIfNotExists, po.ReadOnly = true, true
-		db, err := pebble.Open(dir, po)
+		db, err := pebbleguard.Open(dir, po)
 		if err != nil {
 			return nil, err
 		}

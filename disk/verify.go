@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/sherd-io/sherd/disk/segment"
+	"github.com/sherd-io/sherd/internal/pebbleguard"
 )
 
 // verifyName is where VerifyState links the files of rows/ while it reads them.
@@ -49,7 +50,7 @@ func (d *Drive) verifyRows(ctx context.Context) (err error) {
 	_, err = d.opt.guarded(nil, func(po *pebble.Options) (*pebble.DB, error) {
 		po.ReadOnly, po.Cache = true, cache
 		po.EventListener = &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}} // the error says it too
-		db, err := pebble.Open(dir, po)
+		db, err := pebbleguard.Open(dir, po)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/ids"
-	"github.com/sherd-io/sherd/internal/pebblefs"
+	"github.com/sherd-io/sherd/internal/pebbleguard"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/replica"
@@ -142,12 +142,12 @@ func (c *rowsCopy) open(to string) (err error) {
 			return err
 		}
 	}
-	blobs, err := pebblefs.Blobs(vfs.Default, to)
+	blobs, err := pebbleguard.Blobs(vfs.Default, to)
 	if err != nil {
 		return err
 	}
-	c.db, err = pebble.Open(to, &pebble.Options{
-		FS:       pebblefs.Guard(vfs.Default, func(string, error) {}), // the reader is told
+	c.db, err = pebbleguard.Open(to, &pebble.Options{
+		FS:       pebbleguard.Guard(vfs.Default, func(string, error) {}), // the reader is told
 		Comparer: keys.Comparer, DisableWAL: true, ErrorIfNotExists: true,
 		FormatMajorVersion: pebble.FormatValueSeparation, Logger: rowsLogger{c},
 		DisableAutomaticCompactions: true, DisableTableStats: true, // they are read once
@@ -156,7 +156,7 @@ func (c *rowsCopy) open(to string) (err error) {
 	if err != nil {
 		return err
 	}
-	return pebblefs.CheckBlobs(c.db, blobs)
+	return pebbleguard.CheckBlobs(c.db, blobs)
 }
 
 func copyFile(from, to string) error {

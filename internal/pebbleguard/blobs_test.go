@@ -1,4 +1,4 @@
-package pebblefs
+package pebbleguard
 
 import (
 	"bytes"

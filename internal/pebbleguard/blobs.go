@@ -1,8 +1,4 @@
-// Package pebblefs keeps Pebble from ending the process over a damaged blob file (separated values).
-//
-// Pebble v2.1.7 panics in the goroutine that reads, with "unknown metadata type: <nil>", where the footer of a blob file is
-// corrupt or the file gone: findOrCreateBlob in file_cache.go reports it without saying of what. Other damage is reported as it should be.
-package pebblefs
+package pebbleguard
 
 import (
 	"context"
@@ -45,7 +41,7 @@ func (g *guarded) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 }
 
 // ErrMissing reports that a blob file is gone.
-var ErrMissing = errors.New("pebblefs: a blob file is missing")
+var ErrMissing = errors.New("pebbleguard: a blob file is missing")
 
 // Blobs counts the blob files in a directory.
 func Blobs(fs vfs.FS, dir string) (n int, err error) {
