@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -183,4 +184,33 @@ func tree(t *testing.T, dir string) map[string]int64 {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// A drive that is being opened while its directory is removed does not make it again: whatever was left there would be nobody's drive.
+func TestRemovedWhileOpened(t *testing.T) {
+	for _, at := range []string{"rows", "log", "chunks"} {
+		t.Run(at, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "d1")
+			opt := options(vfs.Default, path)
+			format(t, opt)
+			var once sync.Once
+			opt.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if strings.HasPrefix(op.Path, filepath.Join(path, at)) {
+					once.Do(func() {
+						if err := os.RemoveAll(path); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				return nil
+			}))
+			if d, err := disk.Open(opt); err == nil {
+				d.Close()
+				t.Error("it was opened")
+			}
+			if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("its directory: %v, want none", err)
+			}
+		})
+	}
 }

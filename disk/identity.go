@@ -34,7 +34,6 @@ const (
 	ballastName    = "ballast"
 	lostFoundName  = "lost+found"
 	formattingName = "formatting" // stands from Format's first step to its last
-	tempSuffix     = ".tmp"       // of a small file that is being written
 )
 
 // Identity is what sherd.json says.
@@ -297,7 +296,7 @@ func writeIdentity(fs vfs.FS, path string, id Identity) (err error) {
 
 // writeFile replaces dir/name durably: temporary file, sync, rename, sync of the directory.
 func writeFile(fs vfs.FS, dir, name string, b []byte) error {
-	temp := fs.PathJoin(dir, name+tempSuffix)
+	temp := fs.PathJoin(dir, name+".tmp")
 	f, err := fs.Create(temp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
@@ -332,6 +331,15 @@ func syncDir(fs vfs.FS, path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// mkdir makes path, in a drive's directory, as mkdirSynced does, but not the drive's directory itself: that may have been removed a
+// moment ago, and what would be there then is nobody's drive.
+func (o *Options) mkdir(path string) error {
+	if _, err := o.FS.Stat(o.Path); err != nil {
+		return err
+	}
+	return mkdirSynced(o.FS, path)
 }
 
 // mkdirSynced makes path and its parents, and syncs the parent of each directory it made.

@@ -76,7 +76,7 @@ func (d *Drive) setAside(at *row, reason string) error {
 	day := now.Format(time.DateOnly)
 	fs := d.opt.FS
 	dir := fs.PathJoin(d.opt.Path, quarantineName, day)
-	if err := mkdirSynced(fs, dir); err != nil {
+	if err := d.opt.mkdir(dir); err != nil {
 		return d.writeError(err)
 	}
 	name := hex.EncodeToString(at.header.Key.Append(nil))

@@ -168,7 +168,7 @@ func (d *Drive) renew(why string) error {
 			continue
 		}
 		dir := fs.PathJoin(d.opt.Path, quarantineName, time.Now().UTC().Format(time.DateOnly))
-		if err := mkdirSynced(fs, dir); err != nil {
+		if err := d.opt.mkdir(dir); err != nil {
 			return err
 		}
 		if err := fs.Rename(from, fs.PathJoin(dir, name+"-"+old+"-"+newIncarnation()[:8])); err != nil {
@@ -179,7 +179,7 @@ func (d *Drive) renew(why string) error {
 	if err != nil {
 		return err
 	}
-	if err := fs.MkdirAll(fs.PathJoin(d.opt.Path, logName), 0o755); err != nil {
+	if err := d.opt.mkdir(fs.PathJoin(d.opt.Path, logName)); err != nil {
 		return err
 	}
 	if err := segment.Create(d.opt.raftLog(id)); err != nil {
@@ -211,7 +211,7 @@ func (d *Drive) openChunks() error {
 	if err != nil && (errors.Is(err, segment.ErrNoSegment) || oserror.IsNotExist(err)) {
 		d.opt.Logger.Error("the chunks on this drive are lost", "err", err)
 		d.lost.ChunkLog = true
-		if err := mkdirSynced(d.opt.FS, opt.Dir); err != nil {
+		if err := d.opt.mkdir(opt.Dir); err != nil {
 			return err
 		}
 		opt.First = opt.Proven.Segment + 1

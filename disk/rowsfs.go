@@ -88,9 +88,12 @@ func (fs *rowsFS) Rename(from, to string) error {
 	return fs.FS.Rename(from, to)
 }
 
-// MkdirAll makes a directory.
+// MkdirAll makes rows/ or a directory in it, but not the drive's with it; see Options.mkdir.
 func (fs *rowsFS) MkdirAll(dir string, perm os.FileMode) error {
 	if err := fs.ours(); err != nil {
+		return err
+	}
+	if _, err := fs.FS.Stat(fs.PathDir(dir)); err != nil {
 		return err
 	}
 	return fs.FS.MkdirAll(dir, perm)

@@ -261,6 +261,9 @@ func (h *Host) clearStaging() error {
 	if h.opt.FS == nil {
 		return nil
 	}
+	if _, err := h.opt.FS.Stat(h.opt.FS.PathDir(h.opt.Staging)); err != nil {
+		return err // the drive's directory was removed: it must not be made again
+	}
 	if err := h.opt.FS.MkdirAll(h.opt.Staging, 0o755); err != nil {
 		return err
 	}

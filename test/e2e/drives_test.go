@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -21,8 +20,8 @@ func atLeast(writers []*writer, n int64) error {
 	return nil
 }
 
-// wipe removes a drive's directory as a person would, and leaves nothing in its place. waitHealed then waits until the server
-// has noticed.
+// wipe removes a drive's directory as a person would, who does it again if a file came while it was done, and leaves nothing in its
+// place. waitHealed then waits until the server has noticed.
 func (s *server) wipe(i int) {
 	s.t.Helper()
 	if b, err := os.ReadFile(filepath.Join(s.drives[i], "sherd.json")); err == nil { // else it is blank still
@@ -30,15 +29,13 @@ func (s *server) wipe(i int) {
 		must(s.t, json.Unmarshal(b, &identity))
 		s.wiped = append(s.wiped, identity.Drive)
 	}
-	if err := os.RemoveAll(s.drives[i]); err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // the server wrote something there just then
-		s.t.Fatal(err)
-	}
+	eventually(s.t, 20*time.Second, "the end of "+s.drives[i], func() error { return os.RemoveAll(s.drives[i]) })
 }
 
-// replace puts an empty directory where a drive was wiped, or leaves there what the server wrote into it meanwhile: it sweeps that.
+// replace puts an empty directory where a drive was wiped: the server must not have made one.
 func (s *server) replace(i int) {
 	s.t.Helper()
-	must(s.t, os.MkdirAll(s.drives[i], 0o755))
+	must(s.t, os.Mkdir(s.drives[i], 0o755))
 }
 
 // pairs that a test loses: in soak all 15, else three that matter.

@@ -33,7 +33,8 @@ func (n *Node) unmounted(b *bay) bool {
 }
 
 // mayAdopt holds I10: never soon after a restore (I9), never more than m at once, never where a mount is missing, never with --auto-replace=false. That
-// there are no more than m is known when every other path was looked at after this one was found blank.
+// there are no more than m is known when every other path was looked at after this one was found blank. A directory that somebody is just
+// removing, or copying a drive into, is empty for a moment too.
 func (n *Node) mayAdopt(b *bay, since time.Time) error {
 	if n.unmounted(b) {
 		return fmt.Errorf("%s is not mounted: mount it, or `sherd drive replace --force %s`: %w", b.path, b.path, errNotAdopted)
@@ -52,7 +53,9 @@ func (n *Node) mayAdopt(b *bay, since time.Time) error {
 	}
 	if !sure {
 		n.bays.lookAtOthers(b)
-		return fmt.Errorf("%w: %s is empty; it is adopted when the others have been looked at", errSoon, b.path)
+	}
+	if !sure || time.Since(since) < n.cfg.CheckEvery {
+		return fmt.Errorf("%w: %s is empty; it is adopted when it has stayed so and the others have been looked at", errSoon, b.path)
 	}
 	return nil
 }

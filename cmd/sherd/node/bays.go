@@ -25,7 +25,6 @@ type bay struct {
 	problem string      // why nothing is open, for people
 	doubt   error       // what others found wrong with drive
 	served  time.Time   // since when drive is in service
-	whole   time.Time   // when a drive was last seen here, by the clock of files' times; zero: never by this process
 	looked  time.Time   // when the path last answered
 	blank   time.Time   // since when the path is seen to be blank; zero: it is not, as far as one knows
 	silent  bool        // the path does not answer
@@ -136,7 +135,7 @@ func (b *bays) insert(bay *bay, d *disk.Drive) {
 	now := time.Now()
 	bay.mu.Lock()
 	bay.drive, bay.last, bay.problem, bay.doubt, bay.served = d, d.ID(), "", nil, now
-	bay.whole, bay.looked, bay.blank, bay.silent = now, now, time.Time{}, false
+	bay.looked, bay.blank, bay.silent = now, time.Time{}, false
 	bay.mu.Unlock()
 	b.update(func(m map[ids.Drive]*disk.Drive) { m[d.ID()] = d })
 }
@@ -240,18 +239,6 @@ func (b *bay) answered(blank bool) time.Time {
 		b.blank = b.looked
 	}
 	return b.blank
-}
-
-func (b *bay) setWhole(when time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.whole = when
-}
-
-func (b *bay) lastWhole() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.whole
 }
 
 func (b *bay) setHolds(id ids.Drive) {

@@ -138,12 +138,14 @@ func TestPlannerIsNotHeldUp(t *testing.T) {
 	r := newRig(t, 3, nil)
 	n := r.start()
 	n.records.Close() // nobody leads
-	rng := *n.store.Map().Ranges[0]
-	rng.Replicas = append(slices.Clone(rng.Replicas), placement.Replica{ID: rng.NextReplica, Drive: r.id(0), Joining: true})
-	rng.NextReplica++
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	must(t, n.store.Apply(ctx, plan.Change{Range: &rng, Why: "test"}))
+	eventually(t, "one more replica in the map", func() error { // the node may still be writing who leads
+		rng := *n.store.Map().Ranges[0]
+		rng.Replicas = append(slices.Clone(rng.Replicas), placement.Replica{ID: rng.NextReplica, Drive: r.id(0), Joining: true})
+		rng.NextReplica++
+		return n.store.Apply(ctx, plan.Change{Range: &rng, Why: "test"})
+	})
 	for range 3 {
 		n.planner.startJoins(n.loopCtx)
 	}

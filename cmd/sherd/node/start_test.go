@@ -217,6 +217,7 @@ func TestDriveOfAnotherCluster(t *testing.T) {
 	r.awaitState(own, placement.DriveUp)
 	r.hide(2, true)
 	r.awaitState(own, placement.DriveDown)
+	must(t, os.RemoveAll(r.paths[2])) // an etcd that was just starting there may have made it again
 	must(t, os.Rename(other, r.paths[2]))
 	r.awaitProblem(2, "another cluster")
 	if r.id(2) != foreign.Drive {

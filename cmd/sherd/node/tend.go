@@ -39,11 +39,7 @@ func (n *Node) tend(ctx context.Context, b *bay, retry *backoff) {
 	b.work.Lock()
 	defer b.work.Unlock()
 	if d, _, _ := b.current(); d != nil {
-		began := time.Now()
-		switch err := cmp.Or(n.check(ctx, b, d), b.doubted()); {
-		case err == nil:
-			b.setWhole(began)
-		case ctx.Err() == nil:
+		if err := cmp.Or(n.check(ctx, b, d), b.doubted()); err != nil && ctx.Err() == nil {
 			n.lose(ctx, b, err)
 			retry.reset()
 		}
@@ -141,7 +137,7 @@ func (n *Node) fill(ctx context.Context, b *bay) error {
 		return n.serve(ctx, b)
 	case l.state == disk.Blank:
 		return n.adopt(ctx, b)
-	case l.state == disk.Foreign && l.residue:
+	case l.state == disk.Foreign && l.residue && n.wasHere(b):
 		return n.sweep(ctx, b)
 	}
 	return l.problem(b)
@@ -181,7 +177,7 @@ type look struct {
 	id      disk.Identity
 	state   disk.State
 	absent  bool
-	residue bool // nothing but what this process wrote while the drive was being wiped
+	residue bool // nothing but what others than the drive may have written after it was wiped
 	err     error
 }
 
@@ -196,7 +192,7 @@ func (l *look) problem(b *bay) error {
 //
 // Errors: errSilent, ctx's. What the file system says is in the look.
 func (n *Node) lookAt(ctx context.Context, b *bay) (look, error) {
-	fs, whole, began := n.cfg.FS, b.lastWhole(), time.Now()
+	fs := n.cfg.FS
 	var l look // the call's own, if it is given up
 	err := b.calls.ask(ctx, n.cfg.Patience, "a look at "+b.path, func() {
 		if _, err := fs.Stat(b.path); oserror.IsNotExist(err) {
@@ -204,7 +200,7 @@ func (n *Node) lookAt(ctx context.Context, b *bay) (look, error) {
 			return
 		}
 		l.id, l.state, l.err = disk.Probe(fs, b.path)
-		l.residue = l.state == disk.Foreign && l.err == nil && residue(fs, b.path, whole)
+		l.residue = l.state == disk.Foreign && l.err == nil && residue(fs, b.path)
 	})
 	if err != nil {
 		if errors.Is(err, errSilent) {
@@ -216,21 +212,29 @@ func (n *Node) lookAt(ctx context.Context, b *bay) (look, error) {
 	b.setHolds(ids.Drive{})
 	if l.err == nil && l.state == disk.Formatted {
 		b.setHolds(l.id.Drive)
-		b.setWhole(began)
 	}
 	return l, nil
 }
 
-// residue reports whether a directory holds only what this process may have written into it while the drive there, last seen
-// at the given time, was being wiped; zero: there was none.
-func residue(fs vfs.FS, path string, whole time.Time) bool {
-	if whole.IsZero() {
-		return false
+// wasHere reports whether this process had a drive at b's path.
+func (n *Node) wasHere(b *bay) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.served.IsZero()
+}
+
+// residue reports whether a directory holds only what other parts of the process write into a drive: it may have been
+// wiped just while they did.
+func residue(fs vfs.FS, path string) bool {
+	names, err := fs.List(path)
+	for _, name := range names {
+		switch {
+		case name == etcdDir, name == stagingDir, name == lostFound, copyOf(name):
+		default:
+			return false
+		}
 	}
-	remains, err := disk.Remains(fs, path, whole, func(name string) bool {
-		return name == etcdDir || name == stagingDir || copyOf(name)
-	})
-	return remains && err == nil
+	return err == nil
 }
 
 // copyOf reports a control copy, or one half written.
@@ -246,9 +250,9 @@ const (
 // sweep takes residue away; then the path is blank.
 func (n *Node) sweep(ctx context.Context, b *bay) error {
 	var failed error
-	fs, whole := n.cfg.FS, b.lastWhole()
+	fs := n.cfg.FS
 	err := b.calls.ask(ctx, n.cfg.Patience, "clearing "+b.path, func() {
-		if !residue(fs, b.path, whole) { // it has become something else
+		if !residue(fs, b.path) { // it has become something else
 			return
 		}
 		names, err := fs.List(b.path)
