@@ -21,6 +21,7 @@ type space struct {
 	free    atomic.Int64
 	ballast atomic.Int64 // bytes the ballast file takes now
 	mu      sync.Mutex   // one change of the ballast at a time
+	lacking bool         // under mu: it could not be written, and that was logged
 }
 
 func (s *space) open(d *Drive) {
@@ -102,9 +103,13 @@ func (s *space) fill(want int64) {
 	}
 	if err != nil {
 		s.d.opt.FS.Remove(s.path()) // a partial ballast is none
-		s.d.opt.Logger.Warn("no ballast", "err", err)
+		if !s.lacking {
+			s.d.opt.Logger.Warn("no ballast", "err", err)
+		}
+		s.lacking = true
 		return
 	}
+	s.lacking = false
 	s.ballast.Store(want)
 }
 

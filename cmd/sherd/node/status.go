@@ -259,9 +259,13 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 			add(adminapi.SeverityWarning, "delete objects or add space: large objects may be refused already", "drive %s is nearly full: %d MiB free", d.Path, d.FreeBytes/mib)
 		}
 	}
+	remedy := "bring back the drives that are not in service"
+	if !slices.ContainsFunc(s.Drives, func(d adminapi.Drive) bool { return d.State == string(placement.DriveDown) }) {
+		remedy = "it may be choosing one; if it stays so, its replicas are lost: `sherd rescue --unlisted` reads objects from bare drives"
+	}
 	for _, r := range s.Ranges {
 		if r.Leader == "" {
-			add(adminapi.SeverityError, "bring back the drives that are not in service", "range %d of the object records has no leader: its objects cannot be reached", r.ID)
+			add(adminapi.SeverityError, remedy, "range %d of the object records has no leader: its objects cannot be reached", r.ID)
 		}
 	}
 	for _, m := range s.Etcd {
