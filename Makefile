@@ -35,7 +35,7 @@ unit:
 	$(GO) test -timeout 10m $(PACKAGES)
 
 race:
-	$(GO) test -race -short -timeout 15m $(PACKAGES)
+	$(GO) test -p 3 -race -short -timeout 15m $(PACKAGES)
 
 # What -short leaves out, at full length.
 whole:
