@@ -73,6 +73,9 @@ func (s *script) do(d *datadriven.TestData) string {
 	return "unknown command " + d.Cmd + "\n"
 }
 
+// scriptPatience is how long a drive may take: a busy machine is no slow drive, for the scripts count reads and chunks.
+const scriptPatience = time.Second
+
 func (s *script) cluster(d *datadriven.TestData) string {
 	if s.c != nil {
 		s.c.leaks()
@@ -87,7 +90,7 @@ func (s *script) cluster(d *datadriven.TestData) string {
 	fmt.Sscanf(ec, "%d+%d", &k, &m)
 	s.c = newCluster(s.t, k, m, unit, spare, func(o *Options) {
 		o.WriteQuorum, o.BlobBytes = quorum, int64(blob)
-		o.AckTimeout, o.SlowAfter = time.Second, time.Second // a busy machine is not a slow drive: the scripts count reads and chunks
+		o.AckTimeout, o.SlowAfter = scriptPatience, scriptPatience
 		if d.HasArg("stream") {
 			o.wholeMax = 1
 		}
@@ -212,8 +215,8 @@ func (s *script) fault(d *datadriven.TestData) string {
 				m.putErr = errors.New("input/output error")
 			case "slow":
 				m.slow = make(chan struct{})
-				if d.HasArg("for") { // it gets over it
-					time.AfterFunc(300*time.Millisecond, m.heal)
+				if d.HasArg("awhile") { // it gets over it
+					time.AfterFunc(2*scriptPatience, m.heal)
 				}
 			case "hang":
 				m.hung = make(chan struct{})
