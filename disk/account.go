@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -87,27 +88,50 @@ func (s *segStats) drop(segment uint64) {
 // deadFiles are the chunk files that no index row names any more, to be unlinked once such an index is flushed (I16).
 type deadFiles struct {
 	mu    sync.Mutex
-	files []uint64
+	files map[uint64]bool
 }
 
 func (f *deadFiles) add(file uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.files = append(f.files, file)
+	if f.files == nil {
+		f.files = map[uint64]bool{}
+	}
+	f.files[file] = true
 }
 
-func (f *deadFiles) take() []uint64 {
+// list is those that are dead now.
+func (f *deadFiles) list() []uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	files := f.files
-	f.files = nil
-	return files
+	return slices.Collect(maps.Keys(f.files))
 }
 
-func (f *deadFiles) putBack(files []uint64) {
+// bury calls unlink if file is dead still. Meanwhile it cannot be revived.
+func (f *deadFiles) bury(file uint64, unlink func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.files = slices.Concat(files, f.files)
+	if !f.files[file] {
+		return nil
+	}
+	if err := unlink(); err != nil {
+		return err
+	}
+	delete(f.files, file)
+	return nil
+}
+
+// revive takes a file off the list, because a row is to name it again: it is there still, or gone for good, when revive returns.
+func (f *deadFiles) revive(file uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.files, file)
+}
+
+func (f *deadFiles) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.files)
 }
 
 func (f *deadFiles) len() int {

@@ -64,17 +64,21 @@ func (d *Drive) keepIdentity() error {
 
 // unlinkDead removes the chunk files that no index row names, after such an index is flushed (I16).
 func (d *Drive) unlinkDead() error {
-	files := d.dead.take()
+	files := d.dead.list()
 	if len(files) == 0 {
 		return nil
 	}
 	if err := d.rows.Flush(); err != nil {
-		d.dead.putBack(files)
 		return err
 	}
-	for i, n := range files {
-		if err := d.opt.FS.Remove(d.filePath(n)); err != nil && !oserror.IsNotExist(err) {
-			d.dead.putBack(files[i:])
+	for _, n := range files {
+		err := d.dead.bury(n, func() error {
+			if err := d.opt.FS.Remove(d.filePath(n)); err != nil && !oserror.IsNotExist(err) {
+				return err
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}

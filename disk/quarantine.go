@@ -200,7 +200,10 @@ func (d *Drive) RestoreQuarantined(ctx context.Context, key ids.Chunk) error {
 		return d.fault("restore", e)
 	}
 	if err == nil {
-		err = d.await(ctx, restored)
+		file := restored.file // 0: it is a record
+		if err = d.await(ctx, restored); file > 0 && (errors.Is(err, ErrExists) || errors.Is(err, ErrDeleted)) {
+			d.dead.add(file) // nothing names it
+		}
 	}
 	if err != nil {
 		return d.fault("restore", err)
@@ -242,8 +245,9 @@ func (d *Drive) takeBack(entry *QuarantineEntry) (*op, error) {
 	return o, nil
 }
 
-// takeBackFile links the copy to its old name, which its trailer tells.
+// takeBackFile links the copy to its old name, which its trailer tells, and which may wait to be unlinked since it was put aside.
 func (d *Drive) takeBackFile(path string, c *Salvaged) (*op, error) {
+	d.dead.revive(c.number)
 	if err := d.opt.FS.Link(path, d.filePath(c.number)); err != nil && !oserror.IsExist(err) {
 		return nil, d.writeError(err)
 	}

@@ -76,7 +76,7 @@ func (d *Drive) closeState() {
 // forgetState takes back what recover put into memory.
 func (d *Drive) forgetState() {
 	d.segs.m, d.epochs.m = make(map[uint64]segStat), nil
-	d.dead.take()
+	d.dead.clear()
 	d.touched, d.unflushed = nil, 0
 	d.recent.in = nil
 }

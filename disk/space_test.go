@@ -525,3 +525,42 @@ func TestQuarantineDamaged(t *testing.T) {
 	}
 	check(t, d, s)
 }
+
+// A chunk file that comes back from quarantine is not unlinked as the one that was put aside, nor as a second copy of itself.
+func TestRestoredFileStays(t *testing.T) {
+	var stuck atomic.Bool
+	opt := crashOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if stuck.Load() && op.Kind == errorfs.OpRemove && strings.Contains(op.Path, "quarantine") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})))
+	format(t, opt)
+	d := open(t, opt)
+	ctx := t.Context()
+	s := disktest.NewSample(1, 1, 3<<20)
+	if err := put(d, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []bool{false, true} {
+		if err := d.Quarantine(ctx, s.Header.Key, "test"); err != nil {
+			t.Fatal(err)
+		}
+		if stuck.Store(again); again {
+			if err := d.RestoreQuarantined(ctx, s.Header.Key); err == nil {
+				t.Fatal("the copy could not be removed, and nobody said so")
+			}
+			stuck.Store(false)
+		}
+		if err := d.RestoreQuarantined(ctx, s.Header.Key); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Housekeep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		check(t, d, s)
+	}
+	if n := d.Stats().DeadFiles; n != 0 {
+		t.Errorf("%d files wait to be unlinked", n)
+	}
+}

@@ -385,7 +385,7 @@ func (d *Drive) checkSame(o *op) {
 		}
 		switch {
 		case err == nil:
-			if o.kind == chunk.KindFile {
+			if o.kind == chunk.KindFile && (r.kind != rowFile || r.place != o.file) {
 				d.dead.add(o.file) // the file that nothing names
 			}
 			d.finish(o, nil)
