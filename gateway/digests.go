@@ -15,14 +15,24 @@ const noAlgorithm = metapb.ChecksumAlgorithm_NONE
 
 // digests reads which digests the client gives of its body. A Want with a Trailer must go through bindTrailer.
 func (r *request) digests() (contentMD5 []byte, want object.Want, err error) {
-	if v, ok := r.http.Header["Content-Md5"]; ok && len(v) > 0 {
-		contentMD5, err = base64.StdEncoding.DecodeString(v[0])
-		if err != nil || len(contentMD5) != 16 {
-			return nil, want, errInvalidDigest
-		}
+	if contentMD5, err = r.contentMD5(); err != nil {
+		return nil, want, err
 	}
 	want, err = r.checksumWanted()
 	return contentMD5, want, err
+}
+
+// contentMD5 reads Content-MD5; nil if there is none.
+func (r *request) contentMD5() ([]byte, error) {
+	v := r.http.Header["Content-Md5"]
+	if len(v) == 0 {
+		return nil, nil
+	}
+	sum, err := base64.StdEncoding.DecodeString(v[0])
+	if err != nil || len(sum) != 16 {
+		return nil, errInvalidDigest
+	}
+	return sum, nil
 }
 
 // checksumWanted reads the x-amz-checksum-… header, or the trailer that is announced instead.

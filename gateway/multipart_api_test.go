@@ -202,6 +202,14 @@ func TestMultipartChecksums(t *testing.T) {
 	if want := base64.StdEncoding.EncodeToString(both[:]) + "-2"; !strings.Contains(string(a.body), "<ChecksumSHA256>"+want+"<") || !strings.Contains(string(a.body), "COMPOSITE") {
 		t.Errorf("composite SHA256: %s, want %s", a.body, want)
 	}
+	right, wrong := base64.StdEncoding.EncodeToString(both[:]), base64.StdEncoding.EncodeToString(s1[:])
+	for _, number := range []string{"", "-2"} { // of parts: S3 takes a composite checksum with it and without
+		id = k.upload("/bucket/sha", "x-amz-checksum-algorithm", "SHA256")
+		e1, e2 = k.part("/bucket/sha", id, 1, one), k.part("/bucket/sha", id, 2, two)
+		k.complete("BadDigest", "/bucket/sha", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-sha256", wrong+number)
+		k.complete("InvalidRequest", "/bucket/sha", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-sha256", right[1:]+number)
+		k.complete("200", "/bucket/sha", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-sha256", right+number)
+	}
 	id = k.upload("/bucket/crc", "x-amz-checksum-algorithm", "CRC32", "x-amz-checksum-type", "FULL_OBJECT")
 	e1, e2 = k.part("/bucket/crc", id, 1, one), k.part("/bucket/crc", id, 2, two)
 	sum := crc32.ChecksumIEEE([]byte(one + two))

@@ -117,12 +117,15 @@ func (r *request) readDocument(maxBytes int64, digest docDigest) ([]byte, error)
 	case size > maxBytes:
 		return nil, errRequestTooLarge.with(extra("MaxMessageLengthBytes", maxBytes))
 	}
-	contentMD5, want, err := r.digests()
+	contentMD5, err := r.contentMD5()
 	if err != nil {
 		return nil, err
 	}
-	if digest == digestOfObject {
-		want = object.Want{}
+	var want object.Want
+	if digest != digestOfObject {
+		if want, err = r.checksumWanted(); err != nil {
+			return nil, err
+		}
 	}
 	if digest == digestRequired && contentMD5 == nil && want.Value == nil && want.Trailer == nil {
 		return nil, errMissingMD5
