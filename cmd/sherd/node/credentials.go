@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sherd-io/sherd/placement"
 )
@@ -34,11 +35,16 @@ func (c Credentials) validate() error {
 		return errors.New("give both SHERD_ROOT_USER and SHERD_ROOT_PASSWORD, or neither")
 	case len(c.AccessKey) < 3 || len(c.AccessKey) > 128:
 		return errors.New("SHERD_ROOT_USER must have 3 to 128 characters")
+	case strings.ContainsFunc(c.AccessKey, unsendable):
+		return errors.New("SHERD_ROOT_USER must be of printable ASCII characters without a comma: an Authorization header cannot hold others")
 	case len(c.SecretKey) < 8:
 		return errors.New("SHERD_ROOT_PASSWORD must have at least 8 characters")
 	}
 	return nil
 }
+
+// unsendable reports whether an access key must not have r: a comma ends the Credential of a SigV4 Authorization header.
+func unsendable(r rune) bool { return r == ',' || r < ' ' || r > '~' }
 
 // identities is where root's pair is kept; placement/store provides it.
 type identities interface {

@@ -36,12 +36,14 @@ func TestRootIsMadeOnceAndKept(t *testing.T) {
 }
 
 func TestWeakOrHalfCredentialsAreRefused(t *testing.T) {
-	for _, c := range []Credentials{{"root", ""}, {"", "a-long-password"}, {"ro", "a-long-password"}, {"root", "short"}} {
+	for _, c := range []Credentials{{"root", ""}, {"", "a-long-password"}, {"ro", "a-long-password"}, {"root", "short"}, {"a,b=c", "a-long-password"}, {"a\nb", "a-long-password"}, {"rööt", "a-long-password"}} {
 		if c.validate() == nil {
 			t.Errorf("%+v accepted", c)
 		}
 	}
-	if err := (Credentials{}).validate(); err != nil {
-		t.Error(err)
+	for _, c := range []Credentials{{}, {"a b/c=d@e", "a-long-password"}} {
+		if err := c.validate(); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
