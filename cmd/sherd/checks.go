@@ -77,6 +77,7 @@ func inspect(opt inspection) []finding {
 	}
 	found, answering := checkDrives(opt.Drives, checkDrive, answerWithin)
 	all = append(all, found...)
+	all = append(all, checkDistinct(answering)...)
 	all = append(all, checkDevices(answering)...)
 	all = append(all, checkFiles()...)
 	return append(all, checkClock(time.Now())...)
@@ -200,6 +201,30 @@ func checkDrive(path string) []finding {
 	return append(checkFree(path, dir), checkDirect(path, dir)...)
 }
 
+// checkDistinct finds paths that lead to one directory, by a link or a mount, and drives inside of others: what counts as
+// two would be lost at once.
+func checkDistinct(paths []string) (all []finding) {
+	infos := make([]os.FileInfo, len(paths))
+	for i, path := range paths {
+		infos[i], _ = os.Stat(path) // one that is not there yet is no other's directory
+		for j, other := range paths[:i] {
+			text := ""
+			switch {
+			case infos[i] != nil && infos[j] != nil && os.SameFile(infos[i], infos[j]):
+				text = "it is the same directory as " + other
+			case strings.HasPrefix(path, other+"/"):
+				text = "it is inside of the drive " + other
+			case strings.HasPrefix(other, path+"/"):
+				text = "the drive " + other + " is inside of it"
+			default:
+				continue
+			}
+			all = append(all, finding{Failed: true, Check: path, Text: text, Remedy: "Give each drive a directory of its own."})
+		}
+	}
+	return all
+}
+
 // existingParent is the nearest directory above path that is there.
 func existingParent(path string) (string, error) {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
@@ -239,7 +264,7 @@ func checkFree(path, dir string) []finding {
 	}
 	var out []finding
 	if free := int64(st.Bavail) * st.Bsize; free < freeWanted {
-		out = append(out, finding{Check: path, Text: formatBytes(free) + " are free", Remedy: "Deletes work, new objects will be refused: free space or use a larger drive."})
+		out = append(out, finding{Check: path, Text: formatBytes(free) + " are free", Remedy: "Near its end new objects are refused, and only deletes go on: free space or use a larger drive."})
 	}
 	if st.Files > 0 && st.Ffree < 1000 {
 		out = append(out, finding{Check: path, Text: fmt.Sprintf("%d inodes are free", st.Ffree), Remedy: "Remove files that are not sherd's, or make the file system anew with more inodes."})

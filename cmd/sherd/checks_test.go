@@ -61,6 +61,23 @@ func TestPreflight(t *testing.T) {
 	if err := failures(checkDrive(dir)); err != nil {
 		t.Error(err)
 	}
+	same := filepath.Join(dir, "same")
+	if err := os.Symlink(dir, same); err != nil {
+		t.Fatal(err)
+	}
+	all = inspect(inspection{Drives: []string{same, filepath.Join(dir, "d1/d2"), filepath.Join(dir, "d1"), filepath.Join(dir, "d11"), dir}})
+	for _, words := range [][]string{
+		{dir + ": it is the same directory as " + same},
+		{filepath.Join(dir, "d1") + ": the drive " + filepath.Join(dir, "d1/d2") + " is inside of it"},
+		{dir + ": the drive " + filepath.Join(dir, "d11") + " is inside of it"},
+	} {
+		if !has(all, true, words...) {
+			t.Errorf("nothing says %v in %v", words, all)
+		}
+	}
+	if all := checkDistinct([]string{filepath.Join(dir, "d1"), filepath.Join(dir, "d11"), file}); len(all) > 0 {
+		t.Error(all)
+	}
 	if !has(checkClock(time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)), true, "1970") {
 		t.Error("a clock of 1970 passes")
 	}
