@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node"
+	"github.com/sherd-io/sherd/internal/plural"
 	"github.com/sherd-io/sherd/placement/plan"
 )
 
@@ -177,7 +178,7 @@ func (f *serverFlags) greet(cmd *cobra.Command, n *node.Node) {
 		scheme = "https"
 	}
 	url := scheme + "://" + reachable(f.cfg.Listeners[0].Addr())
-	fmt.Fprintf(w, "sherd serves %s, %d drives, %s\n", url, len(f.cfg.Drives), n.Promise())
+	fmt.Fprintf(w, "sherd serves %s, %s, %s\n", url, plural.Of(len(f.cfg.Drives), "drive"), n.Promise())
 	root, fresh := n.Root()
 	if !fresh {
 		return

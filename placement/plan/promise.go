@@ -57,7 +57,7 @@ func (p Promise) String() string {
 	case n == Unbounded:
 		return "nothing stored yet"
 	case n < 0:
-		return fmt.Sprintf("no drive: %d too many are lost already", -n)
+		return fmt.Sprintf("no drive (%d too many are lost already)", -n)
 	case n == 0:
 		return "no drive"
 	case n == 1:
