@@ -352,6 +352,9 @@ func TestPromise(t *testing.T) {
 	if p := PromiseOf(m, 0, 0); p.Drives() != 0 || p.String() != "no drive" {
 		t.Errorf("%+v %s", p, p)
 	}
+	if text := (Promise{Data: -1}).String() + " may be lost"; text != "no drive (1 too many are lost already) may be lost" {
+		t.Error(text)
+	}
 	for n, want := range map[int]int{1: 0, 2: 1, 3: 1, 4: 2, 5: 2} {
 		p := DefaultProfile(n)
 		m := simulated(t, 1, 1, n, p, 256, 0, rand.New(rand.NewPCG(1, 1)))
