@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the heavy tests with their full counts and writes what came of them to a page.
-# usage: packaging/soak.sh PAGE
+# usage: test/soak.sh PAGE
 set -uo pipefail
 page=$1
 log=$(mktemp)
