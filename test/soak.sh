@@ -22,7 +22,7 @@ run -run 'Crash' ./meta/replica
 	echo "A test's seed stands beside it where it has one; \`-args -soak -seed N\` runs it again."
 	echo
 	echo '```'
-	grep -E '^ *(--- (PASS|FAIL|SKIP)|ok|FAIL|panic)|^ {4,}[a-z0-9_]+_test\.go:[0-9]+:' "$log" | grep -vE '^ {4,}--- PASS' | cut -c1-240
+	grep -E '^ *(--- (PASS|FAIL|SKIP)|ok|FAIL|panic)|^ {4,}[a-z0-9_]+_test\.go:[0-9]+:' "$log" | grep -vE '^ {4,}--- PASS|: [0-9]+ cuts$' | cut -c1-240
 	echo '```'
 } >"$page"
 exit $failed
