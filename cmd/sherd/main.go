@@ -61,5 +61,17 @@ func rootCommand() *cobra.Command {
 		newBenchCommand(),
 		newVersionCommand(),
 	)
+	for _, group := range root.Commands() {
+		if group.HasSubCommands() && !group.Runnable() {
+			refuseUnknown(group)
+		}
+	}
 	return root
+}
+
+// refuseUnknown makes a slip in the name of one of group's commands an error. Of a command that cannot run by itself
+// cobra shows the help instead, and ends with code 0, which a script takes for success.
+func refuseUnknown(group *cobra.Command) {
+	group.Args = cobra.NoArgs
+	group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
