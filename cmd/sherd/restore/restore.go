@@ -89,11 +89,11 @@ func (p *Plan) find(ctx context.Context) error {
 			p.Same++
 		}
 	}
-	m, err := p.Copy.Map()
-	if err != nil {
+	var err error
+	if p.Map, err = p.Copy.Map(); err != nil {
 		return err
 	}
-	for _, d := range m.Drives {
+	for _, d := range p.Map.Drives {
 		if d.State != placement.DriveOut {
 			p.Drives++
 		}

@@ -157,3 +157,22 @@ func TestI9_CopiesThatDoNotDo(t *testing.T) {
 		t.Fatalf("none: %v", err)
 	}
 }
+
+// TestI9_RestoreOfACopyWithoutUsers: what was restored without its users, and lost again before the server wrote other copies.
+func TestI9_RestoreOfACopyWithoutUsers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	opt := founded(t, ctx, *external(t))
+	opt.Secrets, opt.WithoutUsers, opt.Etcd = nil, true, external(t)
+	p, err := Prepare(ctx, opt)
+	must(t, err)
+	_, err = p.Run(ctx)
+	must(t, err)
+	opt.Etcd = external(t)
+	if p, err = Prepare(ctx, opt); err != nil || p.Map == nil || p.Map.Buckets["b"] == nil {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if _, err = p.Run(ctx); err != nil || p.Copy.Generation != 2 {
+		t.Fatalf("of generation %d: %v", p.Copy.Generation, err)
+	}
+}
