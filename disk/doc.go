@@ -8,7 +8,8 @@
 //   - One key has one content for ever (I7): a different chunk under a known key is refused, and so is any chunk under
 //     a deleted key.
 //   - Records are applied to the index by one goroutine, in the order of the log.
-//   - A segment or chunk file is unlinked only after an index that does not name it is flushed (I16).
+//   - A segment or chunk file is unlinked only after an index that does not name it is flushed (I16). A chunk file's number is used
+//     once: records and copies in quarantine name files that are gone.
 //   - A failing or hanging drive fails its own callers, soon, and nobody else (I12). Trust returns by opening it again.
 //   - A drive whose rows or log are missing, foreign or corrupt opens, keeps its chunks, and says that its
 //     replicas are lost (I10).

@@ -432,7 +432,11 @@ func (d *Drive) sweepFiles() error {
 	if err != nil {
 		return err
 	}
-	for n := range there { // what is left of it, no row names
+	// The log's old records, and copies in quarantine, name files that were unlinked long ago: no number is used twice.
+	d.files.Store(max(d.files.Load(), uint64(time.Now().UnixMicro())))
+	// What was dead at some time of the replay may have come back from quarantine since; what is left of there, no row names.
+	d.dead.clear()
+	for n := range there {
 		d.dead.add(n)
 	}
 	return d.forgetFiles(lost)
