@@ -7,3 +7,6 @@ func (d *Drive) Abandon() {
 	d.rowsFatal.Store(true) // Pebble is not closed, so it flushes nothing
 	d.fail(errors.New("abandoned by a test"))
 }
+
+// Full reports whether the workers' queue has no room.
+func (d *Drive) Full() bool { return len(d.tasks) == cap(d.tasks) }

@@ -176,21 +176,33 @@ func (w *Writer) Renew(epoch uint64) { w.header.Epoch = max(w.header.Epoch, epoc
 
 // Abort gives the chunk up, unless it was sealed. It does not wait for the drive. Idempotent.
 func (w *Writer) Abort() {
-	w.d.async(func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.sealed {
-			return
-		}
-		w.sealed, w.err = true, ErrInvalid
-		if w.f != nil {
-			w.f.Close()
-			w.f = nil
-		}
-		if w.d.ours() == nil {
+	remove := func() {
+		if w.drop() && w.d.ours() == nil {
 			w.d.opt.FS.Remove(w.d.filePath(w.number)) // else the next opening does
 		}
-	}, nil)
+	}
+	if !w.d.async(remove, nil) {
+		go func() { // no worker has room: it waits at most as long as the call that still has the file
+			if w.drop() {
+				w.d.dead.add(w.number)
+			}
+		}()
+	}
+}
+
+// drop closes the file, and reports whether it is to go.
+func (w *Writer) drop() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sealed {
+		return false
+	}
+	w.sealed, w.err = true, ErrInvalid
+	if w.f != nil {
+		w.f.Close()
+		w.f = nil
+	}
+	return true
 }
 
 // finish writes the trailer and syncs file and directory, in this order before any record names it.
