@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,7 +108,7 @@ type Healer struct {
 	reclaimFrom map[ids.Range][]byte // where the next begins
 
 	alarmMu sync.Mutex
-	alarms  map[string]string // by source
+	alarms  map[string]alarm // by source
 }
 
 // New returns a healer that does nothing until Run.
@@ -115,7 +116,7 @@ func New(opt Options) (*Healer, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
-	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]string{}, reclaimFrom: map[ids.Range][]byte{}}
+	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]alarm{}, reclaimFrom: map[ids.Range][]byte{}}
 	h.pace.rate, h.scrub.pace.rate = opt.HealBytes, opt.ScrubBytes
 	h.repair.init()
 	h.rebuild.init()
@@ -186,6 +187,15 @@ func (h *Healer) writable(id ids.Drive) Drive {
 	return nil
 }
 
+// alarm is what a person should see.
+type alarm struct {
+	text string
+	at   time.Time // when it was raised last
+}
+
+// alarmsMax bounds how many are kept: a person reads no more. All are logged, and the status has their number.
+const alarmsMax = 1000
+
 // alarm raises or, with an empty text, ends what a person should see.
 func (h *Healer) alarm(source, text string) {
 	h.alarmMu.Lock()
@@ -194,10 +204,24 @@ func (h *Healer) alarm(source, text string) {
 		delete(h.alarms, source)
 		return
 	}
-	if h.alarms[source] != text {
+	old, known := h.alarms[source]
+	if old.text != text {
 		h.log.Error("alarm", "source", source, "what", text)
 	}
-	h.alarms[source] = text
+	if known || len(h.alarms) < alarmsMax || !strings.HasPrefix(source, blobAlarm) {
+		h.alarms[source] = alarm{text, time.Now()}
+	}
+}
+
+// endAlarms ends those of the sources of that kind that were not raised again since.
+func (h *Healer) endAlarms(since time.Time, of func(source string) bool) {
+	h.alarmMu.Lock()
+	defer h.alarmMu.Unlock()
+	for source, a := range h.alarms {
+		if of(source) && a.at.Before(since) {
+			delete(h.alarms, source)
+		}
+	}
 }
 
 // counters are since the start.

@@ -2,7 +2,6 @@ package heal
 
 import (
 	"context"
-	"errors"
 	"math/bits"
 	"sync"
 	"time"
@@ -251,7 +250,7 @@ func (c *count) blob(ctx context.Context, ref erasure.BlobRef) error {
 	for _, slot := range slotList(g.filling & stored &^ lacks) {
 		has, err := c.h.has(ctx, g.pool.PGs[ref.PG].Slots[slot].Drive, ref.Chunk(int(slot)))
 		if err := ctx.Err(); err != nil {
-			return errors.Join(err)
+			return err
 		}
 		if err != nil || !has {
 			lacks |= 1 << slot

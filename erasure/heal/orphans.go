@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +27,8 @@ func (h *Healer) scrubDrives(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	alarmed := false
-	for id, d := range h.opt.Map().Drives {
+	alarmed, drives := false, h.opt.Map().Drives
+	for id, d := range drives {
 		drive := h.usable(id)
 		if drive == nil {
 			continue
@@ -45,6 +47,12 @@ func (h *Healer) scrubDrives(ctx context.Context) error {
 			h.alarm(orphanAlarm+id.String(), "")
 		}
 	}
+	h.endAlarms(time.Now(), func(source string) bool { // of drives that are gone for good
+		id, of := strings.CutPrefix(source, orphanAlarm)
+		return of && !slices.ContainsFunc(slices.Collect(maps.Values(drives)), func(d *placement.Drive) bool {
+			return d.ID.String() == id && d.State != placement.DriveOut
+		})
+	})
 	if alarmed {
 		return ErrTooManyOrphans
 	}
@@ -60,7 +68,7 @@ type orphanage struct {
 	homes  map[homeKey]Reference // of the uploads of the present page
 
 	total   int64
-	orphans []ids.Chunk // at most one more than allowed
+	orphans []ids.Chunk
 	strays  []ids.Chunk
 }
 
@@ -147,7 +155,7 @@ func (o *orphanage) stray(ctx context.Context, key ids.Chunk) bool {
 	if p == nil || int(key.PG) >= len(p.PGs) || int(key.Slot) >= len(p.PGs[key.PG].Slots) {
 		return false
 	}
-	var sl placement.Slot = p.PGs[key.PG].Slots[key.Slot]
+	sl := p.PGs[key.PG].Slots[key.Slot]
 	if sl.Drive == o.id || sl.From == o.id || !sl.Complete {
 		return false
 	}

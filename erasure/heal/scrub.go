@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,8 +115,9 @@ func (h *Healer) scrubLoop(ctx context.Context) error {
 //
 // Errors: ctx's; of the ranges and drives, which leave the rest unlooked at; ErrTooManyOrphans.
 func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
+	begun := time.Now()
 	h.scrub.update(func(s *ScrubStatus) {
-		*s = ScrubStatus{Running: true, Kind: kind, Phase: "blobs", Started: time.Now(), Total: h.books.last().Blobs}
+		*s = ScrubStatus{Running: true, Kind: kind, Phase: "blobs", Started: begun, Total: h.books.last().Blobs}
 	})
 	defer func() {
 		h.scrub.update(func(s *ScrubStatus) {
@@ -129,6 +131,9 @@ func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
 		if err := h.scrubRange(ctx, r.ID, kind); err != nil {
 			return fmt.Errorf("scrub range %d: %w", r.ID, err)
 		}
+	}
+	if kind == ScrubFull {
+		h.endAlarms(begun, func(source string) bool { return strings.HasPrefix(source, blobAlarm) })
 	}
 	h.repair.kick()
 	if err := h.scrubDrives(ctx); err != nil || kind == ScrubLight || h.opt.VerifyState == nil {
@@ -193,7 +198,8 @@ func (h *Healer) scrubItems(ctx context.Context, items []Item, kind ScrubKind) (
 			})
 		}
 	}
-	return rows, g.Wait()
+	err = g.Wait() // first: rows is complete then
+	return rows, err
 }
 
 // scrubBlob gives the slots of ref that need repair. A blob that cannot be read now is counted, and no error.
@@ -226,7 +232,7 @@ func (h *Healer) check(ctx context.Context, ref erasure.BlobRef) ([]uint8, error
 	missing, corrupt := h.expected(ref, st.Slots(erasure.Missing)), h.expected(ref, st.Slots(erasure.Corrupt))
 	h.scrub.update(func(s *ScrubStatus) { s.Missing += int64(len(missing)); s.Corrupt += int64(len(corrupt)) })
 	if !st.Sum {
-		h.alarm("blob "+ref.Blob.String(), "its checksum is wrong whichever shards are used")
+		h.alarm(blobAlarm+ref.Blob.String(), "its checksum is wrong whichever shards are used")
 		return missing, erasure.ErrCorrupt
 	}
 	if len(corrupt) > 0 {
@@ -275,6 +281,9 @@ func (h *Healer) has(ctx context.Context, id ids.Drive, key ids.Chunk) (bool, er
 	return err == nil && len(found) > 0 && found[0].Key == key, err
 }
 
+// blobAlarm begins the source of an alarm about one blob. A full scrub that does not find it again ends it.
+const blobAlarm = "blob "
+
 // before is the greatest key below key in the same group.
 func before(key ids.Chunk) ids.Chunk {
 	if key.Slot > 0 {
@@ -301,5 +310,5 @@ func (h *Healer) lost(ctx context.Context, home Home, ref erasure.BlobRef, why e
 		return
 	}
 	h.scrub.update(func(s *ScrubStatus) { s.Lost++ })
-	h.alarm("blob "+ref.Blob.String(), fmt.Sprintf("lost, of bucket %d key %q: %v", home.Bucket, home.Key, why))
+	h.alarm(blobAlarm+ref.Blob.String(), fmt.Sprintf("lost, of bucket %d key %q: %v", home.Bucket, home.Key, why))
 }

@@ -2,6 +2,7 @@ package heal
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,6 +63,43 @@ func TestScrubAlarmsAboutTheLost(t *testing.T) {
 	}
 	if s := c.healer.Status(); s.Scrub.Lost != 1 || len(s.Alarms) != 1 {
 		t.Errorf("%+v", s)
+	}
+	if err := c.healer.Scrub(c.ctx, ScrubLight); err != nil || len(c.healer.Alarms()) != 1 {
+		t.Errorf("after a scrub that read nothing: %v, %v", err, c.healer.Alarms())
+	}
+	c.delete("a") // a person took note
+	if err := c.healer.Scrub(c.ctx, ScrubFull); err != nil || len(c.healer.Alarms()) != 0 {
+		t.Errorf("%v, %v", err, c.healer.Alarms())
+	}
+}
+
+// TestAlarmsAreBounded: a person reads no more than so many; the status has their number.
+func TestAlarmsAreBounded(t *testing.T) {
+	c := newCluster(t, 2, 1, 0, 2, nil)
+	for i := range alarmsMax + 10 {
+		c.healer.alarm(fmt.Sprint(blobAlarm, i), "lost")
+	}
+	c.healer.alarm(orphanAlarm+"of a drive", "too many")
+	if n := len(c.healer.Alarms()); n != alarmsMax+1 {
+		t.Errorf("%d alarms", n)
+	}
+}
+
+// TestI15_AlarmOfAGoneDriveEnds: it would keep everything in quarantine for ever.
+func TestI15_AlarmOfAGoneDriveEnds(t *testing.T) {
+	c := newCluster(t, 1, 1, 1, 1, func(o *Options) { o.OrphanMax = 4 })
+	for range 5 {
+		if _, _, err := c.write("orphan", 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.later()
+	if err := c.healer.Scrub(c.ctx, ScrubLight); !errors.Is(err, ErrTooManyOrphans) || len(c.healer.Alarms()) != 2 {
+		t.Fatalf("%v, %v", err, c.healer.Alarms())
+	}
+	c.state(0, placement.DriveOut)
+	if err := c.healer.Scrub(c.ctx, ScrubLight); !errors.Is(err, ErrTooManyOrphans) || len(c.healer.Alarms()) != 1 {
+		t.Errorf("%v, %v", err, c.healer.Alarms())
 	}
 }
 

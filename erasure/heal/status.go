@@ -59,12 +59,12 @@ func (h *Healer) Status() Status {
 	return s
 }
 
-// Alarms are what a person should see, in no order that means anything.
+// Alarms are what a person should see, by source.
 func (h *Healer) Alarms() (all []string) {
 	h.alarmMu.Lock()
 	defer h.alarmMu.Unlock()
-	for source, what := range h.alarms {
-		all = append(all, source+": "+what)
+	for source, a := range h.alarms {
+		all = append(all, source+": "+a.text)
 	}
 	slices.Sort(all)
 	return all
