@@ -51,7 +51,7 @@ func (n *Node) do(ctx context.Context, find func(*placement.Map) *placement.Rang
 		if rng == nil {
 			return nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
 		}
-		if addsData(cmd) && n.low(rng) {
+		if refused == nil && addsData(cmd) && n.low(rng) { // after a try it may be applied
 			return nil, ErrFull
 		}
 		lead, err := n.leader(ctx, rng.ID, refused)

@@ -37,6 +37,18 @@ func TestI12_FullDrivesRefuseDataOnly(t *testing.T) {
 	tn.put("k", "y")
 }
 
+// TestI1_FullIsNoGuess: drives that fill up while a command is tried again do not make its outcome known.
+func TestI1_FullIsNoGuess(t *testing.T) {
+	var asked atomic.Int32
+	tn := newNode(t, nodeConfig{drives: 3, seed: 1, opt: Options{
+		CommandTimeout: 100 * time.Millisecond, AttemptTimeout: time.Nanosecond,
+		Low: func(ids.Drive) bool { return asked.Add(1) > 3 }, // from the second try on
+	}})
+	if _, err := tn.node.PutVersion(tn.ctx(), 0, putOf("k", "v")); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+}
+
 // TestWithoutQuorumRefusesInTime: the minority answers 503, it neither hangs nor guesses.
 func TestWithoutQuorumRefusesInTime(t *testing.T) {
 	tn := newNode(t, nodeConfig{drives: 3, seed: 1, opt: Options{
