@@ -335,7 +335,8 @@ func sameSet(a, b []ids.Drive) bool {
 	return len(a) == len(b)
 }
 
-func TestPromise(t *testing.T) {
+// TestI3_Promise: what is promised is what both data and records survive, now.
+func TestI3_Promise(t *testing.T) {
 	m := simulated(t, 1, 1, 6, Profile{4, 2}, 256, 0, rand.New(rand.NewPCG(1, 1)))
 	first, second := m.Pools[1].PGs[0].Slots[0].Drive, m.Pools[1].PGs[0].Slots[1].Drive
 	if p := PromiseOf(m, 5, 5); p.Drives() != 2 || p.String() != "any 2 drives" || p.Nominal != 2 {

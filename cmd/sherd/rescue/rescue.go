@@ -1,6 +1,7 @@
 package rescue
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/binary"
@@ -241,10 +242,7 @@ func (r *run) unlisted() error {
 		o.add(at, s.Header.Part, at.blob.Upload.Stamp(), int64(s.Footer.BlobBytes))
 	}
 	order := slices.SortedFunc(maps.Keys(all), func(a, b name) int {
-		if a.bucket != b.bucket {
-			return int(int64(a.bucket) - int64(b.bucket))
-		}
-		return strings.Compare(a.key, b.key)
+		return cmp.Or(cmp.Compare(a.bucket, b.bucket), strings.Compare(a.key, b.key))
 	})
 	for _, n := range order {
 		if err := r.writeOrphan(all[n]); err != nil {
@@ -295,7 +293,7 @@ func (r *run) writeOrphan(o *orphan) error {
 	var blobs []blobKey
 	for _, part := range slices.Sorted(maps.Keys(o.parts)) {
 		list := o.parts[part]
-		slices.SortFunc(list, func(a, b blobKey) int { return int(a.blob.Index) - int(b.blob.Index) })
+		slices.SortFunc(list, func(a, b blobKey) int { return cmp.Compare(a.blob.Index, b.blob.Index) })
 		for i, at := range list {
 			if int(at.blob.Index) != i {
 				f.Problem = fmt.Sprintf("blob %d of part %d is missing", i, part)
