@@ -87,7 +87,9 @@ func (s *segStats) drop(segment uint64) {
 
 // deadFiles are the chunk files that no index row names any more, to be unlinked once such an index is flushed (I16).
 type deadFiles struct {
-	mu    sync.Mutex
+	unlinking sync.Mutex // before mu: held while a file is unlinked, which may hang, and while one is revived
+
+	mu    sync.Mutex // held for a moment only: the chunk log's goroutine and Stats wait for it
 	files map[uint64]bool
 }
 
@@ -109,20 +111,32 @@ func (f *deadFiles) list() []uint64 {
 
 // bury calls unlink if file is dead still. Meanwhile it cannot be revived.
 func (f *deadFiles) bury(file uint64, unlink func() error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.files[file] {
+	f.unlinking.Lock()
+	defer f.unlinking.Unlock()
+	if !f.has(file) {
 		return nil
 	}
 	if err := unlink(); err != nil {
 		return err
 	}
-	delete(f.files, file)
+	f.remove(file)
 	return nil
 }
 
 // revive takes a file off the list, because a row is to name it again: it is there still, or gone for good, when revive returns.
 func (f *deadFiles) revive(file uint64) {
+	f.unlinking.Lock()
+	defer f.unlinking.Unlock()
+	f.remove(file)
+}
+
+func (f *deadFiles) has(file uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.files[file]
+}
+
+func (f *deadFiles) remove(file uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.files, file)

@@ -341,6 +341,38 @@ func TestI12_Hang(t *testing.T) {
 	check(t, d, s)
 }
 
+// TestI12_HangingUnlink: whoever asks a drive for its counters, as each status does, does not wait for its file system.
+func TestI12_HangingUnlink(t *testing.T) {
+	stalled, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	defer close(gate)
+	opt := crashOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, ".chunk") {
+			once.Do(func() { close(stalled) })
+			<-gate
+		}
+		return nil
+	})))
+	opt.HangAfter = time.Minute
+	format(t, opt)
+	d := open(t, opt)
+	s := disktest.NewSample(1, 1, 2<<20)
+	if err := put(d, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(d, s.Header.Key); err != nil {
+		t.Fatal(err)
+	}
+	<-stalled
+	asked := make(chan disk.Stats, 1)
+	go func() { asked <- d.Stats() }()
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the counters wait for the unlink")
+	}
+}
+
 // A drive whose memory of rows cannot be written any more fails, and the process goes on.
 func TestI12_RowsFatal(t *testing.T) {
 	mem := vfs.NewCrashableMem()
