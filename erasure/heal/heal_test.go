@@ -320,6 +320,19 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
+// TestAwayDriveWakesNobody: each read that meets a drive that is away says so, and there may be thousands a second.
+func TestAwayDriveWakesNobody(t *testing.T) {
+	c := newCluster(t, 2, 1, 0, 2, nil)
+	c.healer.Report(erasure.BadShard{Kind: erasure.Unavailable})
+	if len(c.healer.repair.wake) != 0 {
+		t.Error("a pass of repair for a drive that is away")
+	}
+	c.healer.Report(erasure.BadShard{Kind: erasure.Missing})
+	if len(c.healer.repair.wake) != 1 {
+		t.Error("no pass of repair for a chunk that is missing")
+	}
+}
+
 // TestRun heals by itself: a drive misses writes and comes back, another is replaced, objects die, shards rot.
 func TestRun(t *testing.T) {
 	c := newCluster(t, 4, 2, 1, 4, func(o *Options) { o.Tick = 20 * time.Millisecond; o.LedgerEvery = 20 * time.Millisecond })

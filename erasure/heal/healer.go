@@ -167,6 +167,9 @@ func (h *Healer) Report(b erasure.BadShard) {
 		}
 	default: // the drive's state is its owner's to see to
 		h.counts.unavailable.Add(1)
+		if !b.Write { // a pass over all rows for each read of a drive that is away would mend nothing
+			return
+		}
 	}
 	h.repair.kick()
 }
