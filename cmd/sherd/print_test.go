@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sherd-io/sherd/cmd/sherd/rescue"
 	"github.com/sherd-io/sherd/internal/adminapi"
 )
 
@@ -117,5 +118,15 @@ ended   no whole pass yet
 		if err := printScrub(&out, &c.scrub); err != nil || out.String() != c.want {
 			t.Errorf("%s: %v\n%s", c.name, err, out.String())
 		}
+	}
+}
+
+func TestRescuePrintsKeysThatCannotSteerTheTerminal(t *testing.T) {
+	var b strings.Builder
+	printFound(&b, rescue.Found{Bucket: "b", Key: "plain ü"}, true, false)
+	printFound(&b, rescue.Found{Bucket: "b", Key: "x\x1b[2J\n0 B  b/faked"}, true, false)
+	printFound(&b, rescue.Found{Bucket: "b", Key: "\r", Problem: "it is gone"}, true, false)
+	if want := "0 B  b/plain ü\n" + `0 B  "b/x\x1b[2J\n0 B  b/faked"` + "\n" + `LOST  "b/\r": it is gone` + "\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -80,8 +83,16 @@ func printFound(out io.Writer, f rescue.Found, list, asJSON bool) {
 	case asJSON:
 		printLine(out, f)
 	case f.Problem != "":
-		fmt.Fprintf(out, "LOST  %s/%s: %s\n", f.Bucket, f.Key, f.Problem)
+		fmt.Fprintf(out, "LOST  %s: %s\n", printable(f.Bucket+"/"+f.Key), f.Problem)
 	case list:
-		fmt.Fprintf(out, "%s  %s/%s\n", formatBytes(f.Size), f.Bucket, f.Key)
+		fmt.Fprintf(out, "%s  %s\n", formatBytes(f.Size), printable(f.Bucket+"/"+f.Key))
 	}
+}
+
+// printable quotes a name that could make lines of its own or steer the terminal: any client can choose a key.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
