@@ -246,7 +246,7 @@ func (c *cluster) commit(name string, o body, missed []erasure.Missed) {
 		c.rows.items[o.item.Extent.Upload] = o.item
 		for _, m := range missed {
 			row := Repair{Home: o.item.Home, Ref: o.item.Extent.Blob(int(m.Blob)), Slot: m.Slot}
-			c.rows.repairs[reportKey{row.Ref, row.Slot}] = row
+			c.rows.repairs[reportKey{ref: row.Ref, slot: row.Slot}] = row
 		}
 	})
 }

@@ -320,6 +320,17 @@ func TestReportsAreBounded(t *testing.T) {
 	}
 }
 
+// TestReportsOfSlotAndBlob: that a blob's checksum is wrong, and that its first chunk is missing, are two things to mend.
+func TestReportsOfSlotAndBlob(t *testing.T) {
+	c := newCluster(t, 2, 1, 0, 2, nil)
+	for _, kind := range []erasure.Kind{erasure.Unsound, erasure.Missing, erasure.Corrupt} {
+		c.healer.Report(erasure.BadShard{Kind: kind})
+	}
+	if n := c.healer.Status().Reported; n != 2 {
+		t.Errorf("%d reports", n)
+	}
+}
+
 // TestAwayDriveWakesNobody: each read that meets a drive that is away says so, and there may be thousands a second.
 func TestAwayDriveWakesNobody(t *testing.T) {
 	c := newCluster(t, 2, 1, 0, 2, nil)

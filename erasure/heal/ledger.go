@@ -162,8 +162,8 @@ func (c *count) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for key, kind := range c.h.reports.all() {
-		if kind != erasure.Unsound {
+	for key := range c.h.reports.all() {
+		if !key.unsound {
 			c.note(key.ref, key.slot)
 		}
 	}

@@ -3,6 +3,7 @@ package heal
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/sherd-io/sherd/erasure"
@@ -12,12 +13,13 @@ import (
 type reports struct {
 	max  int
 	mu   sync.Mutex
-	wait map[reportKey]erasure.Kind
+	wait map[reportKey]bool
 }
 
 type reportKey struct {
-	ref  erasure.BlobRef
-	slot uint8
+	ref     erasure.BlobRef
+	slot    uint8
+	unsound bool // of the blob as a whole; slot is 0
 }
 
 // add notes b, unless there are too many.
@@ -25,25 +27,21 @@ func (r *reports) add(b erasure.BadShard) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.wait == nil {
-		r.wait = map[reportKey]erasure.Kind{}
+		r.wait = map[reportKey]bool{}
 	}
-	key := reportKey{b.Ref, b.Slot}
-	if _, known := r.wait[key]; !known && len(r.wait) >= r.max {
+	key := reportKey{b.Ref, b.Slot, b.Kind == erasure.Unsound}
+	if !r.wait[key] && len(r.wait) >= r.max {
 		return false
 	}
-	r.wait[key] = b.Kind
+	r.wait[key] = true
 	return true
 }
 
 // all copies what waits.
-func (r *reports) all() map[reportKey]erasure.Kind {
+func (r *reports) all() map[reportKey]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[reportKey]erasure.Kind, len(r.wait))
-	for k, v := range r.wait {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(r.wait)
 }
 
 func (r *reports) drop(key reportKey) {
@@ -55,16 +53,16 @@ func (r *reports) drop(key reportKey) {
 // reported heals what readers found, as far as the owners are there now. What fails waits for scrub.
 func (p *repairPass) reported(ctx context.Context) {
 	h := p.h
-	for key, kind := range h.reports.all() {
+	for key := range h.reports.all() {
 		if h.healing.pass(ctx) != nil {
 			return
 		}
 		id, ok := owner(h.opt.Map(), key.ref, key.slot)
-		if ok && kind != erasure.Unsound && h.writable(id) == nil {
+		if ok && !key.unsound && h.writable(id) == nil {
 			continue // until its drive is back
 		}
 		var err error
-		if kind == erasure.Unsound {
+		if key.unsound {
 			_, err = h.check(ctx, key.ref)
 		} else {
 			err = h.heal(ctx, &blobJob{ref: key.ref, slots: []uint8{key.slot}})

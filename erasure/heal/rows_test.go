@@ -83,7 +83,7 @@ func bytesAbove(r Repair, after []byte) bool { return slices.Compare(repairPos(r
 func (r *rows) AckRepair(_ context.Context, _ ids.Range, rows []Repair) error {
 	return r.do(func() {
 		for _, row := range rows {
-			delete(r.repairs, reportKey{row.Ref, row.Slot})
+			delete(r.repairs, reportKey{ref: row.Ref, slot: row.Slot})
 		}
 	})
 }
@@ -94,7 +94,7 @@ func (r *rows) AddRepair(_ context.Context, rg ids.Range, rows []Repair) error {
 			if rangeOf(row.Home) != rg {
 				panic("row of another range")
 			}
-			r.repairs[reportKey{row.Ref, row.Slot}] = row
+			r.repairs[reportKey{ref: row.Ref, slot: row.Slot}] = row
 		}
 	})
 }
