@@ -97,7 +97,7 @@ func (d *Drive) rewrite(ctx context.Context, number uint64) (gone bool, err erro
 		keep: make(map[chunk.Kind][]ids.Chunk), millis: make(map[chunk.Kind]int64), epochs: make(map[pgKey]bool),
 	}
 	d.segs.setMoving(number)
-	err = d.log().SegmentRecords(number, w.record)
+	err = w.timed(func() error { return d.log().SegmentRecords(number, w.record) })
 	if err == nil {
 		err = w.carry()
 	}
@@ -118,7 +118,7 @@ func (d *Drive) rewrite(ctx context.Context, number uint64) (gone bool, err erro
 	if err := d.Flush(ctx); err != nil {
 		return false, err
 	}
-	if err := d.log().Remove(number); err != nil {
+	if err := w.timed(func() error { return d.log().Remove(number) }); err != nil {
 		return false, err
 	}
 	d.segs.drop(number)
@@ -127,9 +127,19 @@ func (d *Drive) rewrite(ctx context.Context, number uint64) (gone bool, err erro
 	return err == nil, err
 }
 
+// step begins something that the drive does at once, or hangs (I12).
+func (w *rewriting) step() { w.d.reclaimStep.Store(time.Now().UnixNano()) }
+
+// timed is f with its steps timed.
+func (w *rewriting) timed(f func() error) error {
+	w.step()
+	defer w.d.reclaimStep.Store(0)
+	return f()
+}
+
 // record looks at one record of the segment.
 func (w *rewriting) record(r segment.Record) error {
-	w.d.reclaimStep.Store(time.Now().UnixNano())
+	w.step()
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}

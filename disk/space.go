@@ -103,6 +103,7 @@ func (s *space) fill(want int64) {
 	}
 	if err != nil {
 		s.d.opt.FS.Remove(s.path()) // a partial ballast is none
+		s.ballast.Store(0)
 		if !s.lacking {
 			s.d.opt.Logger.Warn("no ballast", "err", err)
 		}

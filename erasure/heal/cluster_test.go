@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
@@ -193,7 +194,7 @@ func (c *cluster) replace(i, by int) {
 	})
 }
 
-// SlotComplete and Drained make the cluster the healer's Planner.
+// SlotComplete, Drained and Remember make the cluster the healer's Planner.
 func (c *cluster) SlotComplete(_ context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error {
 	c.change(func(m *placement.Map) {
 		if g := m.Pools[pool].PGs[pg]; g.Slots[slot].Since == since && g.Slots[slot].Drive == owner {
@@ -205,6 +206,19 @@ func (c *cluster) SlotComplete(_ context.Context, pool ids.Pool, pg ids.PG, slot
 
 func (c *cluster) Drained(_ context.Context, id ids.Drive) error {
 	c.change(func(m *placement.Map) { m.Drives[id].State = placement.DriveUp })
+	return nil
+}
+
+func (c *cluster) Remember(_ context.Context, name, value string) error {
+	c.change(func(m *placement.Map) {
+		m.Settings = maps.Clone(m.Settings)
+		if m.Settings == nil {
+			m.Settings = map[string]string{}
+		}
+		if m.Settings[name] = value; value == "" {
+			delete(m.Settings, name)
+		}
+	})
 	return nil
 }
 

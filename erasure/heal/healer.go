@@ -129,6 +129,7 @@ func New(opt Options) (*Healer, error) {
 
 // Run heals until ctx ends. It starts every goroutine it uses and returns after the last has ended, with ctx's error.
 func (h *Healer) Run(ctx context.Context) error {
+	h.recallOrphans()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.repair.run(ctx, h.opt.Tick, h.Repair) })
 	g.Go(func() error { return h.rebuild.run(ctx, h.opt.Tick, h.Rebuild) })

@@ -53,6 +53,7 @@ func (h *Healer) scrubDrives(ctx context.Context) error {
 			return d.ID.String() == id && d.State != placement.DriveOut
 		})
 	})
+	h.rememberOrphans(ctx)
 	if alarmed {
 		return ErrTooManyOrphans
 	}

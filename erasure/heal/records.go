@@ -74,6 +74,8 @@ type Planner interface {
 	SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error
 	// Drained: no repair row names the suspect drive any more; it may count as up again (I2).
 	Drained(ctx context.Context, drive ids.Drive) error
+	// Remember writes a setting of the map; an empty value removes it.
+	Remember(ctx context.Context, name, value string) error
 }
 
 // Drive is what the healer needs of a drive beyond what the store does.

@@ -91,11 +91,15 @@ func (h *Healer) ScrubStatus() ScrubStatus {
 	return st
 }
 
+// scrubSettle is the least time from a start to a scrub that is due: others have more to do then.
+const scrubSettle = 5 * time.Minute
+
 func (h *Healer) scrubLoop(ctx context.Context) error {
 	var due <-chan time.Time
+	pause := min(scrubSettle, h.opt.ScrubEvery)
 	for {
 		if h.opt.ScrubEvery > 0 {
-			due = time.After(h.opt.ScrubEvery)
+			due = time.After(max(time.Until(h.scrubDue(ctx)), pause))
 		}
 		kind := ScrubFull
 		select {
@@ -106,6 +110,7 @@ func (h *Healer) scrubLoop(ctx context.Context) error {
 		}
 		if err := h.Scrub(ctx, kind); err != nil && ctx.Err() == nil {
 			h.log.Warn("scrub ended early", "err", err)
+			pause = h.opt.ScrubEvery / 8 // it is due still
 		}
 	}
 }
@@ -136,7 +141,11 @@ func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
 		h.endAlarms(begun, func(source string) bool { return strings.HasPrefix(source, blobAlarm) })
 	}
 	h.repair.kick()
-	if err := h.scrubDrives(ctx); err != nil || kind == ScrubLight || h.opt.VerifyState == nil {
+	err = h.scrubDrives(ctx)
+	if kind == ScrubFull && (err == nil || errors.Is(err, ErrTooManyOrphans)) {
+		h.rememberScrub(ctx, time.Now())
+	}
+	if err != nil || kind == ScrubLight || h.opt.VerifyState == nil {
 		return err
 	}
 	h.scrub.update(func(s *ScrubStatus) { s.Phase, s.Total = "state", 0 })

@@ -3,6 +3,7 @@ package heal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -219,5 +220,47 @@ func TestBefore(t *testing.T) {
 	}
 	if _, err := c.healer.has(c.ctx, c.ids[0], c.bodies["a"].item.Extent.Blob(0).Chunk(0)); errors.Is(err, disk.ErrUnavailable) {
 		t.Error(err)
+	}
+}
+
+// I15: another process goes on from the last scrub: it empties no quarantine while there were too many orphans, and is due when the
+// one before would have been.
+func TestI15_ScrubIsRemembered(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, func(o *Options) { o.ScrubEvery = 14 * 24 * time.Hour })
+	c.healer.alarm(orphanAlarm+c.ids[0].String(), "too many")
+	c.healer.rememberOrphans(c.ctx)
+	next, err := New(c.healer.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.recallOrphans()
+	if got := next.Alarms(); !slices.Equal(got, c.healer.Alarms()) || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	if err := next.Scrub(c.ctx, ScrubFull); err != nil {
+		t.Fatal(err)
+	}
+	if len(next.Alarms()) > 0 || c.m.Load().Settings[orphansSetting] != "" {
+		t.Errorf("after a scrub that found all in order: %v, %v", next.Alarms(), c.m.Load().Settings)
+	}
+	c.Remember(c.ctx, orphansSetting, "{")
+	if next.recallOrphans(); len(next.Alarms()) != 1 {
+		t.Error("what cannot be read is no alarm")
+	}
+
+	ended := time.Now().Add(-13 * 24 * time.Hour).Truncate(time.Second)
+	for text, want := range map[string]time.Time{
+		ended.Format(time.RFC3339): ended,
+		"":                         time.Now(),
+		"yesterday":                time.Now(),
+		time.Now().Add(time.Hour).Format(time.RFC3339): time.Now(),
+	} {
+		c.Remember(c.ctx, scrubbedSetting, text)
+		if due := next.scrubDue(c.ctx); due.Sub(want.Add(next.opt.ScrubEvery)).Abs() > time.Minute {
+			t.Errorf("after %q it is due at %s", text, due)
+		}
+		if again := next.scrubDue(c.ctx); again.Sub(want.Add(next.opt.ScrubEvery)).Abs() > time.Minute {
+			t.Errorf("after %q it is due at %s, asked again", text, again)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -219,7 +220,7 @@ func (s *Store) Sync(ctx context.Context) error {
 		return call.err
 	}
 	err := s.awaitRevision(ctx, call.revision)
-	if end := s.unwatch.Load(); err != nil && end != nil { // who answers us and who tells us news may be two members
+	if end := s.unwatch.Load(); errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil && end != nil { // who answers us and who tells us news may be two members
 		s.opt.Logger.Warn("control records: the watch lags, beginning another", "error", err)
 		(*end)()
 	}

@@ -173,26 +173,35 @@ func keepIn[K comparable, V any](copied *bool, of *map[K]V, old map[K]V, key K) 
 	}
 }
 
-// watchLoop follows etcd until ctx ends; where the watch is lost for good (compacted, refused) it loads all again.
+// watchLoop follows etcd until ctx ends; where the watch is lost for good (compacted, refused) it loads all again. It takes its time
+// where that happens again and again.
 func (s *Store) watchLoop(ctx context.Context) {
 	defer s.done.Done()
-	wait := 50 * time.Millisecond
-	for ctx.Err() == nil {
+	const least, most = 50 * time.Millisecond, 5 * time.Second
+	for wait := least; ctx.Err() == nil; {
+		began := time.Now()
 		err := s.watch(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if !errors.Is(err, errFounded) { // as at every first start
+		founded := errors.Is(err, errFounded)
+		if !founded { // as at every first start
 			s.opt.Logger.Warn("control records: the watch ended, loading again", "error", err)
 		}
+		if founded || time.Since(began) > time.Second {
+			wait = least
+		}
 		s.reloads.Add(1)
-		if err := s.load(ctx); err != nil {
+		err = s.load(ctx)
+		if err != nil {
 			s.opt.Logger.Error("control records cannot be loaded; the map in memory stays", "error", err)
-			pause(ctx, wait)
-			wait = min(2*wait, 5*time.Second)
+		}
+		if err == nil && wait == least {
+			wait *= 2
 			continue
 		}
-		wait = 50 * time.Millisecond
+		pause(ctx, wait)
+		wait = min(2*wait, most)
 	}
 }
 

@@ -72,6 +72,11 @@ func (p healPlanner) SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG,
 	return p.n.store.Apply(ctx, c)
 }
 
+// Remember implements heal.Planner.
+func (p healPlanner) Remember(ctx context.Context, name, value string) error {
+	return p.n.store.PutSetting(ctx, name, value)
+}
+
 // Drained implements heal.Planner. The drive is up again if it is still the one that was suspect, and healthy.
 func (p healPlanner) Drained(ctx context.Context, id ids.Drive) error {
 	d := p.n.bays.drive(id)
