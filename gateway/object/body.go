@@ -201,7 +201,7 @@ func (b *body) close() {
 		s.close()
 	}
 	if b.pool != nil {
-		b.pool.put(b.md5.h, b.md5.lane != nil)
+		b.pool.put(b.md5.h, b.md5.lane != nil, b.md5.done != nil)
 		b.pool = nil
 	}
 }

@@ -70,9 +70,15 @@ func (p *md5Pool) get() (h hash.Hash, jobs chan<- laneJob) {
 	return p.server.NewHash(), p.jobs
 }
 
-// put takes a hasher back. It may be in any state, but no job of it is under way.
-func (p *md5Pool) put(h hash.Hash, lane bool) {
+// put takes a hasher back. It may be in any state, but no job of it is under way; summed tells that its Sum was asked for last.
+//
+// A lane's reset waits in its queue of three, and does not wake the server: that of the next write or sum does. Bodies that end
+// before they were written to would fill the queue with resets, and the write after them wait for ever, and with it all bodies.
+func (p *md5Pool) put(h hash.Hash, lane, summed bool) {
 	if lane {
+		if !summed {
+			h.Sum(nil) // empties the queue
+		}
 		h.Reset()
 	}
 	p.mu.Lock()

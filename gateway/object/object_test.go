@@ -262,3 +262,37 @@ func BenchmarkMD5(b *testing.B) {
 		}
 	}
 }
+
+// Bodies that end before anything of them was written leave their lane of use to those after them.
+func TestLanesOfAbortedBodies(t *testing.T) {
+	var p md5Pool
+	defer p.close()
+	alone, _ := p.get()
+	defer p.put(alone, false, false)
+	piece := bytes.Repeat([]byte("sherd"), 20_000)
+	want := md5.Sum(piece)
+	for aborted := range 8 {
+		for range aborted {
+			h, _ := p.get()
+			p.put(h, true, false)
+		}
+		h, jobs := p.get()
+		sum := make(chan []byte, 1)
+		go func() {
+			var written sync.WaitGroup
+			written.Add(1)
+			jobs <- laneJob{h, piece, &written}
+			written.Wait()
+			sum <- h.Sum(nil)
+		}()
+		select {
+		case got := <-sum:
+			if !bytes.Equal(got, want[:]) {
+				t.Errorf("after %d: %x, want %x", aborted, got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the body after %d that were aborted hangs", aborted)
+		}
+		p.put(h, true, true)
+	}
+}
