@@ -266,9 +266,7 @@ func BenchmarkMD5(b *testing.B) {
 // Bodies that end before anything of them was written leave their lane of use to those after them.
 func TestLanesOfAbortedBodies(t *testing.T) {
 	var p md5Pool
-	defer p.close()
 	alone, _ := p.get()
-	defer p.put(alone, false, false)
 	piece := bytes.Repeat([]byte("sherd"), 20_000)
 	want := md5.Sum(piece)
 	for aborted := range 8 {
@@ -295,4 +293,6 @@ func TestLanesOfAbortedBodies(t *testing.T) {
 		}
 		p.put(h, true, true)
 	}
+	p.put(alone, false, false)
+	p.close()
 }
