@@ -235,13 +235,13 @@ func (d *Drive) takeBack(entry *QuarantineEntry) (*op, error) {
 	}
 	o := d.newOp(chunk.KindChunk, nil)
 	o.header, o.footer, o.restore = c.Header, c.Footer, true
-	payload := d.opt.Buffers.Get(int(c.Footer.ShardBytes)) // left to the garbage collector: the op may outlive its waiter
-	if err := readFull(f, payload.B, chunk.FileHeaderBytes); err != nil {
+	payload := make([]byte, c.Footer.ShardBytes) // not of the pool: the op may outlive its waiter
+	if err := readFull(f, payload, chunk.FileHeaderBytes); err != nil {
 		return nil, err
 	}
 	o.head = chunk.AppendChunk(o.head, &o.header, &o.footer)
-	o.head = chunk.NewSummer(entry.Key).AppendSums(o.head, 0, payload.B)
-	o.entry.Body = [][]byte{payload.B}
+	o.head = chunk.NewSummer(entry.Key).AppendSums(o.head, 0, payload)
+	o.entry.Body = [][]byte{payload}
 	return o, nil
 }
 

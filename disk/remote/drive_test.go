@@ -1,0 +1,230 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
+)
+
+// A drive of another node is held to what a drive of this one promises.
+func TestContract(t *testing.T) {
+	disktest.Run(t, func(t *testing.T) disktest.Drive {
+		n := newNode(t, vfs.NewMem())
+		return suiteDrive{n.client(nil).Drive(n.drive.ID())}
+	})
+}
+
+// A listing of more than a page is whole.
+func TestLongListing(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	d := n.client(nil).Drive(n.drive.ID())
+	const count = listMost + 10
+	var wg sync.WaitGroup
+	for i := range uint64(count) {
+		s := disktest.NewSample(1, i, 1)
+		wg.Add(1)
+		d.Put(s.Header, s.Units(), s.Footer, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			wg.Done()
+		})
+		if i%256 == 255 {
+			wg.Wait()
+		}
+	}
+	wg.Wait()
+	for _, most := range []int{1, listMost - 1, listMost, listMost + 1, count, count + 1} {
+		list, err := d.AllChunks(t.Context(), nil, most)
+		if err != nil || len(list) != min(most, count) {
+			t.Fatalf("%d of at most %d: %v", len(list), most, err)
+		}
+		seen := map[ids.Chunk]bool{}
+		for _, c := range list {
+			seen[c.Key] = true
+		}
+		if len(seen) != len(list) {
+			t.Fatalf("%d different ones among %d", len(seen), len(list))
+		}
+	}
+}
+
+// When the connections are lost, what was under way fails, what was half written is gone, and later calls connect again.
+func TestConnectionLost(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	d := n.client(nil).Drive(n.drive.ID())
+	ctx := t.Context()
+	s := disktest.NewSample(1, 1, 3<<20)
+	w, err := d.Create(ctx, s.Header, 3<<20)
+	must(t, err)
+	must(t, w.Write(ctx, s.Units()[0]))
+	stored := disktest.NewSample(1, 2, 3<<20)
+	must(t, disktest.Put(suiteDrive{d}, stored))
+	r, err := d.Open(ctx, stored.Header.Key)
+	must(t, err)
+	n.cut()
+	poll.Nil(t, 10*time.Second, "the end of what was open", func() error {
+		n.server.mu.Lock()
+		defer n.server.mu.Unlock()
+		for _, s := range n.server.sessions {
+			s.mu.Lock()
+			open := len(s.open)
+			s.mu.Unlock()
+			if open > 0 {
+				return errors.New("readers and writers are open")
+			}
+		}
+		return nil
+	})
+	var sealErr error
+	poll.Nil(t, 10*time.Second, "a connection", func() error {
+		sealErr = w.Seal(ctx, s.Footer)
+		if errors.Is(sealErr, disk.ErrUnavailable) {
+			return sealErr
+		}
+		return nil
+	})
+	wantErr(t, sealErr, disk.ErrInvalid) // the writer is gone
+	w.Abort()
+	if _, err := r.Read(ctx, 0, 1); err == nil {
+		t.Error("read from a reader that is gone")
+	}
+	r.Close()
+	_, err = d.Open(ctx, s.Header.Key)
+	wantErr(t, err, disk.ErrNotFound)
+	disktest.Check(t, suiteDrive{d}, stored)
+	must(t, disktest.Put(suiteDrive{d}, s))
+	disktest.Check(t, suiteDrive{d}, s)
+}
+
+// A drive that hangs costs its callers their time-out and nobody else anything.
+func TestI12_HangingDrive(t *testing.T) {
+	mem := vfs.NewMem()
+	var hang atomic.Bool
+	gate := make(chan struct{})
+	n := newNodeThat(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && strings.Contains(op.Path, "chunks") && op.Kind == errorfs.OpFileSyncData {
+			<-gate
+		}
+		return nil
+	})), time.Second)
+	defer close(gate)
+	c := n.client(nil)
+	d := c.Drive(n.drive.ID())
+	hang.Store(true)
+	s := disktest.NewSample(1, 1, 5000)
+	began := time.Now()
+	wantErr(t, disktest.Put(suiteDrive{d}, s), disk.ErrUnavailable)
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	poll.Nil(t, 10*time.Second, "its health", func() error {
+		if h := d.Health(); h.State == disk.OK {
+			return errors.New("it is said to be well")
+		}
+		return nil
+	})
+	if err, _ := c.Reachable(); err != nil {
+		t.Error("its node: ", err)
+	}
+}
+
+// A call ends by its deadline though the node is silent, and a drive of a silent node is suspect.
+func TestSilentNode(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	var deaf atomic.Bool
+	n.wrap = func(c net.Conn) net.Conn { return &deafConn{c, &deaf} }
+	c := n.client(func(o *Options) {
+		o.CallTimeout, o.WriteTimeout, o.DialTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+	})
+	d := c.Drive(n.drive.ID())
+	deaf.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := d.Open(ctx, disktest.NewSample(1, 1, 1).Header.Key)
+	wantErr(t, err, disk.ErrUnavailable)
+	wantErr(t, disktest.Put(suiteDrive{d}, disktest.NewSample(1, 1, 5000)), disk.ErrUnavailable)
+	poll.Nil(t, 10*time.Second, "suspicion", func() error {
+		if d.Health().State != disk.Suspect {
+			return errors.New(d.Health().Reason)
+		}
+		return nil
+	})
+	deaf.Store(false)
+	n.cut()
+	poll.Nil(t, 10*time.Second, "its return", func() error {
+		if h := d.Health(); h.State != disk.OK {
+			return errors.New(h.Reason)
+		}
+		return nil
+	})
+}
+
+// deafConn takes what is written, and sends nothing on while deaf.
+type deafConn struct {
+	net.Conn
+	deaf *atomic.Bool
+}
+
+func (c *deafConn) Write(b []byte) (int, error) {
+	if c.deaf.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// A node of another cluster is not spoken to.
+func TestOtherCluster(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	var pool bufpool.Pool
+	c := NewClient(Options{Dial: n.dial, Cluster: ids.NewCluster(), Buffers: &pool})
+	defer c.Close()
+	_, err := c.Drive(n.drive.ID()).Open(t.Context(), disktest.NewSample(1, 1, 1).Header.Key)
+	if !errors.Is(err, disk.ErrInvalid) || !strings.Contains(err.Error(), n.cluster.String()) {
+		t.Error(err)
+	}
+}
+
+// A drive that the node does not have is not there; others are.
+func TestUnknownDrive(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	d := n.client(nil).Drive(ids.NewDrive())
+	wantErr(t, disktest.Put(suiteDrive{d}, disktest.NewSample(1, 1, 100)), disk.ErrUnavailable)
+	if h := d.Health(); h.State != disk.Failed {
+		t.Error(h)
+	}
+}
+
+// The server's budget bounds what it holds, and all calls get through.
+func TestBudget(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	n.server.opt.Budget = 2 << 20
+	n.server.budget = newBudget(2 << 20)
+	d := suiteDrive{n.client(nil).Drive(n.drive.ID())}
+	var wg sync.WaitGroup
+	for i := range uint64(20) {
+		wg.Go(func() {
+			s := disktest.NewSample(1, i, 1<<20)
+			if err := disktest.Put(d, s); err != nil {
+				t.Error(err)
+				return
+			}
+			disktest.Check(t, d, s)
+		})
+	}
+	wg.Wait()
+}

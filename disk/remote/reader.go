@@ -1,0 +1,79 @@
+package remote
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/chunk"
+	"github.com/sherd-io/sherd/internal/bufpool"
+)
+
+// Reader reads one chunk; see disk.Reader. It is for one goroutine.
+type Reader struct {
+	d      *Drive
+	number uint64 // 0: nothing is open there
+	header chunk.Header
+	footer chunk.Footer
+	whole  *bufpool.Buf // all of a short chunk
+}
+
+// Header is the chunk's.
+func (r *Reader) Header() chunk.Header { return r.header }
+
+// Footer is the chunk's.
+func (r *Reader) Footer() chunk.Footer { return r.footer }
+
+// Size is the chunk's payload in bytes.
+func (r *Reader) Size() int64 { return int64(r.footer.ShardBytes) }
+
+// Read is disk.Reader's: n bytes from off, verified, in a buffer that the caller releases.
+func (r *Reader) Read(ctx context.Context, off, n int64) (*bufpool.Buf, error) {
+	if off < 0 || n < 0 || off > r.Size() || n > r.Size()-off {
+		return nil, fmt.Errorf("%w: bytes %d+%d of %d", disk.ErrInvalid, off, n, r.Size())
+	}
+	if r.whole != nil || n == 0 {
+		b := r.d.c.opt.Buffers.Get(int(n))
+		if n > 0 {
+			copy(b.B, r.whole.B[off:])
+		}
+		return b, nil
+	}
+	if n <= payloadMax {
+		return r.fetch(ctx, off, n)
+	}
+	all := r.d.c.opt.Buffers.Get(int(n))
+	for at := int64(0); at < n; {
+		b, err := r.fetch(ctx, off+at, min(n-at, payloadMax))
+		if err != nil {
+			all.Release()
+			return nil, err
+		}
+		at += int64(copy(all.B[at:], b.B))
+		b.Release()
+	}
+	return all, nil
+}
+
+func (r *Reader) fetch(ctx context.Context, off, n int64) (*bufpool.Buf, error) {
+	args := binary.LittleEndian.AppendUint64(nil, r.number)
+	args = binary.LittleEndian.AppendUint64(args, uint64(off))
+	args = binary.LittleEndian.AppendUint64(args, uint64(n))
+	got, err := r.d.c.do(ctx, request{op: opRead, drive: r.d.id, args: args}, int(n))
+	if err == nil && int64(len(bytesOf(got.payload))) != n {
+		got.payload.Release()
+		err = fmt.Errorf("%w: %d bytes for %d", disk.ErrUnavailable, len(bytesOf(got.payload)), n)
+	}
+	return got.payload, err
+}
+
+// Close releases what the reader holds. Idempotent.
+func (r *Reader) Close() {
+	r.whole.Release()
+	r.whole = nil
+	if r.number != 0 {
+		r.d.c.tell(request{op: opCloseReader, drive: r.d.id, args: binary.LittleEndian.AppendUint64(nil, r.number)})
+		r.number = 0
+	}
+}
