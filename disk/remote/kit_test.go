@@ -21,7 +21,7 @@ import (
 
 // node is a server with one drive, on loopback, and what connects to it.
 type node struct {
-	t       *testing.T
+	t       testing.TB
 	cluster ids.Cluster
 	drive   *disk.Drive
 	server  *Server
@@ -34,10 +34,10 @@ type node struct {
 	ended []error // what Serve said
 }
 
-func newNode(t *testing.T, fs vfs.FS) *node { return newNodeThat(t, fs, 10*time.Second) }
+func newNode(t testing.TB, fs vfs.FS) *node { return newNodeThat(t, fs, 10*time.Second) }
 
 // newNodeThat has a drive that counts as hanging after the given time.
-func newNodeThat(t *testing.T, fs vfs.FS, hangAfter time.Duration) *node {
+func newNodeThat(t testing.TB, fs vfs.FS, hangAfter time.Duration) *node {
 	t.Helper()
 	n := &node{t: t, cluster: ids.NewCluster(), wrap: func(c net.Conn) net.Conn { return c }}
 	opt := disk.Options{FS: fs, Path: "d1", SegmentBytes: 8 << 20, LogSegmentBytes: 1 << 20, Buffers: &n.buffers, HangAfter: hangAfter, Logger: slog.New(slog.DiscardHandler)}
@@ -111,7 +111,7 @@ func (n *node) cut() {
 // client connects, and waits until it knows the drive.
 func (n *node) client(change func(*Options)) *Client {
 	n.t.Helper()
-	opt := Options{Dial: n.dial, Cluster: n.cluster, Buffers: &n.buffers, StatEvery: 20 * time.Millisecond}
+	opt := Options{Dial: n.dial, Cluster: n.cluster, Buffers: &n.buffers, StatEvery: 20 * time.Millisecond, CallTimeout: time.Minute}
 	if change != nil {
 		change(&opt)
 	}
