@@ -1,0 +1,185 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"net"
+	"testing"
+	"time"
+)
+
+const secret = "sixteen bytes at least"
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// identity is a node of a, as it would make and load it.
+func identity(t testing.TB, a *Authority, node string, now time.Time) *Identity {
+	t.Helper()
+	request, key, err := Request(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := must(a.Sign(request, node, now))(t)
+	return must(Load(cert, key, a.Certificate(), now))(t)
+}
+
+// shake makes a connection between a client's and a server's configuration, says a word each way, and gives both ends' errors and states.
+func shake(t *testing.T, client, server *tls.Config) (c, s error, at tls.ConnectionState) {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	defer l.Close()
+	served := make(chan error, 1)
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			served <- err
+			return
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		conn := tls.Server(nc, server)
+		if err = conn.Handshake(); err == nil {
+			at = conn.ConnectionState()
+			_, err = conn.Write([]byte("welcome"))
+		}
+		served <- err
+	}()
+	nc := must(net.Dial("tcp", l.Addr().String()))(t)
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := tls.Client(nc, client)
+	if c = conn.Handshake(); c == nil {
+		_, c = conn.Read(make([]byte, 1)) // in TLS 1.3 the server's refusal comes after the handshake
+	}
+	nc.Close()
+	return c, <-served, at
+}
+
+// I24: nodes that share a secret derive one authority and one cluster; another secret gives others.
+func TestI24_SharedSecret(t *testing.T) {
+	a, id, err := FromSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, again, _ := FromSecret(secret)
+	other, otherID, _ := FromSecret(secret + "!")
+	if !bytes.Equal(a.Certificate(), b.Certificate()) || id != again {
+		t.Error("derived twice, different")
+	}
+	if bytes.Equal(a.Certificate(), other.Certificate()) || id == otherID {
+		t.Error("two secrets, one authority")
+	}
+	if _, _, err := FromSecret("short"); !errors.Is(err, ErrSecret) {
+		t.Error(err)
+	}
+	restored := must(Parse(a.Seed()))(t)
+	if restored.Hash() != a.Hash() {
+		t.Error("the authority changed in its seed")
+	}
+}
+
+// I24: who may connect, and to whom.
+func TestI24_Connections(t *testing.T) {
+	now := time.Now()
+	a, _, _ := FromSecret(secret)
+	foreign := must(New())(t)
+	n1, n2 := identity(t, a, "n1", now), identity(t, a, "n2", now)
+	member := func(node string) bool { return node == "n1" || node == "n2" }
+	server := n2.Server(member, []string{"sherd/1"}, "sherd-join/1")
+	noCert := n1.Client("n2", "sherd/1")
+	noCert.Certificates = nil
+	old := identity(t, a, "n1", now)
+	old.cert = expired(t, a, "n1")
+	for _, c := range []struct {
+		name   string
+		client *tls.Config
+		ok     bool
+	}{
+		{"a node of the cluster", n1.Client("n2", "sherd/1"), true},
+		{"to another node than meant", n1.Client("n3", "sherd/1"), false},
+		{"of another authority", identity(t, foreign, "n1", now).Client("n2", "sherd/1"), false},
+		{"not in the map", identity(t, a, "n9", now).Client("n2", "sherd/1"), false},
+		{"without a certificate", noCert, false},
+		{"with an expired one", old.Client("n2", "sherd/1"), false},
+		{"of no protocol", n1.Client("n2", "http/1.1"), false},
+		{"one who joins", Joining(a.Hash(), "sherd-join/1"), true},
+		{"one who joins another cluster", Joining(foreign.Hash(), "sherd-join/1"), false},
+		{"one who joins and wants more", Joining(a.Hash(), "sherd/1"), false},
+	} {
+		client, served, state := shake(t, c.client, server)
+		if ok := client == nil && served == nil; ok != c.ok {
+			t.Errorf("%s: %v; the server: %v", c.name, client, served)
+		}
+		if c.name == "a node of the cluster" {
+			if peer, err := n2.Peer(state); err != nil || peer != "n1" {
+				t.Errorf("it is taken for %q: %v", peer, err)
+			}
+		}
+	}
+}
+
+// expired is a certificate whose time is over, with its key.
+func expired(t *testing.T, a *Authority, node string) tls.Certificate {
+	t.Helper()
+	request, key, err := Request(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return must(tls.X509KeyPair(must(a.Sign(request, node, time.Now().Add(-2*certLife)))(t), key))(t)
+}
+
+// The name in a certificate is what the authority was told, not what the request says.
+func TestSignNames(t *testing.T) {
+	now := time.Now()
+	a := must(New())(t)
+	request, key, err := Request("root-of-all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := must(Load(must(a.Sign(request, "n1", now))(t), key, a.Certificate(), now))(t)
+	if id.Node != "n1" {
+		t.Errorf("it names %q", id.Node)
+	}
+	for _, bad := range [][]byte{nil, []byte("rubbish"), a.Certificate(), bytes.Replace(request, []byte("A"), []byte("B"), 1)} {
+		if _, err := a.Sign(bad, "n1", now); err == nil {
+			t.Errorf("%.40q was signed", bad)
+		}
+	}
+	if _, err := Load(must(a.Sign(request, "n1", now))(t), key, must(New())(t).Certificate(), now); !errors.Is(err, ErrPeer) {
+		t.Error("another authority's: ", err)
+	}
+	if id.Renewable(now) || !id.Renewable(now.Add(certLife*2/3)) {
+		t.Error("when to renew")
+	}
+}
+
+func TestTokens(t *testing.T) {
+	now := time.Now()
+	a := must(New())(t)
+	token := NewToken(a.Hash())
+	back := must(ParseToken(" " + token.String() + "\n"))(t)
+	if back != token {
+		t.Error("changed in its text")
+	}
+	r := token.Record(now.Add(time.Hour))
+	if !r.Holds(back, now) || r.Holds(back, now.Add(2*time.Hour)) || r.Holds(NewToken(a.Hash()), now) {
+		t.Error("whom the record holds for")
+	}
+	if bytes.Contains([]byte(token.String()), r.Hash[:]) {
+		t.Error("the record gives the token away")
+	}
+	for _, bad := range []string{"", "sherd-join-1-", token.String()[1:], token.String()[:60], token.String() + "AAAA", "sherd-join-2-" + token.String()[13:]} {
+		if _, err := ParseToken(bad); !errors.Is(err, ErrToken) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
