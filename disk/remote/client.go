@@ -106,9 +106,9 @@ func (c *Client) Close() {
 func (c *Client) Drive(id ids.Drive) *Drive { return &Drive{c: c, id: id} }
 
 // Reachable says why the node does not answer, and since when; nil if it does.
-func (c *Client) Reachable() (err error, since time.Time) {
+func (c *Client) Reachable() (since time.Time, err error) {
 	s := c.state.Load()
-	return s.err, s.since
+	return s.since, s.err
 }
 
 // watch keeps state new.

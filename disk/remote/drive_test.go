@@ -138,7 +138,7 @@ func TestI12_HangingDrive(t *testing.T) {
 		}
 		return nil
 	})
-	if err, _ := c.Reachable(); err != nil {
+	if _, err := c.Reachable(); err != nil {
 		t.Error("its node: ", err)
 	}
 }

@@ -117,7 +117,7 @@ func (n *node) client(change func(*Options)) *Client {
 	}
 	c := NewClient(opt)
 	n.t.Cleanup(c.Close)
-	poll.Nil(n.t, 10*time.Second, "the node", func() error { err, _ := c.Reachable(); return err })
+	poll.Nil(n.t, 10*time.Second, "the node", func() error { _, err := c.Reachable(); return err })
 	return c
 }
 

@@ -32,8 +32,8 @@ func identity(t testing.TB, a *Authority, node string, now time.Time) *Identity 
 	return must(Load(cert, key, a.Certificate(), now))(t)
 }
 
-// shake makes a connection between a client's and a server's configuration, says a word each way, and gives both ends' errors and states.
-func shake(t *testing.T, client, server *tls.Config) (c, s error, at tls.ConnectionState) {
+// shake makes a connection between a client's and a server's configuration, says a word each way, and gives the server's state and both ends' errors.
+func shake(t *testing.T, client, server *tls.Config) (at tls.ConnectionState, c, s error) {
 	t.Helper()
 	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	defer l.Close()
@@ -61,7 +61,8 @@ func shake(t *testing.T, client, server *tls.Config) (c, s error, at tls.Connect
 		_, c = conn.Read(make([]byte, 1)) // in TLS 1.3 the server's refusal comes after the handshake
 	}
 	nc.Close()
-	return c, <-served, at
+	s = <-served
+	return at, c, s
 }
 
 // I24: nodes that share a secret derive one authority and one cluster; another secret gives others.
@@ -115,7 +116,7 @@ func TestI24_Connections(t *testing.T) {
 		{"one who joins another cluster", Joining(foreign.Hash(), "sherd-join/1"), false},
 		{"one who joins and wants more", Joining(a.Hash(), "sherd/1"), false},
 	} {
-		client, served, state := shake(t, c.client, server)
+		state, client, served := shake(t, c.client, server)
 		if ok := client == nil && served == nil; ok != c.ok {
 			t.Errorf("%s: %v; the server: %v", c.name, client, served)
 		}
