@@ -108,9 +108,12 @@ func (h *Healer) scrubLoop(ctx context.Context) error {
 		case <-due:
 		case kind = <-h.scrub.start:
 		}
-		if err := h.Scrub(ctx, kind); err != nil && ctx.Err() == nil {
+		switch err := h.Scrub(ctx, kind); {
+		case err != nil && ctx.Err() == nil:
 			h.log.Warn("scrub ended early", "err", err)
 			pause = h.opt.ScrubEvery / 8 // it is due still
+		case err == nil && kind == ScrubFull:
+			pause = h.opt.ScrubEvery // though the map may not have heard of this one
 		}
 	}
 }
