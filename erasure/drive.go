@@ -5,11 +5,12 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/chunk"
+	"github.com/sherd-io/sherd/disk/remote"
 	"github.com/sherd-io/sherd/internal/bufpool"
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
-// Drive is what the store needs of a drive, local or not. disk.Drive documents each method; Local adapts it.
+// Drive is what the store needs of a drive, local or not. disk.Drive documents each method; Local and Remote adapt what there is.
 type Drive interface {
 	Health() disk.Health
 	Space() disk.Space
@@ -59,4 +60,28 @@ func (l LocalDrive) Open(ctx context.Context, key ids.Chunk) (Reader, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// Remote presents a drive of another node, to the store and to the healer.
+func Remote(d *remote.Drive) RemoteDrive { return RemoteDrive{d} }
+
+// RemoteDrive is a remote.Drive with the interfaces of this package.
+type RemoteDrive struct{ *remote.Drive }
+
+// Create is remote.Drive's.
+func (r RemoteDrive) Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error) {
+	w, err := r.Drive.Create(ctx, h, shardBytes)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Open is remote.Drive's.
+func (r RemoteDrive) Open(ctx context.Context, key ids.Chunk) (Reader, error) {
+	rd, err := r.Drive.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return rd, nil
 }

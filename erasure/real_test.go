@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/bits"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/remote"
+	"github.com/sherd-io/sherd/disk/remote/remotetest"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -25,10 +28,24 @@ type real struct {
 	fs   []vfs.FS
 	path []string
 	disk []*disk.Drive
+	far  []*remote.Client // where drives are on other nodes: drive i on far[i%len(far)]
 }
 
-func newReal(t testing.TB, k, m, spare int, dir string, change func(*Options)) *real {
-	r := &real{}
+// eachPlace runs test with drives of this process, and with such of two other nodes.
+func eachPlace(t *testing.T, test func(*testing.T, place)) {
+	t.Run("local", func(t *testing.T) { test(t, place{}) })
+	t.Run("remote", func(t *testing.T) { test(t, place{nodes: 2}) })
+}
+
+// place says where a cluster's drives are.
+type place struct {
+	dir   string // "": in memory
+	nodes int    // 0: in this process
+	wrap  func(net.Conn) net.Conn
+}
+
+func newReal(t testing.TB, k, m, spare int, at place, change func(*Options)) *real {
+	r, dir := &real{}, at.dir
 	r.cluster = newClusterOf(t, k, m, 256<<10, spare, func(o *Options) {
 		o.AckTimeout = time.Minute // a busy machine is no fault
 		if change != nil {
@@ -56,7 +73,42 @@ func newReal(t testing.TB, k, m, spare int, dir string, change func(*Options)) *
 			d.Close()
 		}
 	})
+	r.serve(at)
 	return r
+}
+
+// serve puts the drives on other nodes.
+func (r *real) serve(at place) {
+	for n := range at.nodes {
+		client, stop := remotetest.Serve(r.t, remotetest.Options{
+			Cluster: ids.Cluster{1}, Buffers: &r.buffers, Wrap: at.wrap,
+			Drives: func() (list []*disk.Drive) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				for i := n; i < len(r.disk); i += at.nodes {
+					list = append(list, r.disk[i])
+				}
+				return list
+			},
+			Change: func(o *remote.Options) { o.CallTimeout = time.Minute },
+		})
+		r.t.Cleanup(stop)
+		r.far = append(r.far, client)
+	}
+	for i := range r.disk {
+		r.bring(i)
+	}
+}
+
+// bring makes drive i reachable.
+func (r *real) bring(i int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.far == nil {
+		r.drives[r.ids[i]] = Local(r.disk[i])
+		return
+	}
+	r.drives[r.ids[i]] = Remote(r.far[i%len(r.far)].Drive(r.ids[i]))
 }
 
 func diskOptions(c *cluster, fs vfs.FS, path string) disk.Options {
@@ -76,17 +128,19 @@ func (r *real) reopen(i int) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.disk[i] = d
 	r.mu.Lock()
-	r.drives[r.ids[i]] = Local(d)
+	r.disk[i] = d
 	r.mu.Unlock()
+	r.bring(i)
 }
 
 var realSizes = []int{1, 4096, 5000, 64 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 4 << 20, 4<<20 + 1, 11 << 20, 12<<20 + 12345}
 
 // TestRealDrives puts bodies of every shape on real drives, opens these again, and reads with any two of them away.
-func TestRealDrives(t *testing.T) {
-	r := newReal(t, 4, 2, 0, "", func(o *Options) { o.BlobBytes = 8 << 20 })
+func TestRealDrives(t *testing.T) { eachPlace(t, realDrives) }
+
+func realDrives(t *testing.T, at place) {
+	r := newReal(t, 4, 2, 0, at, func(o *Options) { o.BlobBytes = 8 << 20 })
 	for _, size := range realSizes {
 		r.mustPut(fmt.Sprint(size), size)
 	}
@@ -110,17 +164,17 @@ func TestRealDrives(t *testing.T) {
 		for _, size := range realSizes {
 			r.mustGet(fmt.Sprint(size))
 		}
-		for i, d := range r.disk {
-			r.mu.Lock()
-			r.drives[r.ids[i]] = Local(d)
-			r.mu.Unlock()
+		for i := range r.disk {
+			r.bring(i)
 		}
 	}
 }
 
 // TestRealRebuild gives slots a new, empty owner and fills it, for short and long shards.
-func TestRealRebuild(t *testing.T) {
-	r := newReal(t, 4, 2, 1, "", nil)
+func TestRealRebuild(t *testing.T) { eachPlace(t, realRebuild) }
+
+func realRebuild(t *testing.T, at place) {
+	r := newReal(t, 4, 2, 1, at, nil)
 	ctx := context.Background()
 	for _, size := range []int{3000, 1 << 20, 9 << 20} {
 		name := fmt.Sprint(size)
@@ -150,8 +204,10 @@ func TestRealRebuild(t *testing.T) {
 }
 
 // TestRealConcurrent writes and reads from many goroutines while drives come and go in the map.
-func TestRealConcurrent(t *testing.T) {
-	r := newReal(t, 2, 2, 2, "", func(o *Options) { o.BlobBytes = 3 << 20 })
+func TestRealConcurrent(t *testing.T) { eachPlace(t, realConcurrent) }
+
+func realConcurrent(t *testing.T, at place) {
+	r := newReal(t, 2, 2, 2, at, func(o *Options) { o.BlobBytes = 3 << 20 })
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	go func() {
@@ -194,7 +250,7 @@ func (plainSource) Settle() error { return nil }
 
 // BenchmarkStore measures the store with real drives in a directory, without digests: `-benchtime 2000x -cpu 2`.
 func BenchmarkStore(b *testing.B) {
-	r := newReal(b, 4, 2, 0, b.TempDir(), func(o *Options) { o.ViewTTL = 0 })
+	r := newReal(b, 4, 2, 0, place{dir: b.TempDir()}, func(o *Options) { o.ViewTTL = 0 })
 	for _, size := range []int{4 << 10, 1 << 20, 16 << 20} {
 		body := r.random(size)
 		last := r.mustPut("last", size)
@@ -235,8 +291,10 @@ func BenchmarkStore(b *testing.B) {
 }
 
 // TestI5_RealEpochMoves: a slot of every group gets another owner, and all owners know it, while a long body is written.
-func TestI5_RealEpochMoves(t *testing.T) {
-	r := newReal(t, 4, 2, 1, "", nil)
+func TestI5_RealEpochMoves(t *testing.T) { eachPlace(t, realEpochMoves) }
+
+func realEpochMoves(t *testing.T, at place) {
+	r := newReal(t, 4, 2, 1, at, nil)
 	ctx := context.Background()
 	b := r.random(9 << 20)
 	move := func() {

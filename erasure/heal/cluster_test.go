@@ -18,6 +18,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/remote"
+	"github.com/sherd-io/sherd/disk/remote/remotetest"
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/bufpool"
 	"github.com/sherd-io/sherd/internal/hlc"
@@ -42,6 +44,8 @@ type cluster struct {
 	ids     []ids.Drive
 	fs      []*vfs.MemFS
 	disks   []*disk.Drive
+
+	far *remote.Client // nil: the drives are of this process
 
 	mu     sync.Mutex
 	away   map[ids.Drive]bool
@@ -129,6 +133,8 @@ func (c *cluster) addDrive() ids.Drive {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.ids, c.fs, c.disks = append(c.ids, id.Drive), append(c.fs, fs), append(c.disks, d)
 	return id.Drive
 }
@@ -140,7 +146,21 @@ func (c *cluster) drive(id ids.Drive) Drive {
 	if i < 0 || c.away[id] {
 		return nil
 	}
+	if c.far != nil {
+		return erasure.Remote(c.far.Drive(id))
+	}
 	return erasure.Local(c.disks[i])
+}
+
+// sendAway puts the drives behind a node port.
+func (c *cluster) sendAway() {
+	client, stop := remotetest.Serve(c.t, remotetest.Options{
+		Cluster: ids.Cluster{1}, Buffers: &c.buffers,
+		Drives: func() []*disk.Drive { c.mu.Lock(); defer c.mu.Unlock(); return slices.Clone(c.disks) },
+		Change: func(o *remote.Options) { o.CallTimeout = time.Minute },
+	})
+	c.t.Cleanup(stop)
+	c.far = client
 }
 
 // change makes a new map out of a copy of the present one.

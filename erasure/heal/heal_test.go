@@ -346,7 +346,16 @@ func TestAwayDriveWakesNobody(t *testing.T) {
 
 // TestRun heals by itself: a drive misses writes and comes back, another is replaced, objects die, shards rot.
 func TestRun(t *testing.T) {
+	for _, far := range []bool{false, true} {
+		t.Run(fmt.Sprint("far=", far), func(t *testing.T) { run(t, far) })
+	}
+}
+
+func run(t *testing.T, far bool) {
 	c := newCluster(t, 4, 2, 1, 4, func(o *Options) { o.Tick = 20 * time.Millisecond; o.LedgerEvery = 20 * time.Millisecond })
+	if far {
+		c.sendAway()
+	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	done := make(chan error)
 	go func() { done <- c.healer.Run(ctx) }()

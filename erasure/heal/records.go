@@ -87,4 +87,7 @@ type Drive interface {
 	ExpireQuarantine(ctx context.Context, before time.Time) (int, error)
 }
 
-var _ Drive = erasure.LocalDrive{}
+var (
+	_ Drive = erasure.LocalDrive{}
+	_ Drive = erasure.RemoteDrive{}
+)

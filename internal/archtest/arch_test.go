@@ -28,7 +28,7 @@ var edges = []struct {
 	{"gateway", []string{"gateway/...", "meta/...", "erasure", "placement"}},
 	{"erasure/codec", nil},
 	{"erasure/heal", []string{"erasure", "erasure/codec", "placement", "disk", "disk/chunk"}},
-	{"erasure", []string{"erasure/codec", "placement", "disk", "disk/chunk"}},
+	{"erasure", []string{"erasure/codec", "placement", "disk", "disk/chunk", "disk/remote"}},
 	{"disk/chunk", nil},
 	{"disk/segment", nil},
 	{"disk/...", []string{"disk/..."}},
