@@ -1,0 +1,354 @@
+package nodeport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/trust"
+)
+
+// Protocol is what is spoken over a connection, as ALPN names it.
+type Protocol string
+
+const (
+	Drive Protocol = "sherd-drive/1" // disk/remote's frames
+	GRPC  Protocol = "h2"            // object records: meta/remote
+	Etcd  Protocol = "sherd-etcd/1"  // a tunnel to a member of the embedded etcd
+	Calls Protocol = "sherd-node/1"  // HTTP/1.1: small calls between nodes
+	Join  Protocol = "sherd-join/1"  // HTTP/1.1: from those who are no nodes yet
+)
+
+// Options configures a Port. A zero field means the default given here.
+type Options struct {
+	Self     string                                                            // this node's name; needed
+	Listener net.Listener                                                      // nil: nobody can connect. The Port closes it
+	Identity *trust.Identity                                                   // needed but where Plain
+	Member   func(string) bool                                                 // whether a node of that name may connect; needed
+	Addr     func(string) string                                               // where a node listens, host:port; "": not known; needed
+	Plain    bool                                                              // no TLS
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's
+
+	HandshakeTimeout time.Duration // 5s
+	HandshakesMax    int           // 256: under way at once; more wait in the listener's queue
+	Logger           *slog.Logger
+}
+
+func (o *Options) validate() error {
+	if o.Self == "" || o.Member == nil || o.Addr == nil || o.Identity == nil && !o.Plain {
+		return errors.New("nodeport: Options need Self, Member, Addr, and Identity")
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{}).DialContext
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = 5 * time.Second
+	}
+	if o.HandshakesMax == 0 {
+		o.HandshakesMax = 256
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Port takes and makes connections. It is safe for concurrent use.
+type Port struct {
+	opt       Options
+	server    *tls.Config
+	places    chan struct{} // held by each handshake
+	strangers strangers
+	wg        sync.WaitGroup
+
+	mu       sync.Mutex
+	handlers map[Protocol]*queue
+	waiting  map[net.Conn]bool // in a handshake
+	closed   bool
+}
+
+// New returns a Port that serves nothing before Serve.
+func New(opt Options) (*Port, error) {
+	if err := opt.validate(); err != nil {
+		return nil, err
+	}
+	p := &Port{
+		opt: opt, places: make(chan struct{}, opt.HandshakesMax),
+		handlers: map[Protocol]*queue{}, waiting: map[net.Conn]bool{}, strangers: strangers{said: map[string]time.Time{}},
+	}
+	if !opt.Plain {
+		var protocols []string
+		for _, q := range []Protocol{Drive, GRPC, Etcd, Calls} {
+			protocols = append(protocols, string(q))
+		}
+		p.server = opt.Identity.Server(opt.Member, protocols, string(Join))
+	}
+	return p, nil
+}
+
+// Listen gives the connections of a protocol as a listener does; their Conn is a *Conn. Call it once a protocol, before Serve.
+func (p *Port) Listen(protocol Protocol) net.Listener {
+	q := &queue{port: p, conns: make(chan net.Conn), done: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handlers[protocol] = q
+	return q
+}
+
+// Serve accepts until Close. Error: the listener's.
+func (p *Port) Serve() error {
+	if p.opt.Listener == nil {
+		return nil
+	}
+	for {
+		p.places <- struct{}{}
+		nc, err := p.opt.Listener.Accept()
+		if err != nil {
+			<-p.places
+			if p.isClosed() {
+				return nil
+			}
+			if passing(err) {
+				time.Sleep(10 * time.Millisecond) // as net/http does: the cause is outside
+				continue
+			}
+			return fmt.Errorf("nodeport: %w", err)
+		}
+		if !p.enter(nc) {
+			nc.Close()
+			<-p.places
+			continue
+		}
+		go p.welcome(nc)
+	}
+}
+
+// passing reports an error of Accept that the next call may not have.
+func passing(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && !errors.Is(err, net.ErrClosed)
+}
+
+func (p *Port) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+func (p *Port) enter(nc net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.waiting[nc] = true
+	p.wg.Add(1)
+	return true
+}
+
+// Addr is where the Port listens; nil if it does not.
+func (p *Port) Addr() net.Addr {
+	if p.opt.Listener == nil {
+		return nil
+	}
+	return p.opt.Listener.Addr()
+}
+
+// Close ends the listener, handshakes, and the listeners of the protocols; connections that were handed out are their takers'.
+func (p *Port) Close() {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	for nc := range p.waiting {
+		nc.Close()
+	}
+	queues := make([]*queue, 0, len(p.handlers))
+	for _, q := range p.handlers {
+		queues = append(queues, q)
+	}
+	p.mu.Unlock()
+	if first && p.opt.Listener != nil {
+		p.opt.Listener.Close()
+	}
+	for _, q := range queues {
+		q.Close()
+	}
+	p.wg.Wait()
+}
+
+// welcome finds out who has connected and what for, and hands the connection over.
+func (p *Port) welcome(nc net.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.opt.HandshakeTimeout)
+	defer cancel()
+	c, protocol, err := p.accept(ctx, nc)
+	<-p.places
+	p.mu.Lock()
+	q := p.handlers[protocol]
+	delete(p.waiting, nc)
+	p.mu.Unlock()
+	defer p.wg.Done()
+	switch {
+	case err != nil:
+		nc.Close()
+		if !p.isClosed() {
+			p.strangers.say(p.opt.Logger, nc.RemoteAddr(), err)
+		}
+	case q == nil:
+		nc.Close()
+	default:
+		q.hand(c)
+	}
+}
+
+// accept is the server's half of a handshake.
+func (p *Port) accept(ctx context.Context, nc net.Conn) (*Conn, Protocol, error) {
+	if p.opt.Plain {
+		return p.acceptPlain(ctx, nc)
+	}
+	t := tls.Server(nc, p.server)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, "", err
+	}
+	state := t.ConnectionState()
+	protocol := Protocol(state.NegotiatedProtocol)
+	if protocol == Join {
+		return &Conn{Conn: t}, protocol, nil
+	}
+	node, err := p.opt.Identity.Peer(state)
+	return &Conn{Conn: t, Node: node}, protocol, err
+}
+
+// ErrUnknown reports a node whose address is not known.
+var ErrUnknown = errors.New("nodeport: no address known of the node")
+
+// Dial connects to a node by its name. Errors: ErrUnknown, trust.ErrPeer, the network's.
+func (p *Port) Dial(ctx context.Context, node string, protocol Protocol) (net.Conn, error) {
+	addr := p.opt.Addr(node)
+	if addr == "" {
+		return nil, fmt.Errorf("%w: %q", ErrUnknown, node)
+	}
+	return p.DialAddr(ctx, addr, node, protocol)
+}
+
+// DialAddr connects to the node of that name at an address.
+func (p *Port) DialAddr(ctx context.Context, addr, node string, protocol Protocol) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opt.HandshakeTimeout)
+	defer cancel()
+	nc, err := p.opt.Dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.introduce(ctx, nc, node, protocol)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("node %q at %s: %w", node, addr, err)
+	}
+	return c, nil
+}
+
+func (p *Port) introduce(ctx context.Context, nc net.Conn, node string, protocol Protocol) (*Conn, error) {
+	if p.opt.Plain {
+		return p.introducePlain(ctx, nc, node, protocol)
+	}
+	t := tls.Client(nc, p.opt.Identity.Client(node, string(protocol)))
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return &Conn{Conn: t, Node: node}, nil
+}
+
+// Conn is a connection whose peer is known.
+type Conn struct {
+	net.Conn
+	Node string // the peer; "": one who joins
+}
+
+// CloseWrite ends what is sent; the other way stays open.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// queue is the listener of one protocol.
+type queue struct {
+	port  *Port
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (q *queue) hand(c net.Conn) {
+	select {
+	case q.conns <- c:
+	case <-q.done:
+		c.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (q *queue) Addr() net.Addr {
+	if a := q.port.Addr(); a != nil {
+		return a
+	}
+	return &net.TCPAddr{}
+}
+
+// strangers remembers who was refused, so that it is said once.
+type strangers struct {
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+const (
+	strangersMax  = 1024
+	strangerAgain = 10 * time.Minute
+)
+
+func (s *strangers) say(log *slog.Logger, addr net.Addr, err error) {
+	host, _, splitErr := net.SplitHostPort(addr.String())
+	if splitErr != nil {
+		host = addr.String()
+	}
+	now := time.Now()
+	s.mu.Lock()
+	last, known := s.said[host]
+	if again := !known || now.Sub(last) > strangerAgain; !again {
+		s.mu.Unlock()
+		return
+	}
+	if !known && len(s.said) >= strangersMax {
+		clear(s.said)
+	}
+	s.said[host] = now
+	s.mu.Unlock()
+	log.Warn("a connection to the node port was refused; more from there are not logged for a while", "from", host, "err", err)
+}
+
+// known are the protocols that a plain connection may ask for.
+var known = []Protocol{Drive, GRPC, Etcd, Calls, Join}
+
+func isKnown(q Protocol) bool { return slices.Contains(known, q) }

@@ -1,0 +1,232 @@
+package nodeport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/poll"
+	"github.com/sherd-io/sherd/internal/trust"
+)
+
+const secret = "sixteen bytes at least"
+
+// lines is a log whose lines are counted.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
+func identity(t *testing.T, a *trust.Authority, node string) *trust.Identity {
+	t.Helper()
+	request, key, err := trust.Request(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := a.Sign(request, node, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := trust.Load(cert, key, a.Certificate(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// cluster is some nodes' ports on loopback that know each other.
+type cluster struct {
+	ports map[string]*Port
+	log   *lines
+}
+
+func newCluster(t *testing.T, plain bool, nodes ...string) *cluster {
+	t.Helper()
+	a, _, err := trust.FromSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{ports: map[string]*Port{}, log: &lines{}}
+	addrs := map[string]string{}
+	for _, n := range nodes {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs[n] = l.Addr().String()
+		opt := Options{
+			Self: n, Listener: l, Plain: plain, HandshakeTimeout: time.Second,
+			Member: func(name string) bool { return addrs[name] != "" },
+			Addr:   func(name string) string { return addrs[name] },
+			Logger: slog.New(slog.NewTextHandler(c.log, nil)),
+		}
+		if !plain {
+			opt.Identity = identity(t, a, n)
+		}
+		p, err := New(opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ports[n] = p
+	}
+	return c
+}
+
+// serve starts all ports; each answers on the protocol with its name, the peer's and what it is sent.
+func (c *cluster) serve(t *testing.T, protocols ...Protocol) {
+	for name, p := range c.ports {
+		for _, q := range protocols {
+			l := p.Listen(q)
+			go func() {
+				for {
+					nc, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer nc.Close()
+						b, _ := io.ReadAll(nc)
+						io.WriteString(nc, name+" hears "+nc.(*Conn).Node+" on "+string(q)+": "+string(b))
+					}()
+				}
+			}()
+		}
+		served := make(chan error, 1)
+		go func() { served <- p.Serve() }()
+		t.Cleanup(func() {
+			p.Close()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func ask(t *testing.T, nc net.Conn, what string) string {
+	t.Helper()
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(poll.Within))
+	if _, err := io.WriteString(nc, what); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.(*Conn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestEachProtocolReachesItsHandler(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		c := newCluster(t, plain, "n1", "n2")
+		c.serve(t, Drive, Etcd)
+		for _, q := range []Protocol{Drive, Etcd} {
+			nc, err := c.ports["n1"].Dial(t.Context(), "n2", q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := ask(t, nc, "hello"), "n2 hears n1 on "+string(q)+": hello"; got != want {
+				t.Errorf("plain %v: %q, want %q", plain, got, want)
+			}
+		}
+	}
+}
+
+// I24: what is not of the cluster reaches no handler, is logged once, and nothing of it stays.
+func TestI24_StrangersAreRefused(t *testing.T) {
+	c := newCluster(t, false, "n1", "n2")
+	c.serve(t, Drive, Join)
+	addr := c.ports["n2"].Addr().String()
+
+	other, _ := trust.New()
+	stranger, err := New(Options{
+		Self: "n1", Identity: identity(t, other, "n1"),
+		Member: func(string) bool { return true }, Addr: func(string) string { return addr },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stranger.Dial(t.Context(), "n2", Drive); !errors.Is(err, trust.ErrPeer) {
+		t.Errorf("another authority: %v", err)
+	}
+	if _, err := c.ports["n1"].Dial(t.Context(), "n3", Drive); !errors.Is(err, ErrUnknown) {
+		t.Errorf("unknown node: %v", err)
+	}
+	if _, err := c.ports["n1"].DialAddr(t.Context(), addr, "n3", Drive); !errors.Is(err, trust.ErrPeer) {
+		t.Errorf("n2 taken for n3: %v", err)
+	}
+	for range 5 {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		nc.SetReadDeadline(time.Now().Add(poll.Within))
+		if _, err := io.ReadAll(nc); errors.Is(err, context.DeadlineExceeded) {
+			t.Error("garbage is kept connected")
+		}
+		nc.Close()
+	}
+	p := c.ports["n2"]
+	poll.True(t, poll.Within, "no handshake under way", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.waiting) == 0 && len(p.places) <= 1
+	})
+	if n := c.log.count("refused"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+// One who connects and says nothing holds his place for HandshakeTimeout only.
+func TestSilentStrangerIsDropped(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		c := newCluster(t, plain, "n1")
+		c.serve(t, Drive)
+		nc, err := net.Dial("tcp", c.ports["n1"].Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetReadDeadline(time.Now().Add(poll.Within))
+		if _, err := io.ReadAll(nc); errors.Is(err, context.DeadlineExceeded) {
+			t.Error("it is still connected")
+		}
+	}
+}
+
+func FuzzPlainLine(f *testing.F) {
+	f.Add("sherd-plain/1 n1 n2 h2")
+	f.Add("sherd-plain/1 - n2 sherd-join/1")
+	p, err := New(Options{Self: "n2", Plain: true, Member: func(n string) bool { return n == "n1" }, Addr: func(string) string { return "" }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		from, protocol, err := p.parsePlain(line)
+		if err == nil && (from != "n1" && protocol != Join || !isKnown(protocol)) {
+			t.Errorf("%q is let in as %q for %q", line, from, protocol)
+		}
+	})
+}
