@@ -15,6 +15,7 @@ type Map struct {
 	Generation uint64 // raised by `sherd control restore` (I9)
 	Cluster    ids.Cluster
 	Nodes      map[string]*Node
+	Alive      map[string]bool // nodes whose process shows signs of life; a dead one is not in it
 	Drives     map[ids.Drive]*Drive
 	Pools      map[ids.Pool]*Pool
 	Ranges     []*Range // ordered by Start, spans without gap or overlap
@@ -28,6 +29,8 @@ type Node struct {
 	Name string `json:"name"`
 	Zone string `json:"zone,omitempty"`
 	Addr string `json:"addr,omitempty"` // host:port for other nodes; empty in a cluster of one
+	// Draining: all of its drives are to give away what they hold (`sherd node drain`).
+	Draining bool `json:"draining,omitempty"`
 }
 
 // DriveState is what the cluster holds of a drive.
@@ -52,11 +55,22 @@ type Drive struct {
 	Since    time.Time  `json:"since"`             // of State
 	Reason   string     `json:"reason,omitempty"`  // of State, for people
 	Replaces ids.Drive  `json:"replaces,omitzero"` // the drive whose path it took over
-	Revision int64      `json:"-"`                 // of the row
+	// Draining: it is to give away what it holds (`sherd drive drain`). Until a slot has moved it is written as any other.
+	Draining bool `json:"draining,omitempty"`
+	// Removed: it is out because an operator took it away when nothing was on it any more. The row stays, so that the directory
+	// does not come back as the drive it was (I10).
+	Removed  bool  `json:"removed,omitempty"`
+	Revision int64 `json:"-"` // of the row
 }
 
 // Up reports whether d can be asked at all.
 func (d *Drive) Up() bool { return d != nil && (d.State == DriveUp || d.State == DriveSuspect) }
+
+// Draining reports whether d is to give away what it holds, by an order for it or for its node.
+func (m *Map) Draining(d *Drive) bool {
+	n := m.Nodes[d.Node]
+	return d.Draining || n != nil && n.Draining
+}
 
 // Pool is an erasure profile with its placement groups.
 type Pool struct {

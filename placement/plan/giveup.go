@@ -46,10 +46,10 @@ func downBefore(a, b *placement.Drive) bool {
 	return bytes.Compare(a.ID[:], b.ID[:]) < 0
 }
 
-// goneDrives counts those that are down, or out with none in their place.
+// goneDrives counts those that are down, or out with none in their place; not those that an operator took away.
 func goneDrives(m *placement.Map) (n int) {
 	for _, d := range m.Drives {
-		if d.State == placement.DriveDown || d.State == placement.DriveOut && Heir(m, d.ID) == nil {
+		if d.State == placement.DriveDown || d.State == placement.DriveOut && !d.Removed && Heir(m, d.ID) == nil {
 			n++
 		}
 	}

@@ -45,7 +45,7 @@ func TestI19_GiveUp(t *testing.T) {
 				next := *d
 				own[i] = &next
 			}
-			in, err := Initial(InitialOptions{Cluster: ids.NewCluster(), Node: placement.Node{Name: "n1"}, Drives: own[:3], Profile: Profile{K: 2, M: 1}})
+			in, err := Initial(InitialOptions{Cluster: ids.NewCluster(), Nodes: []placement.Node{{Name: "n1"}}, Drives: own[:3], Profile: Profile{K: 2, M: 1}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -13,10 +14,13 @@ const (
 	PGCount   = 256
 )
 
+// ErrNodes reports founding nodes or drives that do not fit together.
+var ErrNodes = errors.New("plan: bad founding nodes")
+
 // InitialOptions says what a cluster begins with.
 type InitialOptions struct {
 	Cluster  ids.Cluster
-	Node     placement.Node
+	Nodes    []placement.Node   // the founding nodes, at least one
 	Drives   []*placement.Drive // in state up; a weight of 0 is set to the drive's TiB, or 1 if its size is unknown
 	Profile  Profile            // zero: DefaultProfile
 	PGCount  int                // 0: 256
@@ -25,7 +29,7 @@ type InitialOptions struct {
 }
 
 // Initial makes a cluster's first control state: one pool whose PGs are balanced over the drives, and range 1.
-// Errors: ErrProfile if the drives cannot hold the profile.
+// Errors: ErrProfile if the drives cannot hold the profile; ErrNodes.
 func Initial(opt InitialOptions) (placement.Initial, error) {
 	if opt.Profile == (Profile{}) {
 		opt.Profile = DefaultProfile(len(opt.Drives))
@@ -47,7 +51,10 @@ func Initial(opt InitialOptions) (placement.Initial, error) {
 		drives[d.ID] = &own
 		list = append(list, &own)
 	}
-	nodes := map[string]*placement.Node{opt.Node.Name: &opt.Node}
+	nodes := make(map[string]*placement.Node, len(opt.Nodes))
+	for i := range opt.Nodes {
+		nodes[opt.Nodes[i].Name] = &opt.Nodes[i]
+	}
 	pool := &placement.Pool{
 		ID: 1, Name: "default", K: opt.Profile.K, M: opt.Profile.M,
 		UnitBytes: UnitBytes, PGCount: opt.PGCount,
@@ -55,7 +62,7 @@ func Initial(opt InitialOptions) (placement.Initial, error) {
 	pool.PGs = Table(pool, drives, nodes)
 	return placement.Initial{
 		Cluster:  opt.Cluster,
-		Node:     opt.Node,
+		Nodes:    opt.Nodes,
 		Drives:   list,
 		Pool:     pool,
 		Ranges:   []*placement.Range{firstRange(drives, nodes, min(opt.Replicas, len(drives)))},
@@ -73,10 +80,24 @@ func (opt *InitialOptions) check() error {
 	if opt.PGCount&(opt.PGCount-1) != 0 || opt.PGCount < 1 || opt.PGCount > 1<<16 {
 		return fmt.Errorf("%w: %d PGs: want a power of two up to 65536", ErrProfile, opt.PGCount)
 	}
+	return opt.checkNames()
+}
+
+func (opt *InitialOptions) checkNames() error {
+	nodes := make(map[string]bool, len(opt.Nodes))
+	for _, n := range opt.Nodes {
+		if n.Name == "" || nodes[n.Name] {
+			return fmt.Errorf("%w: node %q is given twice, or without a name", ErrNodes, n.Name)
+		}
+		nodes[n.Name] = true
+	}
 	seen := make(map[ids.Drive]bool, len(opt.Drives))
 	for _, d := range opt.Drives {
 		if seen[d.ID] {
-			return fmt.Errorf("%w: drive %s is given twice", ErrProfile, d.ID)
+			return fmt.Errorf("%w: drive %s is given twice", ErrNodes, d.ID)
+		}
+		if !nodes[d.Node] {
+			return fmt.Errorf("%w: drive %s is on node %q, which is none of the founders", ErrNodes, d.ID, d.Node)
 		}
 		seen[d.ID] = true
 	}

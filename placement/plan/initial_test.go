@@ -138,7 +138,7 @@ func TestI19_InitialIsBalancedAndRespectsDomains(t *testing.T) {
 }
 
 func TestInitialIsDeterministic(t *testing.T) {
-	opt := InitialOptions{Node: placement.Node{Name: "n1"}, Drives: drives(6)}
+	opt := InitialOptions{Nodes: []placement.Node{{Name: "n1"}}, Drives: drives(6)}
 	a, err := Initial(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestInitialIsDeterministic(t *testing.T) {
 }
 
 func TestInitialSpreadsSlotNumbers(t *testing.T) {
-	in, err := Initial(InitialOptions{Node: placement.Node{Name: "n1"}, Drives: drives(6)})
+	in, err := Initial(InitialOptions{Nodes: []placement.Node{{Name: "n1"}}, Drives: drives(6)})
 	if err != nil {
 		t.Fatal(err)
 	}

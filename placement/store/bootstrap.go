@@ -113,10 +113,15 @@ func (s *Store) bootstrapError(ctx context.Context, err error) error {
 // initialRows are the rows of a first state, pools before their PGs, each checked.
 func initialRows(in placement.Initial) (rows []CopyRow, err error) {
 	put := func(key, value string) { rows = append(rows, CopyRow{key, value}) }
-	if in.Cluster == (ids.Cluster{}) || in.Pool == nil || len(in.Pool.PGs) != in.Pool.PGCount || in.Node.Name == "" {
+	if in.Cluster == (ids.Cluster{}) || in.Pool == nil || len(in.Pool.PGs) != in.Pool.PGCount || len(in.Nodes) == 0 {
 		return nil, fmt.Errorf("%w: an incomplete first state", ErrInvalid)
 	}
-	put(nodesDir+in.Node.Name, encode(in.Node))
+	for _, n := range in.Nodes {
+		if err := checkNodeName(n.Name); err != nil {
+			return nil, err
+		}
+		put(nodesDir+n.Name, encode(n))
+	}
 	for _, d := range in.Drives {
 		put(driveKey(d.ID), encode(d))
 	}

@@ -18,8 +18,8 @@ type builder struct {
 	m    placement.Map
 	base int64 // RevisionBase
 
-	nodes, drives, pools, ranges, buckets, identities, settings bool // copied already
-	tables                                                      map[ids.Pool]bool
+	nodes, alive, drives, pools, ranges, buckets, identities, settings bool // copied already
+	tables                                                             map[ids.Pool]bool
 
 	bad func(key string, err error)
 }
@@ -31,6 +31,7 @@ func newBuilder(old *placement.Map, base int64, bad func(string, error)) *builde
 func emptyMap() *placement.Map {
 	return &placement.Map{
 		Nodes:      map[string]*placement.Node{},
+		Alive:      map[string]bool{},
 		Drives:     map[ids.Drive]*placement.Drive{},
 		Pools:      map[ids.Pool]*placement.Pool{},
 		Buckets:    map[string]*placement.Bucket{},
@@ -61,6 +62,9 @@ func (b *builder) putRow(key string, value []byte, revision int64) error {
 		return b.putCluster(value)
 	case nodesDir:
 		return putNamed(b, value, rest, &b.nodes, &b.m.Nodes, func(n *placement.Node) string { return n.Name })
+	case aliveDir:
+		own(&b.alive, &b.m.Alive)[rest] = true // that there is a row says it, whatever is in it
+		return nil
 	case drivesDir:
 		return b.putDrive(rest, value, revision)
 	case poolsDir:
@@ -231,6 +235,8 @@ func (b *builder) remove(key string) {
 	switch dir {
 	case nodesDir:
 		delete(own(&b.nodes, &b.m.Nodes), rest)
+	case aliveDir:
+		delete(own(&b.alive, &b.m.Alive), rest)
 	case drivesDir:
 		var id ids.Drive
 		if id.UnmarshalText([]byte(rest)) == nil {

@@ -56,11 +56,6 @@ func (s *Store) ReplaceDrive(ctx context.Context, old ids.Drive, next *placement
 	return s.SetDriveState(ctx, old, placement.DriveOut, reason)
 }
 
-// PutNode writes a node's row.
-func (s *Store) PutNode(ctx context.Context, n placement.Node) error {
-	return s.put(ctx, nodesDir+n.Name, encode(n))
-}
-
 // PutIdentity writes an access key with its secret, over one that is there. Errors: ErrInvalid, ErrUnavailable.
 func (s *Store) PutIdentity(ctx context.Context, id placement.Identity) error {
 	if id.AccessKey == "" || strings.Contains(id.AccessKey, "/") {

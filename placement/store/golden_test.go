@@ -30,6 +30,12 @@ func golden() *placement.Map {
 		ID: d1, Node: "node1", Path: "/mnt/sherd1", Bytes: 1 << 40, Mount: true, Weight: 1, State: placement.DriveSuspect,
 		Since: goldenTime, Reason: "was away; catching up", Replaces: d2,
 	}
+	m.Nodes["node2"] = &placement.Node{Name: "node2", Draining: true}
+	d3 := ids.Drive{3, 15: 3}
+	m.Drives[d3] = &placement.Drive{
+		ID: d3, Node: "node2", Path: "/mnt/sherd1", Weight: 2, State: placement.DriveOut, Since: goldenTime, Draining: true, Removed: true,
+	}
+	m.Alive["node1"] = true
 	m.Pools[1] = &placement.Pool{ID: 1, Name: "default", K: 1, M: 1, UnitBytes: 256 << 10, PGCount: 1, PGs: []*placement.PG{
 		{Epoch: 7, Slots: []placement.Slot{{Drive: d1, Since: 7, From: d2}, {Drive: d2, Since: 1, Complete: true}}},
 	}}
@@ -66,6 +72,9 @@ func TestGolden_Rows(t *testing.T) {
 	for key, now := range map[string]string{
 		"cluster":                     encode(cluster{ID: goldenCluster, Generation: 3, RevisionBase: 1_000_000_042}),
 		"nodes/node1":                 encode(m.Nodes["node1"]),
+		"nodes/node2":                 encode(m.Nodes["node2"]),
+		"alive/node1":                 encode(aliveRow{"n1:9001", 7}),
+		driveKey(ids.Drive{3, 15: 3}): encode(m.Drives[ids.Drive{3, 15: 3}]),
 		poolKey(1):                    encode(m.Pools[1]),
 		pgKey(1, 0):                   encode(m.Pools[1].PGs[0]),
 		rangeKey(1):                   encode(m.Ranges[0]),

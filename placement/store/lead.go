@@ -25,7 +25,7 @@ type Lead struct {
 // Campaign waits until this process is elected under name, or ctx ends. ctx matters no longer then. Errors:
 // ErrUnavailable, ctx's.
 func (s *Store) Campaign(ctx context.Context, name string) (*Lead, error) {
-	session, err := s.newSession(ctx)
+	session, err := s.newSession(ctx, leadTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +42,11 @@ func (s *Store) Campaign(ctx context.Context, name string) (*Lead, error) {
 	return &Lead{s: s, session: session, election: e, guard: guard}, nil
 }
 
-// newSession makes a lease that is kept alive until the session is closed.
-func (s *Store) newSession(ctx context.Context) (*concurrency.Session, error) {
+// newSession makes a lease of ttl seconds that is kept alive until the session is closed.
+func (s *Store) newSession(ctx context.Context, ttl int) (*concurrency.Session, error) {
 	var lease clientv3.LeaseID
 	err := s.retry(ctx, func(ctx context.Context) error {
-		got, err := s.client.Grant(ctx, leadTTL)
+		got, err := s.client.Grant(ctx, int64(ttl))
 		if err == nil {
 			lease = got.ID
 		}
@@ -55,7 +55,7 @@ func (s *Store) newSession(ctx context.Context) (*concurrency.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := concurrency.NewSession(s.client, concurrency.WithLease(lease), concurrency.WithTTL(leadTTL))
+	session, err := concurrency.NewSession(s.client, concurrency.WithLease(lease), concurrency.WithTTL(ttl))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

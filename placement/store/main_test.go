@@ -102,7 +102,7 @@ func bootstrapped(t testing.TB, te *testEtcd) (*Store, placement.Initial) {
 
 func initial(t testing.TB, n int) placement.Initial {
 	t.Helper()
-	opt := plan.InitialOptions{Cluster: ids.NewCluster(), Node: placement.Node{Name: "n1"}, Settings: map[string]string{"a": "b"}}
+	opt := plan.InitialOptions{Cluster: ids.NewCluster(), Nodes: []placement.Node{{Name: "n1"}}, Settings: map[string]string{"a": "b"}}
 	for i := range n {
 		opt.Drives = append(opt.Drives, &placement.Drive{
 			ID: ids.NewDrive(), Node: "n1", Path: fmt.Sprint("/d", i+1), State: placement.DriveUp, Bytes: 1 << 40,

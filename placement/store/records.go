@@ -58,6 +58,7 @@ const (
 	electionPrefix = "elect/"
 
 	nodesDir    = "nodes/"
+	aliveDir    = "alive/" // under leases; in no copy of the control state
 	drivesDir   = "drives/"
 	poolsDir    = "pools/"
 	pgsDir      = "pgs/"

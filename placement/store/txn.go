@@ -112,6 +112,11 @@ func (s *Store) get(ctx context.Context, key string) (kv *mvccpb.KeyValue, err e
 // again, also after a try whose outcome is unknown: so it must see for itself that its change is there already.
 // The map holds the change when update returns nil, unless etcd went away in that moment.
 func (s *Store) update(ctx context.Context, key string, edit func(value []byte) (string, error), guards ...clientv3.Cmp) error {
+	return s.updateLeased(ctx, key, clientv3.NoLease, edit, guards...)
+}
+
+// updateLeased is update of a row that goes with a lease.
+func (s *Store) updateLeased(ctx context.Context, key string, lease clientv3.LeaseID, edit func(value []byte) (string, error), guards ...clientv3.Cmp) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
@@ -132,7 +137,7 @@ func (s *Store) update(ctx context.Context, key string, edit func(value []byte) 
 			s.awaitRevision(ctx, revision) // committed anyway
 			return nil
 		}
-		op := clientv3.OpPut(s.key(key), value)
+		op := clientv3.OpPut(s.key(key), value, clientv3.WithLease(lease))
 		if value == "" {
 			op = clientv3.OpDelete(s.key(key))
 		}

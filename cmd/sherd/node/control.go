@@ -138,7 +138,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	}
 	initial, err := plan.Initial(plan.InitialOptions{
 		Cluster: n.cluster,
-		Node:    placement.Node{Name: n.cfg.Name, Zone: n.cfg.Zone},
+		Nodes:   []placement.Node{{Name: n.cfg.Name, Zone: n.cfg.Zone}},
 		Drives:  drives,
 		Profile: n.cfg.Profile,
 	})

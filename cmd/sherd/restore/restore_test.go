@@ -53,7 +53,7 @@ const rootSecret = "the root's secret"
 func founded(t *testing.T, ctx context.Context, etcd store.Options) Options {
 	t.Helper()
 	opt := Options{Cluster: ids.NewCluster(), Secrets: []string{"another", rootSecret}, Logger: slog.New(slog.DiscardHandler)}
-	in := plan.InitialOptions{Cluster: opt.Cluster, Node: placement.Node{Name: "n1"}}
+	in := plan.InitialOptions{Cluster: opt.Cluster, Nodes: []placement.Node{{Name: "n1"}}}
 	var paths []string
 	for range 6 {
 		d := &placement.Drive{ID: ids.NewDrive(), Node: "n1", Path: t.TempDir(), State: placement.DriveUp, Bytes: 1 << 40}
