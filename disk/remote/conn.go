@@ -150,7 +150,9 @@ type request struct {
 	op      op
 	drive   ids.Drive
 	args    []byte
-	payload [][]byte // borrowed until done is called
+	payload [][]byte      // borrowed until done is called
+	sent    func()        // if not nil, called once when payload is not read any more
+	wait    time.Duration // how long the caller will, if that is less than the call's time-out; 0: it is not
 }
 
 var errDeadline = errors.New("no answer in time")
@@ -169,18 +171,24 @@ func (c *conn) start(q request, timeout time.Duration, done func(reply)) {
 		c.pending[id] = call
 	}
 	c.mu.Unlock()
-	if err != nil {
+	written := func() {
+		if q.sent != nil {
+			q.sent()
+		}
 		call.written()
+	}
+	if err != nil {
+		written()
 		call.answer(reply{err: unanswered(err)})
 		return
 	}
 	c.send.send(outgoing{
-		frame: frame{op: q.op, id: id, drive: q.drive, millis: millis(timeout), args: q.args, payload: q.payload},
+		frame: frame{op: q.op, id: id, drive: q.drive, millis: q.millis(timeout), args: q.args, payload: q.payload},
 		sent: func(err error) {
 			if err != nil {
 				call.answer(reply{err: unanswered(err)})
 			}
-			call.written()
+			written()
 		},
 	})
 }
@@ -191,21 +199,31 @@ func (c *conn) forget(id uint64) {
 	delete(c.pending, id)
 }
 
-// do makes a call and waits for it, or for ctx: then the request's payload may still be read.
+// do makes a call and waits for it, or for ctx, but until the request's payload is not read any more. That ctx has ended is its error,
+// whoever noticed first: it says nothing of the drive (I23).
 func (c *conn) do(ctx context.Context, q request, timeout time.Duration) (reply, error) {
-	if end, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(end))
+	end, bounded := ctx.Deadline()
+	if bounded {
+		q.wait = time.Until(end)
 	}
 	if err := ctx.Err(); err != nil {
 		return reply{}, unanswered(err)
 	}
-	got := make(chan reply, 1)
+	got, sent := make(chan reply, 1), make(chan struct{})
+	q.sent = func() { close(sent) }
 	c.start(q, timeout, func(r reply) { got <- r })
 	select {
 	case r := <-got:
+		if r.err != nil && bounded && !time.Now().Before(end) {
+			<-ctx.Done()
+			return reply{}, unanswered(ctx.Err())
+		}
 		return r, r.err
 	case <-ctx.Done():
 		go func() { (<-got).payload.Release() }() // ends with the call's deadline
+		if len(q.payload) > 0 {
+			<-sent // bounded by the connection's write time-out
+		}
 		return reply{}, unanswered(ctx.Err())
 	}
 }
@@ -215,4 +233,10 @@ func (c *conn) tell(q request) {
 	c.send.send(outgoing{frame: frame{op: q.op, id: c.next.Add(1), drive: q.drive, args: q.args}, sent: func(error) {}})
 }
 
-func millis(d time.Duration) uint32 { return uint32(max(d.Milliseconds(), 1)) }
+// millis is what the node is told: no less than the caller will wait, so that it does not give up first.
+func (q *request) millis(timeout time.Duration) uint32 {
+	if q.wait > 0 {
+		timeout = min(timeout, q.wait)
+	}
+	return uint32(timeout.Milliseconds() + 1)
+}

@@ -228,3 +228,73 @@ func TestBudget(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// I23: a caller that waits no longer learns that, whoever noticed first, and nothing of the drive.
+func TestI23_ImpatienceIsNoFault(t *testing.T) {
+	var hang atomic.Bool
+	gate := make(chan struct{})
+	n := newNode(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && strings.Contains(op.Path, "chunks") && op.Kind == errorfs.OpFileReadAt {
+			<-gate
+		}
+		return nil
+	})))
+	defer close(gate)
+	d := suiteDrive{n.client(nil).Drive(n.drive.ID())}
+	s := disktest.NewSample(1, 1, 200_000)
+	must(t, disktest.Put(d, s))
+	hang.Store(true)
+	for i := range 30 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond/2)
+		_, err := d.Open(ctx, s.Header.Key)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
+			t.Errorf("%v while the context says %v", err, ctx.Err())
+		}
+		cancel()
+	}
+}
+
+// A caller that gives up has its bytes back when the call returns, and no other call on the connection suffers.
+func TestBytesOfACancelledCall(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	var slow atomic.Bool
+	n.wrap = func(c net.Conn) net.Conn { return &slowConn{c, &slow} }
+	d := suiteDrive{n.client(func(o *Options) { o.Conns = 1 }).Drive(n.drive.ID())}
+	s := disktest.NewSample(1, 1, 3<<20)
+	w, err := d.Create(t.Context(), s.Header, int64(len(s.Payload)))
+	must(t, err)
+	slow.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	unit := s.Units()[0]
+	wantErr(t, w.Write(ctx, unit), context.DeadlineExceeded)
+	clear(unit)
+	slow.Store(false)
+	w.Abort()
+	must(t, disktest.Put(d, disktest.NewSample(1, 2, 5000)))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.ended) > 0 {
+		t.Errorf("connections ended: %v", n.ended)
+	}
+}
+
+// slowConn sends a little at a time.
+type slowConn struct {
+	net.Conn
+	slow *atomic.Bool
+}
+
+func (c *slowConn) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil && c.slow.Load() {
+		time.Sleep(5 * time.Millisecond)
+		var k int
+		k, err = c.Conn.Write(b[n:min(n+16<<10, len(b))])
+		n += k
+	}
+	if err != nil || n == len(b) {
+		return n, err
+	}
+	k, err := c.Conn.Write(b[n:])
+	return n + k, err
+}
