@@ -15,6 +15,10 @@ import (
 // SetDriveState records what the cluster holds of a drive and why. Since is set when the state changes.
 // An out drive never comes back under its id (I10): ErrConflict. Errors also: ErrNotFound, ErrUnavailable.
 func (s *Store) SetDriveState(ctx context.Context, id ids.Drive, state placement.DriveState, reason string) error {
+	return s.setDriveState(ctx, id, state, reason)
+}
+
+func (s *Store) setDriveState(ctx context.Context, id ids.Drive, state placement.DriveState, reason string, guards ...clientv3.Cmp) error {
 	return edit(ctx, s, driveKey(id), func(d *placement.Drive) error {
 		if d.State == placement.DriveOut && state != placement.DriveOut {
 			return fmt.Errorf("%w: drive %s is out for good", ErrConflict, id)
@@ -24,7 +28,7 @@ func (s *Store) SetDriveState(ctx context.Context, id ids.Drive, state placement
 		}
 		d.Reason = reason
 		return nil
-	})
+	}, guards...)
 }
 
 func (s *Store) now() time.Time { return s.opt.Now().UTC().Truncate(time.Millisecond) }

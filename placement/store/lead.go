@@ -8,6 +8,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/plan"
 )
 
@@ -22,15 +24,18 @@ type Lead struct {
 	guard    clientv3.Cmp
 }
 
-// Campaign waits until this process is elected under name, or ctx ends. ctx matters no longer then. Errors:
-// ErrUnavailable, ctx's.
-func (s *Store) Campaign(ctx context.Context, name string) (*Lead, error) {
+// Campaign waits until the process called who is elected under name, or ctx ends. ctx matters no longer then. There is one process
+// of that name: one that had it before is dead, and stands no more. Errors: ErrUnavailable, ctx's.
+func (s *Store) Campaign(ctx context.Context, name, who string) (*Lead, error) {
+	if err := s.withdraw(ctx, name, who); err != nil {
+		return nil, err
+	}
 	session, err := s.newSession(ctx, leadTTL)
 	if err != nil {
 		return nil, err
 	}
 	e := concurrency.NewElection(session, s.key(electionPrefix+name))
-	if err := e.Campaign(ctx, ""); err != nil {
+	if err := e.Campaign(ctx, who); err != nil {
 		session.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -40,6 +45,25 @@ func (s *Store) Campaign(ctx context.Context, name string) (*Lead, error) {
 	s.heard()
 	guard := clientv3.Compare(clientv3.CreateRevision(e.Key()), "=", e.Rev())
 	return &Lead{s: s, session: session, election: e, guard: guard}, nil
+}
+
+// withdraw takes back what an earlier process of the same name stood for: its lease may go on for seconds.
+func (s *Store) withdraw(ctx context.Context, name, who string) error {
+	return s.retry(ctx, func(ctx context.Context) error {
+		got, err := s.kv.Get(ctx, s.key(electionPrefix+name)+"/", clientv3.WithPrefix())
+		if err != nil {
+			return err
+		}
+		for _, kv := range got.Kvs {
+			if string(kv.Value) != who {
+				continue
+			}
+			if _, err := s.kv.Delete(ctx, string(kv.Key)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // newSession makes a lease of ttl seconds that is kept alive until the session is closed.
@@ -72,8 +96,17 @@ func (l *Lead) Apply(ctx context.Context, c plan.Change) error {
 
 // ApplyAll is Store.ApplyAll while this process is the elected one. Errors also: ErrNotLeader.
 func (l *Lead) ApplyAll(ctx context.Context, changes []plan.Change) error {
-	err := l.s.applyAll(ctx, changes, l.guard)
-	if !errors.Is(err, ErrConflict) {
+	return l.explain(ctx, l.s.applyAll(ctx, changes, l.guard))
+}
+
+// SetDriveState is Store.SetDriveState while this process is the elected one. Errors also: ErrNotLeader.
+func (l *Lead) SetDriveState(ctx context.Context, id ids.Drive, state placement.DriveState, reason string) error {
+	return l.explain(ctx, l.s.setDriveState(ctx, id, state, reason, l.guard))
+}
+
+// explain tells a lost election from a row that changed.
+func (l *Lead) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnavailable) {
 		return err
 	}
 	resp, getErr := l.s.kv.Get(ctx, l.election.Key())

@@ -226,7 +226,7 @@ func TestI19_ApplyIsGuarded(t *testing.T) {
 	if err := s.Apply(ctx, stale); !errors.Is(err, ErrConflict) {
 		t.Fatalf("a stale change: %v", err)
 	}
-	one, err := s.Campaign(ctx, "planner")
+	one, err := s.Campaign(ctx, "planner", "n1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestI19_ApplyIsGuarded(t *testing.T) {
 	if err := one.Resign(ctx); err != nil {
 		t.Fatal(err)
 	}
-	two, err := s.Campaign(ctx, "planner")
+	two, err := s.Campaign(ctx, "planner", "n2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +245,27 @@ func TestI19_ApplyIsGuarded(t *testing.T) {
 	}
 	if err := two.Apply(ctx, change()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// I19: who died as the elected planner does not hold up the process that has its name now, and acts no more.
+func TestI19_PlannerStartsAgain(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	ctx := testContext(t)
+	dead, err := s.Campaign(ctx, "planner", "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Campaign(ctx, "planner", "n1") // would wait for the lease of the first for leadTTL
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, "as the dead one sees it"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("the first acts: %v", err)
+	}
+	if err := again.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, "away"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -173,6 +173,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 		n.loops.Go(func() { n.watch(loops, b) })
 	}
 	n.loops.Go(func() { n.planner.run(loops) })
+	n.loops.Go(func() { n.planner.keepElected(loops) })
 	n.loops.Go(func() { n.keepCopies(loops) })
 	n.loops.Go(func() { n.keepCount(loops) })
 	n.http = n.gateway.HTTPServer()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -21,6 +22,8 @@ import (
 type planner struct {
 	n    *Node
 	kick chan struct{}
+
+	lead atomic.Pointer[store.Lead] // nil: another node's planner is elected, or none yet
 
 	members []member.Host // that were asked for last
 
@@ -86,18 +89,62 @@ func (p *planner) wakeHealer(seen int64) int64 {
 	return m.Revision
 }
 
+// step does what is next: of what each node does for its own drives and ranges, and, on the elected one, of what is done for all.
 func (p *planner) step(ctx context.Context) error {
-	return errors.Join(
+	err := errors.Join(
 		p.stateDrives(ctx),
-		p.putOut(ctx),
 		p.yield(ctx),
-		p.giveUp(ctx),
-		p.moveSlots(ctx),
 		p.moveMembers(),
 		p.markBegun(ctx),
 		p.recoverRanges(ctx),
-		p.moveReplicas(ctx),
+		p.replaceLost(ctx),
 	)
+	if lead := p.lead.Load(); lead != nil {
+		err = errors.Join(err,
+			p.putOut(ctx, lead),
+			p.giveUp(ctx, lead),
+			p.moveSlots(ctx, lead),
+			p.moveReplicas(ctx, lead),
+		)
+	}
+	p.startJoins(ctx)
+	return err
+}
+
+// election is what planners are elected under.
+const election = "planner"
+
+// keepElected stands for election again and again until ctx ends (I19).
+func (p *planner) keepElected(ctx context.Context) {
+	retry := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	for ctx.Err() == nil {
+		lead, err := p.n.store.Campaign(ctx, election, p.n.cfg.Name)
+		if err != nil {
+			retry.failed()
+			pause(ctx, retry.wait)
+			continue
+		}
+		retry.reset()
+		p.lead.Store(lead)
+		p.n.log.Debug("this node's planner is elected")
+		p.wake()
+		select {
+		case <-lead.Done():
+			p.lead.Store(nil)
+		case <-ctx.Done():
+			p.lead.Store(nil)
+			resign(lead)
+		}
+	}
+}
+
+// resignWithin is how long a planner that stops tries to say so; else its election lapses by itself.
+const resignWithin = time.Second
+
+func resign(lead *store.Lead) {
+	ctx, cancel := context.WithTimeout(context.Background(), resignWithin)
+	defer cancel()
+	_ = lead.Resign(ctx)
 }
 
 // stateDrives says again what the map did not take when it happened.
@@ -163,7 +210,7 @@ func (p *planner) yield(ctx context.Context) error {
 }
 
 // putOut ends replacements that were cut short: the new drive is in the map, the one before it is not out yet.
-func (p *planner) putOut(ctx context.Context) error {
+func (p *planner) putOut(ctx context.Context, lead *store.Lead) error {
 	if _, held := p.n.held(time.Now()); held {
 		return nil
 	}
@@ -173,7 +220,7 @@ func (p *planner) putOut(ctx context.Context) error {
 		if old == nil || old.State == placement.DriveOut || p.n.bays.drive(old.ID) != nil {
 			continue
 		}
-		if err := p.n.store.SetDriveState(ctx, old.ID, placement.DriveOut, "replaced by "+d.ID.String()); err != nil {
+		if err := lead.SetDriveState(ctx, old.ID, placement.DriveOut, "replaced by "+d.ID.String()); err != nil {
 			return err
 		}
 	}
@@ -181,29 +228,29 @@ func (p *planner) putOut(ctx context.Context) error {
 }
 
 // moveSlots gives the slots of drives that are out to the drives in their place, or to others that can take them.
-func (p *planner) moveSlots(ctx context.Context) error {
+func (p *planner) moveSlots(ctx context.Context, lead *store.Lead) error {
 	m := p.n.store.Map()
 	for _, d := range m.Drives {
 		if d.State != placement.DriveOut {
 			continue
 		}
 		if heir := plan.Heir(m, d.ID); heir != nil {
-			if err := p.apply(ctx, d, plan.DriveReplaced(p.n.store.Map(), d.ID, heir.ID)); err != nil {
+			if err := p.apply(ctx, lead, d, plan.DriveReplaced(p.n.store.Map(), d.ID, heir.ID)); err != nil {
 				return err
 			}
 		}
-		if err := p.apply(ctx, d, plan.DriveOut(p.n.store.Map(), d.ID)); err != nil {
+		if err := p.apply(ctx, lead, d, plan.DriveOut(p.n.store.Map(), d.ID)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *planner) apply(ctx context.Context, from *placement.Drive, changes []plan.Change) error {
+func (p *planner) apply(ctx context.Context, lead *store.Lead, from *placement.Drive, changes []plan.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := p.n.store.ApplyAll(ctx, changes); err != nil {
+	if err := lead.ApplyAll(ctx, changes); err != nil {
 		return err
 	}
 	p.n.log.Info("slots have new owners", "from", from.ID, "path", from.Path, "changes", len(changes))
@@ -212,7 +259,7 @@ func (p *planner) apply(ctx context.Context, from *placement.Drive, changes []pl
 }
 
 // giveUp puts a drive out that has been down too long, where nothing speaks against it (I19).
-func (p *planner) giveUp(ctx context.Context) error {
+func (p *planner) giveUp(ctx context.Context, lead *store.Lead) error {
 	n := p.n
 	now := time.Now()
 	_, held := n.held(now)
@@ -224,7 +271,7 @@ func (p *planner) giveUp(ctx context.Context) error {
 	if d == nil {
 		return nil
 	}
-	if err := n.store.SetDriveState(ctx, id, placement.DriveOut, "down for more than "+n.cfg.OutAfter.String()); err != nil {
+	if err := lead.SetDriveState(ctx, id, placement.DriveOut, "down for more than "+n.cfg.OutAfter.String()); err != nil {
 		return err
 	}
 	n.log.Warn("drive given up", "drive", id, "path", d.Path, "down since", d.Since)

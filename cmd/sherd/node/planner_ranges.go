@@ -47,23 +47,24 @@ func (p *planner) markBegun(ctx context.Context) error {
 
 // moveReplicas brings the replicas of ranges to where they should be. Its steps are saved in the directory: a new
 // replica is written there as joining before it is made, and the one it replaces is taken out once the new one votes.
-func (p *planner) moveReplicas(ctx context.Context) error {
+func (p *planner) moveReplicas(ctx context.Context, lead *store.Lead) error {
 	m := p.n.store.Map()
-	changes := p.dropUseless(m)
-	if len(changes) == 0 {
-		changes = p.replaceLost(m)
-	}
+	changes := dropUseless(m)
 	if len(changes) == 0 {
 		changes = plan.ReplicaMoves(m)
 	}
-	if err := p.n.store.ApplyAll(ctx, changes); err != nil && !errors.Is(err, store.ErrConflict) {
-		return err
-	}
-	p.startJoins(ctx)
-	return nil
+	return notConflict(lead.ApplyAll(ctx, changes))
 }
 
-// startJoins has the replicas join that the directory orders, each in its own time: one that cannot now, because its range
+// notConflict is err but for what the next look mends: somebody else changed the row.
+func notConflict(err error) error {
+	if errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// startJoins has the replicas join that the directory orders on drives here, each in its own time: one that cannot now, because its range
 // has no quorum, holds up neither the others nor the planner, who may have to mend just that.
 func (p *planner) startJoins(ctx context.Context) {
 	p.mu.Lock()
@@ -107,7 +108,7 @@ func (p *planner) joinOne(ctx context.Context, key rangeReplica, rep placement.R
 
 // dropUseless takes replicas out of the directory that were to join on a drive that is out by now, or in place of one that
 // is not there any more.
-func (p *planner) dropUseless(m *placement.Map) (changes []plan.Change) {
+func dropUseless(m *placement.Map) (changes []plan.Change) {
 	for _, r := range m.Ranges {
 		useless := func(rep placement.Replica) bool {
 			d := m.Drives[rep.Drive]
@@ -124,7 +125,11 @@ func (p *planner) dropUseless(m *placement.Map) (changes []plan.Change) {
 }
 
 // replaceLost orders new replicas on the same drives for those that lost their log or rows, one a range (I10).
-func (p *planner) replaceLost(m *placement.Map) (changes []plan.Change) {
+func (p *planner) replaceLost(ctx context.Context) error {
+	return notConflict(p.n.store.ApplyAll(ctx, p.lostReplicas(p.n.store.Map())))
+}
+
+func (p *planner) lostReplicas(m *placement.Map) (changes []plan.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range m.Ranges {

@@ -28,7 +28,7 @@ func plannerOver(drives ...ids.Drive) (*planner, *placement.Map) {
 func TestI19_LostReplicaIsReplacedOnce(t *testing.T) {
 	p, m := plannerOver(ids.Drive{1}, ids.Drive{2}, ids.Drive{3})
 	p.lost[rangeReplica{1, 2}] = true
-	changes := p.replaceLost(m)
+	changes := p.lostReplicas(m)
 	if len(changes) != 1 {
 		t.Fatalf("%d changes", len(changes))
 	}
@@ -37,26 +37,26 @@ func TestI19_LostReplicaIsReplacedOnce(t *testing.T) {
 		t.Fatalf("%+v", joined)
 	}
 	m.Ranges[0] = changes[0].Range
-	if again := p.replaceLost(m); len(again) != 0 {
+	if again := p.lostReplicas(m); len(again) != 0 {
 		t.Fatalf("a second one is ordered: %v", again)
 	}
 }
 
 // A joining replica that replaces one that is gone, or whose drive is out, leaves the directory.
 func TestI19_UselessJoiningReplicaIsDropped(t *testing.T) {
-	p, m := plannerOver(ids.Drive{1}, ids.Drive{2})
+	_, m := plannerOver(ids.Drive{1}, ids.Drive{2})
 	row := m.Ranges[0]
 	row.Replicas = append(row.Replicas, placement.Replica{ID: 7, Drive: ids.Drive{2}, Joining: true, Replaces: 2})
-	if changes := p.dropUseless(m); len(changes) != 0 {
+	if changes := dropUseless(m); len(changes) != 0 {
 		t.Fatalf("a useful one is dropped: %v", changes)
 	}
 	row.Replicas[2].Replaces = 6
-	if changes := p.dropUseless(m); len(changes) != 1 || len(changes[0].Range.Replicas) != 2 {
+	if changes := dropUseless(m); len(changes) != 1 || len(changes[0].Range.Replicas) != 2 {
 		t.Fatalf("not dropped: %v", changes)
 	}
 	row.Replicas[2].Replaces = 2
 	m.Drives[ids.Drive{2}].State = placement.DriveOut
-	if changes := p.dropUseless(m); len(changes) != 1 {
+	if changes := dropUseless(m); len(changes) != 1 {
 		t.Fatalf("not dropped though its drive is out: %v", changes)
 	}
 }
