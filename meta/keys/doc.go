@@ -18,6 +18,7 @@
 //	0x23   expiry     range (8), finished (8), route, S3 upload id (16)  empty: when a done row goes
 //	0x24   applied    range (8)                                    Applied
 //	0x25   rules      range (8), bucket (8)                        metapb.Rules: what decides the fate of the bucket's data (I11)
+//	0x26   splits     range (8)                                    metapb.SplitState: of a split that is prepared, or just behind (I20)
 //	0x2f   own        range (8), replica (8), kind (1)             what package meta/replica says; one replica's, not replicated
 //
 // All integers are big-endian. A route is bucket (8), escaped key, terminator: see Route. All tables

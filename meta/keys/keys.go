@@ -38,6 +38,7 @@ const (
 	Expiry   Table = 0x23
 	Applieds Table = 0x24
 	Rules    Table = 0x25
+	Splits   Table = 0x26
 	Owns     Table = 0x2f
 )
 
@@ -57,7 +58,7 @@ func ByRoute() []Table {
 
 // ByRange lists the replicated tables keyed by range id, ascending.
 func ByRange() []Table {
-	return []Table{Requests, Counts, Seals, Expiry, Applieds, Rules}
+	return []Table{Requests, Counts, Seals, Expiry, Applieds, Rules, Splits}
 }
 
 // Escaping of object keys: 0x00 becomes 0x00 0xFF; the terminator is 0x00 0x01. So "a" < "a\x00" < "a\x01" < "aa",
@@ -132,6 +133,17 @@ func unescape(b, buf []byte) (key, rest []byte, err error) {
 		}
 		b = b[i+2:]
 	}
+}
+
+// BorderBucket returns the bucket that a border of ranges lies in: what it divides is that bucket's. ok is false if ranges
+// must not meet there: a border is a route or, before the first of a bucket's, its 8 bytes; so no object key has rows on both
+// sides.
+func BorderBucket(border []byte) (bucket ids.Bucket, ok bool) {
+	if len(border) == bucketBytes {
+		return ids.Bucket(binary.BigEndian.Uint64(border)), true
+	}
+	bucket, key, rest, err := ParseRoute(border, nil)
+	return bucket, err == nil && len(rest) == 0 && len(key) <= MaxKeyBytes
 }
 
 // AppendTable appends t and the route of (bucket, key): the prefix of all its rows in t.

@@ -154,6 +154,36 @@ func (c *Counters) Decode(b []byte) error {
 	return nil
 }
 
+// Add adds d to c.
+func (c *Counters) Add(d Counters) {
+	c.Objects += d.Objects
+	c.Versions += d.Versions
+	c.Size += d.Size
+	c.Uploads += d.Uploads
+	c.UploadSize += d.UploadSize
+}
+
+// Minus is c without d.
+func (c *Counters) Minus(d Counters) Counters {
+	return Counters{
+		Objects: c.Objects - d.Objects, Versions: c.Versions - d.Versions, Size: c.Size - d.Size,
+		Uploads: c.Uploads - d.Uploads, UploadSize: c.UploadSize - d.UploadSize,
+	}
+}
+
+// Negative reports whether any of c is below 0.
+func (c *Counters) Negative() bool {
+	return min(c.Objects, c.Versions, c.Size, c.Uploads, c.UploadSize) < 0
+}
+
+// CountersOf is Proto's inverse.
+func CountersOf(p *metapb.Counters) Counters {
+	return Counters{
+		Objects: p.GetObjects(), Versions: p.GetVersions(), Size: p.GetSize(),
+		Uploads: p.GetUploads(), UploadSize: p.GetUploadSize(),
+	}
+}
+
 // Proto is c in the shape that leaves package meta.
 func (c *Counters) Proto() *metapb.Counters {
 	return &metapb.Counters{

@@ -1677,6 +1677,240 @@ func (x *SetRules) GetRules() *Rules {
 	return nil
 }
 
+// PrepareSplit has the range count what changes at and behind a place, from here on, so that Split knows the counters of
+// both sides without looking at every row (I20). Another one takes its place.
+type PrepareSplit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            []byte                 `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"` // a route, or the beginning of a bucket: inside of the span, not its start
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareSplit) Reset() {
+	*x = PrepareSplit{}
+	mi := &file_meta_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareSplit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareSplit) ProtoMessage() {}
+
+func (x *PrepareSplit) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareSplit.ProtoReflect.Descriptor instead.
+func (*PrepareSplit) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PrepareSplit) GetAt() []byte {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+// Split ends the range at a place and lets another begin there: its child.
+type Split struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	At         []byte                 `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`                     // as prepared
+	Begun      uint64                 `protobuf:"fixed64,2,opt,name=begun,proto3" json:"begun,omitempty"`             // ts of the PrepareSplit
+	Child      uint64                 `protobuf:"varint,3,opt,name=child,proto3" json:"child,omitempty"`              // ids.Range, never used before
+	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`    // the child's (I4)
+	Replicas   []uint64               `protobuf:"varint,5,rep,packed,name=replicas,proto3" json:"replicas,omitempty"` // ids.Replica of the child's first voters: the same as the parent's on the same drives
+	// What lay behind the place when it was prepared: of the bucket that the place is in, and of all buckets.
+	Counters      *Counters `protobuf:"bytes,6,opt,name=counters,proto3" json:"counters,omitempty"`
+	Repairs       int64     `protobuf:"varint,7,opt,name=repairs,proto3" json:"repairs,omitempty"`
+	Reclaims      int64     `protobuf:"varint,8,opt,name=reclaims,proto3" json:"reclaims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Split) Reset() {
+	*x = Split{}
+	mi := &file_meta_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Split) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Split) ProtoMessage() {}
+
+func (x *Split) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Split.ProtoReflect.Descriptor instead.
+func (*Split) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Split) GetAt() []byte {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Split) GetBegun() uint64 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
+}
+
+func (x *Split) GetChild() uint64 {
+	if x != nil {
+		return x.Child
+	}
+	return 0
+}
+
+func (x *Split) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Split) GetReplicas() []uint64 {
+	if x != nil {
+		return x.Replicas
+	}
+	return nil
+}
+
+func (x *Split) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *Split) GetRepairs() int64 {
+	if x != nil {
+		return x.Repairs
+	}
+	return 0
+}
+
+func (x *Split) GetReclaims() int64 {
+	if x != nil {
+		return x.Reclaims
+	}
+	return 0
+}
+
+// SplitState is what a range holds of splits: of the one that is prepared, and of the one that it came from.
+type SplitState struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	At       []byte                 `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"` // empty: none is prepared
+	Begun    uint64                 `protobuf:"fixed64,2,opt,name=begun,proto3" json:"begun,omitempty"`
+	Counters *Counters              `protobuf:"bytes,3,opt,name=counters,proto3" json:"counters,omitempty"`  // changes behind the place since, of the bucket that the place is in
+	Repairs  int64                  `protobuf:"zigzag64,4,opt,name=repairs,proto3" json:"repairs,omitempty"` // changes of all
+	Reclaims int64                  `protobuf:"zigzag64,5,opt,name=reclaims,proto3" json:"reclaims,omitempty"`
+	// The range began by a split, and its done rows behind this row key still lack theirs in table expiry; empty: none do.
+	Unexpiring    []byte `protobuf:"bytes,6,opt,name=unexpiring,proto3" json:"unexpiring,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitState) Reset() {
+	*x = SplitState{}
+	mi := &file_meta_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitState) ProtoMessage() {}
+
+func (x *SplitState) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitState.ProtoReflect.Descriptor instead.
+func (*SplitState) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SplitState) GetAt() []byte {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *SplitState) GetBegun() uint64 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
+}
+
+func (x *SplitState) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *SplitState) GetRepairs() int64 {
+	if x != nil {
+		return x.Repairs
+	}
+	return 0
+}
+
+func (x *SplitState) GetReclaims() int64 {
+	if x != nil {
+		return x.Reclaims
+	}
+	return 0
+}
+
+func (x *SplitState) GetUnexpiring() []byte {
+	if x != nil {
+		return x.Unexpiring
+	}
+	return nil
+}
+
 // Command is one Raft log entry's payload.
 type Command struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1684,6 +1918,7 @@ type Command struct {
 	Ts         uint64                 `protobuf:"fixed64,2,opt,name=ts,proto3" json:"ts,omitempty"`                // proposed; apply takes max(ts, last+1) (I18)
 	Rules      int64                  `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`           // revision of the bucket's rules that it was built with (I11)
 	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the range, as the proposer knows it (I4)
+	From       []byte                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`              // RaiseClosed, Seal, SetRules: a place that the sender takes for the range's
 	// Types that are valid to be assigned to Op:
 	//
 	//	*Command_Put
@@ -1698,6 +1933,8 @@ type Command struct {
 	//	*Command_RaiseClosed
 	//	*Command_Seal
 	//	*Command_SetRules
+	//	*Command_PrepareSplit
+	//	*Command_Split
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1705,7 +1942,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1954,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1967,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Command) GetRequest() []byte {
@@ -1759,6 +1996,13 @@ func (x *Command) GetGeneration() uint64 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *Command) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
 }
 
 func (x *Command) GetOp() isCommand_Op {
@@ -1876,6 +2120,24 @@ func (x *Command) GetSetRules() *SetRules {
 	return nil
 }
 
+func (x *Command) GetPrepareSplit() *PrepareSplit {
+	if x != nil {
+		if x, ok := x.Op.(*Command_PrepareSplit); ok {
+			return x.PrepareSplit
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSplit() *Split {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Split); ok {
+			return x.Split
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -1928,6 +2190,14 @@ type Command_SetRules struct {
 	SetRules *SetRules `protobuf:"bytes,21,opt,name=set_rules,json=setRules,proto3,oneof"`
 }
 
+type Command_PrepareSplit struct {
+	PrepareSplit *PrepareSplit `protobuf:"bytes,22,opt,name=prepare_split,json=prepareSplit,proto3,oneof"`
+}
+
+type Command_Split struct {
+	Split *Split `protobuf:"bytes,23,opt,name=split,proto3,oneof"`
+}
+
 func (*Command_Put) isCommand_Op() {}
 
 func (*Command_Delete) isCommand_Op() {}
@@ -1952,6 +2222,10 @@ func (*Command_Seal) isCommand_Op() {}
 
 func (*Command_SetRules) isCommand_Op() {}
 
+func (*Command_PrepareSplit) isCommand_Op() {}
+
+func (*Command_Split) isCommand_Op() {}
+
 // Result is what applying a command gives; kept with the request id (I1).
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1960,13 +2234,14 @@ type Result struct {
 	Upload        []byte                 `protobuf:"bytes,3,opt,name=upload,proto3" json:"upload,omitempty"` // PART_CHANGED: which part's
 	Part          uint32                 `protobuf:"varint,4,opt,name=part,proto3" json:"part,omitempty"`
 	Version       *Version               `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"` // CompleteUpload: the version made, also for a repeated Complete (I21)
+	End           []byte                 `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`         // RaiseClosed, Seal, SetRules: where the range ends; empty: past the greatest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2253,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2266,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Result) GetCode() Code {
@@ -2029,6 +2304,13 @@ func (x *Result) GetVersion() *Version {
 	return nil
 }
 
+func (x *Result) GetEnd() []byte {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
 // Upload is the value of an upload's row.
 type Upload struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2044,7 +2326,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2338,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2351,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Upload) GetDetails() *Details {
@@ -2120,7 +2402,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2414,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2427,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Counters) GetObjects() int64 {
@@ -2300,14 +2582,38 @@ const file_meta_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\"N\n" +
 	"\bSetRules\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
-	"\x05rules\x18\x02 \x01(\v2\x14.sherd.meta.v1.RulesR\x05rules\"\xb3\x06\n" +
+	"\x05rules\x18\x02 \x01(\v2\x14.sherd.meta.v1.RulesR\x05rules\"\x1e\n" +
+	"\fPrepareSplit\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\fR\x02at\"\xea\x01\n" +
+	"\x05Split\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\fR\x02at\x12\x14\n" +
+	"\x05begun\x18\x02 \x01(\x06R\x05begun\x12\x14\n" +
+	"\x05child\x18\x03 \x01(\x04R\x05child\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\x04R\n" +
+	"generation\x12\x1a\n" +
+	"\breplicas\x18\x05 \x03(\x04R\breplicas\x123\n" +
+	"\bcounters\x18\x06 \x01(\v2\x17.sherd.meta.v1.CountersR\bcounters\x12\x18\n" +
+	"\arepairs\x18\a \x01(\x03R\arepairs\x12\x1a\n" +
+	"\breclaims\x18\b \x01(\x03R\breclaims\"\xbd\x01\n" +
+	"\n" +
+	"SplitState\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\fR\x02at\x12\x14\n" +
+	"\x05begun\x18\x02 \x01(\x06R\x05begun\x123\n" +
+	"\bcounters\x18\x03 \x01(\v2\x17.sherd.meta.v1.CountersR\bcounters\x12\x18\n" +
+	"\arepairs\x18\x04 \x01(\x12R\arepairs\x12\x1a\n" +
+	"\breclaims\x18\x05 \x01(\x12R\breclaims\x12\x1e\n" +
+	"\n" +
+	"unexpiring\x18\x06 \x01(\fR\n" +
+	"unexpiring\"\xb9\a\n" +
 	"\aCommand\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12\x0e\n" +
 	"\x02ts\x18\x02 \x01(\x06R\x02ts\x12\x14\n" +
 	"\x05rules\x18\x03 \x01(\x03R\x05rules\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x04 \x01(\x04R\n" +
-	"generation\x12-\n" +
+	"generation\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\fR\x04from\x12-\n" +
 	"\x03put\x18\n" +
 	" \x01(\v2\x19.sherd.meta.v1.PutVersionH\x00R\x03put\x127\n" +
 	"\x06delete\x18\v \x01(\v2\x1d.sherd.meta.v1.DeleteVersionsH\x00R\x06delete\x12B\n" +
@@ -2323,14 +2629,17 @@ const file_meta_proto_rawDesc = "" +
 	"add_repair\x18\x12 \x01(\v2\x18.sherd.meta.v1.AddRepairH\x00R\taddRepair\x12?\n" +
 	"\fraise_closed\x18\x13 \x01(\v2\x1a.sherd.meta.v1.RaiseClosedH\x00R\vraiseClosed\x12)\n" +
 	"\x04seal\x18\x14 \x01(\v2\x13.sherd.meta.v1.SealH\x00R\x04seal\x126\n" +
-	"\tset_rules\x18\x15 \x01(\v2\x17.sherd.meta.v1.SetRulesH\x00R\bsetRulesB\x04\n" +
-	"\x02op\"\x9f\x01\n" +
+	"\tset_rules\x18\x15 \x01(\v2\x17.sherd.meta.v1.SetRulesH\x00R\bsetRules\x12B\n" +
+	"\rprepare_split\x18\x16 \x01(\v2\x1b.sherd.meta.v1.PrepareSplitH\x00R\fprepareSplit\x12,\n" +
+	"\x05split\x18\x17 \x01(\v2\x14.sherd.meta.v1.SplitH\x00R\x05splitB\x04\n" +
+	"\x02op\"\xb1\x01\n" +
 	"\x06Result\x12'\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x13.sherd.meta.v1.CodeR\x04code\x12\x0e\n" +
 	"\x02ts\x18\x02 \x01(\x06R\x02ts\x12\x16\n" +
 	"\x06upload\x18\x03 \x01(\fR\x06upload\x12\x12\n" +
 	"\x04part\x18\x04 \x01(\rR\x04part\x120\n" +
-	"\aversion\x18\x05 \x01(\v2\x16.sherd.meta.v1.VersionR\aversion\"\xd4\x01\n" +
+	"\aversion\x18\x05 \x01(\v2\x16.sherd.meta.v1.VersionR\aversion\x12\x10\n" +
+	"\x03end\x18\x06 \x01(\fR\x03end\"\xd4\x01\n" +
 	"\x06Upload\x120\n" +
 	"\adetails\x18\x01 \x01(\v2\x16.sherd.meta.v1.DetailsR\adetails\x12\x1c\n" +
 	"\tinitiated\x18\x02 \x01(\x06R\tinitiated\x124\n" +
@@ -2381,7 +2690,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_meta_proto_goTypes = []any{
 	(ChecksumAlgorithm)(0), // 0: sherd.meta.v1.ChecksumAlgorithm
 	(Code)(0),              // 1: sherd.meta.v1.Code
@@ -2408,10 +2717,13 @@ var file_meta_proto_goTypes = []any{
 	(*Seal)(nil),           // 22: sherd.meta.v1.Seal
 	(*Rules)(nil),          // 23: sherd.meta.v1.Rules
 	(*SetRules)(nil),       // 24: sherd.meta.v1.SetRules
-	(*Command)(nil),        // 25: sherd.meta.v1.Command
-	(*Result)(nil),         // 26: sherd.meta.v1.Result
-	(*Upload)(nil),         // 27: sherd.meta.v1.Upload
-	(*Counters)(nil),       // 28: sherd.meta.v1.Counters
+	(*PrepareSplit)(nil),   // 25: sherd.meta.v1.PrepareSplit
+	(*Split)(nil),          // 26: sherd.meta.v1.Split
+	(*SplitState)(nil),     // 27: sherd.meta.v1.SplitState
+	(*Command)(nil),        // 28: sherd.meta.v1.Command
+	(*Result)(nil),         // 29: sherd.meta.v1.Result
+	(*Upload)(nil),         // 30: sherd.meta.v1.Upload
+	(*Counters)(nil),       // 31: sherd.meta.v1.Counters
 }
 var file_meta_proto_depIdxs = []int32{
 	3,  // 0: sherd.meta.v1.Extent.checksum:type_name -> sherd.meta.v1.Checksum
@@ -2435,27 +2747,31 @@ var file_meta_proto_depIdxs = []int32{
 	17, // 18: sherd.meta.v1.AckReclaim.rows:type_name -> sherd.meta.v1.Reclaim
 	16, // 19: sherd.meta.v1.AddRepair.rows:type_name -> sherd.meta.v1.Repair
 	23, // 20: sherd.meta.v1.SetRules.rules:type_name -> sherd.meta.v1.Rules
-	9,  // 21: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
-	10, // 22: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
-	11, // 23: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
-	12, // 24: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
-	14, // 25: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
-	15, // 26: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
-	18, // 27: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
-	19, // 28: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
-	20, // 29: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
-	21, // 30: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
-	22, // 31: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
-	24, // 32: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
-	1,  // 33: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
-	6,  // 34: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
-	5,  // 35: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
-	6,  // 36: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	31, // 21: sherd.meta.v1.Split.counters:type_name -> sherd.meta.v1.Counters
+	31, // 22: sherd.meta.v1.SplitState.counters:type_name -> sherd.meta.v1.Counters
+	9,  // 23: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
+	10, // 24: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
+	11, // 25: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
+	12, // 26: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
+	14, // 27: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
+	15, // 28: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
+	18, // 29: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
+	19, // 30: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
+	20, // 31: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
+	21, // 32: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
+	22, // 33: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
+	24, // 34: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
+	25, // 35: sherd.meta.v1.Command.prepare_split:type_name -> sherd.meta.v1.PrepareSplit
+	26, // 36: sherd.meta.v1.Command.split:type_name -> sherd.meta.v1.Split
+	1,  // 37: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
+	6,  // 38: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
+	5,  // 39: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
+	6,  // 40: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2463,7 +2779,7 @@ func file_meta_proto_init() {
 	if File_meta_proto != nil {
 		return
 	}
-	file_meta_proto_msgTypes[23].OneofWrappers = []any{
+	file_meta_proto_msgTypes[26].OneofWrappers = []any{
 		(*Command_Put)(nil),
 		(*Command_Delete)(nil),
 		(*Command_CreateUpload)(nil),
@@ -2476,6 +2792,8 @@ func file_meta_proto_init() {
 		(*Command_RaiseClosed)(nil),
 		(*Command_Seal)(nil),
 		(*Command_SetRules)(nil),
+		(*Command_PrepareSplit)(nil),
+		(*Command_Split)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2483,7 +2801,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -58,11 +58,9 @@ func (m *Machine) deleteVersion(bucket ids.Bucket, key string, ts hlc.Stamp) err
 			return corrupt(err)
 		}
 		if h.Flags&keys.DeleteMarker == 0 {
-			c, err := m.count(bucket)
-			if err != nil {
+			if err := m.count(bucket, key, keys.Counters{Objects: 1}); err != nil {
 				return err
 			}
-			c.Objects++
 		}
 	} else if err := m.it.Error(); err != nil {
 		return err
@@ -85,7 +83,7 @@ func (m *Machine) reclaim(bucket ids.Bucket, key string, extent []byte, ts hlc.S
 	if bytes.Compare(upload[:], m.applied.Reclaimed[:]) > 0 {
 		m.applied.Reclaimed = upload
 	}
-	m.applied.Reclaims++
+	m.queue(bucket, key, 0, 1)
 	m.key = keys.AppendUpload(m.key[:0], keys.Reclaims, bucket, key, upload)
 	op := m.b.SetDeferred(len(m.key), diedBytes+len(extent))
 	copy(op.Key, m.key)
@@ -104,7 +102,7 @@ func (m *Machine) dropRepairs(bucket ids.Bucket, key string, upload ids.Upload) 
 	}
 	prefix := keys.AppendUpload(nil, keys.Repairs, bucket, key, upload)
 	return scan(m.b, prefix, func(k, _ []byte) error {
-		m.applied.Repairs--
+		m.queue(bucket, key, -1, 0)
 		return m.b.Delete(k, nil)
 	})
 }

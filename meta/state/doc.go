@@ -23,4 +23,25 @@
 //   - A command that adds or removes versions is refused unless it was built with the rules of the bucket that the range
 //     holds (I11).
 //   - Counters are exact after every batch.
+//
+// # Splits (I20)
+//
+// A split ends a range's span at a border and lets a child range begin there. No row keyed by route moves, for the tables of
+// both share the drive's rows; only what is keyed by range is divided. So that this takes no longer for a large range than
+// for a small one, it goes in two commands:
+//
+//  1. PrepareSplit: from here on the range counts, beside its counters, what changes at and behind the border.
+//  2. Whoever proposes takes a snapshot of the rows at any later moment, counts the rows behind the border in it, and takes
+//     away the changes that the same snapshot has counted (CountBehind): that is what lay there at 1.
+//  3. Split brings that number. Applied, it adds the changes counted until then, which gives the child's counters exactly;
+//     the parent's are the rest. The commands say all that there is to know, so all replicas do the same.
+//
+// The child gets: the counters of buckets behind the border; seals and rules of all buckets that it may have keys of, so that
+// neither is lost on the way (the bucket on the border has them on both sides); last stamp, closed, and the greatest body
+// ever reclaimed (I1, I6, I18). Two things it does not get:
+//
+//   - Request rows. A request id is for ever its range's to which it was first sent: a retry goes there too, and learns the
+//     first result or STALE_RANGE, which is kept for it; only then may the caller take a fresh id to the child (I1).
+//   - Expiry rows: the child makes its own out of its done rows, a few with each command. Those of the parent that have
+//     gone over fall away when their time comes.
 package state

@@ -18,6 +18,7 @@ type generator struct {
 	r    *replica
 	past []*metapb.Command
 	ids  []ids.Upload // of uploads
+	keys []string     // nil: those of key
 }
 
 func (g *generator) next() *metapb.Command {
@@ -40,7 +41,20 @@ func (g *generator) next() *metapb.Command {
 	return c
 }
 
-func (g *generator) key() string { return pick(g.rng, "a", "a/b", "a\x00", "b") }
+func (g *generator) key() string {
+	if g.keys != nil {
+		return pick(g.rng, g.keys...)
+	}
+	return pick(g.rng, "a", "a/b", "a\x00", "b")
+}
+
+// home is the key of an upload.
+func (g *generator) home(id []byte) string {
+	if g.keys != nil {
+		return g.keys[int(id[15])%len(g.keys)]
+	}
+	return "a"
+}
 
 func (g *generator) missed() (all []*metapb.Missed) {
 	for range g.rng.IntN(12) - 9 {
@@ -104,15 +118,17 @@ func (g *generator) op(c *metapb.Command) {
 	case n < 58:
 		id := g.k.id()
 		g.ids = append(g.ids, id)
-		c.Op = &metapb.Command_CreateUpload{CreateUpload: &metapb.CreateUpload{Bucket: 1, Key: "a", Id: id[:]}}
+		c.Op = &metapb.Command_CreateUpload{CreateUpload: &metapb.CreateUpload{Bucket: 1, Key: g.home(id[:]), Id: id[:]}}
 	case n < 76:
 		e := g.k.extent(uint64(1 + g.rng.IntN(9000)))
 		e.Part, e.Md5 = uint32(1+g.rng.IntN(3)), make([]byte, 16)
-		c.Op = &metapb.Command_PutPart{PutPart: &metapb.PutPart{Bucket: 1, Key: "a", Id: g.upload(), Extent: e, Missed: g.missed()}}
+		id := g.upload()
+		c.Op = &metapb.Command_PutPart{PutPart: &metapb.PutPart{Bucket: 1, Key: g.home(id), Id: id, Extent: e, Missed: g.missed()}}
 	case n < 88:
 		c.Op = &metapb.Command_CompleteUpload{CompleteUpload: g.complete()}
 	case n < 91:
-		c.Op = &metapb.Command_AbortUpload{AbortUpload: &metapb.AbortUpload{Bucket: 1, Key: "a", Id: g.upload()}}
+		id := g.upload()
+		c.Op = &metapb.Command_AbortUpload{AbortUpload: &metapb.AbortUpload{Bucket: 1, Key: g.home(id), Id: id}}
 	default:
 		g.rare(c, n)
 	}
@@ -141,7 +157,8 @@ func (g *generator) rare(c *metapb.Command, n int) {
 
 // complete names the parts that are there, or nearly.
 func (g *generator) complete() *metapb.CompleteUpload {
-	c := &metapb.CompleteUpload{Bucket: 1, Key: "a", Id: g.upload(), Condition: g.condition(), Version: &metapb.Version{Md5: make([]byte, 16)}}
+	id := g.upload()
+	c := &metapb.CompleteUpload{Bucket: 1, Key: g.home(id), Id: id, Condition: g.condition(), Version: &metapb.Version{Md5: make([]byte, 16)}}
 	if u := g.m.uploads[name(c)]; u != nil {
 		for _, n := range slices.Sorted(maps.Keys(u.parts)) {
 			if g.rng.IntN(4) > 0 {

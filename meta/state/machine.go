@@ -32,6 +32,7 @@ type Machine struct {
 	seals   map[ids.Bucket]bool // holds true only
 	rules   map[ids.Bucket]*metapb.Rules
 	oldest  hlc.Stamp // of table Expiry; stampMax if it is empty
+	splitState
 
 	counters map[ids.Bucket]*counters // read as they are needed
 
@@ -45,8 +46,8 @@ type Machine struct {
 	built  int64 // of the command under way: the revision of the rules that it was built with
 
 	// Scratch, reused by every command.
-	key, details []byte
-	options      pebble.IterOptions
+	key, details, route []byte
+	options             pebble.IterOptions
 }
 
 type counters struct {
@@ -76,6 +77,9 @@ func Load(r pebble.Reader, span Span) (*Machine, error) {
 		return nil, err
 	}
 	if err := m.loadRules(r); err != nil {
+		return nil, err
+	}
+	if err := m.loadSplit(r); err != nil {
 		return nil, err
 	}
 	err = scan(r, keys.AppendRange(nil, keys.Expiry, span.ID), func(k, _ []byte) error {
@@ -131,11 +135,30 @@ func (m *Machine) Apply(b *pebble.Batch, cmd *metapb.Command) (*metapb.Result, e
 	if err := m.forget(last, ts); err != nil {
 		return nil, err
 	}
-	return res, m.expire(ts)
+	if err := m.expire(ts); err != nil {
+		return nil, err
+	}
+	return res, m.letExpire()
 }
 
-// do applies what the command asks for.
+// do applies what the command asks for. A command to the range as a whole says where the sender takes the range to be, and
+// learns how far it goes: who goes through all ranges of a bucket misses none that a split makes meanwhile (I20).
 func (m *Machine) do(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error) {
+	switch cmd.Op.(type) {
+	case *metapb.Command_RaiseClosed, *metapb.Command_Seal, *metapb.Command_SetRules:
+		if !m.span.Contains(cmd.From) {
+			return refuse(metapb.Code_STALE_RANGE)
+		}
+		res, err := m.run(cmd, ts)
+		if err == nil {
+			res.End = m.span.End
+		}
+		return res, err
+	}
+	return m.run(cmd, ts)
+}
+
+func (m *Machine) run(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error) {
 	switch op := cmd.Op.(type) {
 	case *metapb.Command_Put:
 		return m.put(op.Put, ts)
@@ -161,6 +184,10 @@ func (m *Machine) do(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error) 
 		return m.seal(op.Seal)
 	case *metapb.Command_SetRules:
 		return m.setRules(op.SetRules)
+	case *metapb.Command_PrepareSplit:
+		return m.prepareSplit(op.PrepareSplit, ts)
+	case *metapb.Command_Split:
+		return m.splitAt(op.Split, ts)
 	}
 	return refuse(metapb.Code_BAD_COMMAND)
 }
@@ -175,6 +202,12 @@ func (m *Machine) Finish(b *pebble.Batch, index, term uint64) (Effect, error) {
 		c.dirty = false
 		e.counters = append(e.counters, bucketCounters{bucket, c.Counters})
 		if err := m.writeCounters(b, bucket, &c.Counters); err != nil {
+			return Effect{}, err
+		}
+	}
+	if m.splitChanged {
+		e.split = m.copy()
+		if err := m.writeSplit(b); err != nil {
 			return Effect{}, err
 		}
 	}
@@ -203,7 +236,7 @@ func (m *Machine) trim() {
 
 // end closes what the batch had open.
 func (m *Machine) end() error {
-	m.dirty, m.sealed, m.ruled = m.dirty[:0], m.sealed[:0], m.ruled[:0]
+	m.dirty, m.sealed, m.ruled, m.splitChanged = m.dirty[:0], m.sealed[:0], m.ruled[:0], false
 	m.b = nil
 	if m.it == nil {
 		return nil
@@ -223,6 +256,7 @@ type Effect struct {
 	counters []bucketCounters
 	seals    []sealChange
 	rules    []rulesChange
+	split    *splitState // nil: as before
 }
 
 type bucketCounters struct {
@@ -243,6 +277,9 @@ func (m *Machine) Follow(e Effect) {
 	for _, c := range e.rules {
 		m.rules[c.bucket] = c.rules
 	}
+	if e.split != nil {
+		m.splitState = *e.split.copy()
+	}
 	m.trim()
 }
 
@@ -257,6 +294,9 @@ func (m *Machine) Closed() hlc.Stamp { return m.applied.Closed }
 
 // Queued is how many rows the repair and reclaim queues have.
 func (m *Machine) Queued() (repairs, reclaims uint64) { return m.applied.Repairs, m.applied.Reclaims }
+
+// Span is what rows are the range's. A Split ends it earlier.
+func (m *Machine) Span() Span { return m.span }
 
 // Sealed lists the sealed buckets, ascending.
 func (m *Machine) Sealed() []ids.Bucket { return slices.Sorted(maps.Keys(m.seals)) }

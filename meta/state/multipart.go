@@ -30,12 +30,7 @@ func (m *Machine) createUpload(c *metapb.CreateUpload, ts hlc.Stamp) (*metapb.Re
 	if err := setMessage(m.b, m.key, &metapb.Upload{Details: c.Details, Initiated: uint64(ts)}); err != nil {
 		return nil, err
 	}
-	n, err := m.count(bucket)
-	if err != nil {
-		return nil, err
-	}
-	n.Uploads++
-	return &metapb.Result{Ts: uint64(ts)}, nil
+	return &metapb.Result{Ts: uint64(ts)}, m.count(bucket, c.Key, keys.Counters{Uploads: 1})
 }
 
 // putPart applies PutPart. A part that was there under the number is reclaimed.
@@ -58,11 +53,9 @@ func (m *Machine) putPart(p *metapb.PutPart, ts hlc.Stamp) (*metapb.Result, erro
 	if c, err := m.dropPart(bucket, p.Key, row, e.Upload, ts); c != metapb.Code_OK || err != nil {
 		return &metapb.Result{Code: c}, err
 	}
-	n, err := m.count(bucket)
-	if err != nil {
+	if err := m.count(bucket, p.Key, keys.Counters{UploadSize: int64(e.Size)}); err != nil {
 		return nil, err
 	}
-	n.UploadSize += int64(e.Size)
 	if err := m.addMissed(bucket, p.Key, e, p.Missed, ts); err != nil {
 		return nil, err
 	}
@@ -91,11 +84,9 @@ func (m *Machine) reclaimPart(bucket ids.Bucket, key string, part []byte, ts hlc
 	if err := e.UnmarshalVT(part); err != nil {
 		return corrupt(err)
 	}
-	n, err := m.count(bucket)
-	if err != nil {
+	if err := m.count(bucket, key, keys.Counters{UploadSize: -int64(e.Size)}); err != nil {
 		return err
 	}
-	n.UploadSize -= int64(e.Size)
 	return m.reclaim(bucket, key, part, ts)
 }
 
@@ -137,11 +128,9 @@ func (m *Machine) completeUpload(c *metapb.CompleteUpload, ts hlc.Stamp) (*metap
 	if err := m.addVersion(bucket, c.Key, c.Version, keys.HasExtents, ts); err != nil {
 		return nil, err
 	}
-	n, err := m.count(bucket)
-	if err != nil {
+	if err := m.count(bucket, c.Key, keys.Counters{Uploads: -1}); err != nil {
 		return nil, err
 	}
-	n.Uploads--
 	if err := m.b.Delete(upload, nil); err != nil {
 		return nil, err
 	}
@@ -222,10 +211,6 @@ func (m *Machine) checkParts(c *metapb.CompleteUpload, sum *PartsSum) (*metapb.R
 // moveParts turns the named parts, which are there, into extents of version ts and reclaims the others.
 func (m *Machine) moveParts(c *metapb.CompleteUpload, ts hlc.Stamp) error {
 	bucket, rest, offset := ids.Bucket(c.Bucket), c.Parts, uint64(0)
-	n, err := m.count(bucket)
-	if err != nil {
-		return err
-	}
 	var row []byte
 	return m.eachPart(c.Bucket, c.Key, c.Id, func(k []byte, part uint32, v []byte) error {
 		if err := m.b.Delete(k, nil); err != nil {
@@ -242,7 +227,9 @@ func (m *Machine) moveParts(c *metapb.CompleteUpload, ts hlc.Stamp) error {
 		// Only a part without bytes, and so without chunks, can have the offset of the next.
 		row = keys.AppendExtent(row[:0], bucket, c.Key, ts, offset)
 		rest, offset = rest[1:], offset+e.Size
-		n.UploadSize -= int64(e.Size)
+		if err := m.count(bucket, c.Key, keys.Counters{UploadSize: -int64(e.Size)}); err != nil {
+			return err
+		}
 		return setMessage(m.b, row, &e)
 	})
 }
@@ -298,6 +285,12 @@ func (m *Machine) expire(ts hlc.Stamp) error {
 		if err := m.b.Delete(k, nil); err != nil {
 			return err
 		}
+		if len(done) < len(ids.Upload{}) {
+			return ErrCorrupt
+		}
+		if !m.span.Contains(done[:len(done)-len(ids.Upload{})]) {
+			return nil // a split took it over: the child has a row of its own for it
+		}
 		return m.b.Delete(append([]byte{byte(keys.Done)}, done...), nil)
 	})
 }
@@ -324,10 +317,8 @@ func (m *Machine) abortUpload(a *metapb.AbortUpload, ts hlc.Stamp) (*metapb.Resu
 	if err != nil {
 		return nil, err
 	}
-	n, err := m.count(bucket)
-	if err != nil {
+	if err := m.count(bucket, a.Key, keys.Counters{Uploads: -1}); err != nil {
 		return nil, err
 	}
-	n.Uploads--
 	return &metapb.Result{Ts: uint64(ts)}, m.b.Delete(upload, nil)
 }

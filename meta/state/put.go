@@ -211,14 +211,12 @@ func (m *Machine) addVersion(bucket ids.Bucket, key string, v *metapb.Version, f
 	if sum.GetComposite() {
 		h.Flags |= keys.Composite
 	}
-	c, err := m.count(bucket)
-	if err != nil {
-		return err
-	}
-	c.Versions++
-	c.Size += int64(v.Size)
+	more := keys.Counters{Versions: 1, Size: int64(v.Size)}
 	if !v.DeleteMarker {
-		c.Objects++
+		more.Objects = 1
+	}
+	if err := m.count(bucket, key, more); err != nil {
+		return err
 	}
 	return m.setVersion(bucket, key, &h, v.Details, ts)
 }
@@ -229,8 +227,31 @@ func (m *Machine) setVersion(bucket ids.Bucket, key string, h *keys.Head, d *met
 	return setHeaded(m.b, m.key, h.Append(head[:0]), d)
 }
 
-// count returns the bucket's counters, to be changed.
-func (m *Machine) count(bucket ids.Bucket) (*counters, error) {
+// count adds to the counters of a bucket what a change of key's rows makes.
+func (m *Machine) count(bucket ids.Bucket, key string, more keys.Counters) error {
+	c, err := m.countersOf(bucket)
+	if err != nil {
+		return err
+	}
+	c.Add(more)
+	if m.behindSplit(bucket, key) && bucket == m.prepared.bucket {
+		m.prepared.counters.Add(more)
+	}
+	return nil
+}
+
+// queue adds to the numbers of queue rows what a change of key's rows makes.
+func (m *Machine) queue(bucket ids.Bucket, key string, repairs, reclaims int64) {
+	m.applied.Repairs += uint64(repairs)
+	m.applied.Reclaims += uint64(reclaims)
+	if m.behindSplit(bucket, key) {
+		m.prepared.repairs += repairs
+		m.prepared.reclaims += reclaims
+	}
+}
+
+// countersOf returns the bucket's counters, to be changed.
+func (m *Machine) countersOf(bucket ids.Bucket) (*counters, error) {
 	c := m.counters[bucket]
 	if c == nil {
 		c = new(counters)
@@ -253,14 +274,12 @@ func (m *Machine) supersede(bucket ids.Bucket, key string, old *prior, ts hlc.St
 	if !old.found {
 		return nil
 	}
-	c, err := m.count(bucket)
-	if err != nil {
-		return err
-	}
-	c.Versions--
-	c.Size -= int64(old.head.Size)
+	less := keys.Counters{Versions: -1, Size: -int64(old.head.Size)}
 	if old.exists() {
-		c.Objects--
+		less.Objects = -1
+	}
+	if err := m.count(bucket, key, less); err != nil {
+		return err
 	}
 	m.key = keys.AppendVersion(m.key[:0], keys.Versions, bucket, key, old.ts)
 	if err := m.b.Delete(m.key, nil); err != nil {

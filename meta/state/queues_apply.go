@@ -37,7 +37,7 @@ func (m *Machine) addRepair(r *metapb.Repair, ts hlc.Stamp) error {
 		return err
 	}
 	if !known {
-		m.applied.Repairs++
+		m.queue(ids.Bucket(r.Bucket), r.Key, 1, 0)
 	}
 	return setMessage(m.b, m.key, &metapb.Repair{Pool: r.Pool, Pg: r.Pg, Size: r.Size, Since: uint64(ts)})
 }
@@ -93,7 +93,7 @@ func (m *Machine) ackRepair(a *metapb.AckRepair) (*metapb.Result, error) {
 		if !found || r.Since != 0 && r.Since != row.Since {
 			continue
 		}
-		m.applied.Repairs--
+		m.queue(ids.Bucket(r.Bucket), r.Key, -1, 0)
 		if err := m.b.Delete(m.key, nil); err != nil {
 			return nil, err
 		}
@@ -120,7 +120,7 @@ func (m *Machine) ackReclaim(a *metapb.AckReclaim) (*metapb.Result, error) {
 		if !found {
 			continue
 		}
-		m.applied.Reclaims--
+		m.queue(ids.Bucket(r.Bucket), r.Key, 0, -1)
 		if err := m.b.Delete(m.key, nil); err != nil {
 			return nil, err
 		}

@@ -483,7 +483,7 @@ func (s *script) rows(*datadriven.TestData) string {
 	for i, span := range s.r.span.Spans() {
 		n := 0
 		check0(s.t, scanRange(pebble.Reader(s.r.db), span, func(_, _ []byte) error { n++; return nil }))
-		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied", "rules"}
+		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied", "rules", "splits"}
 		if i == 0 && len(names) != len(keys.ByRoute())+len(keys.ByRange()) {
 			s.t.Fatal("a table has no name here")
 		}
