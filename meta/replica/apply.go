@@ -45,11 +45,11 @@ func (r *Replica) applySome(es []*pb.Entry) (int, error) {
 		n = int(b.to.index - r.at.index)
 		return n, r.follow(b, es[:n])
 	}
-	return n, r.compute(es)
+	return r.compute(es)
 }
 
-// compute applies es and leaves the batch for the other replicas.
-func (r *Replica) compute(es []*pb.Entry) error {
+// compute applies es, up to a Split, and leaves the batch for the other replicas. It returns how many it applied.
+func (r *Replica) compute(es []*pb.Entry) (int, error) {
 	b := r.host.opt.Rows.NewIndexedBatch()
 	defer b.Close()
 	results := make([]*metapb.Result, len(es))
@@ -57,26 +57,34 @@ func (r *Replica) compute(es []*pb.Entry) error {
 		if len(e.Data) == 0 {
 			continue
 		}
+		cmd := decodeCommand(e.Data)
+		if cmd.GetSplit() != nil {
+			if i == 0 {
+				return 1, r.applySplit(e, cmd)
+			}
+			es, results = es[:i], results[:i]
+			break
+		}
 		var err error
-		if results[i], err = r.machine.Apply(b, decodeCommand(e.Data)); err != nil {
+		if results[i], err = r.machine.Apply(b, cmd); err != nil {
 			r.machine.Abandon()
-			return err
+			return 0, err
 		}
 	}
 	last := es[len(es)-1]
 	to := entryID{last.GetIndex(), last.GetTerm()}
 	effect, err := r.machine.Finish(b, to.index, to.term)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	shared := &batch{gen: r.conf.gen, from: r.at, to: to, repr: bytes.Clone(b.Repr()), effect: effect, results: results}
 	if err := b.Commit(pebble.NoSync); err != nil {
-		return err
+		return 0, err
 	}
 	r.host.opt.Batches.put(r.rng, shared)
 	r.at = to
 	r.answer(es, results)
-	return nil
+	return len(es), nil
 }
 
 // follow commits what another replica computed.

@@ -84,6 +84,13 @@ func (c *conf) with(s *pb.ConfState) *conf {
 	return &n
 }
 
+// over returns c with another span.
+func (c *conf) over(span state.Span) *conf {
+	n := *c
+	n.span = span
+	return &n
+}
+
 // quorums is who must agree.
 func (c *conf) quorums() quorum.JointConfig {
 	var q quorum.JointConfig

@@ -76,9 +76,8 @@ func (w *writers) check() {
 	w.c.t.Helper()
 	w.cancel()
 	w.wg.Wait()
-	lead := w.c.leader()
 	for key, last := range w.acked {
-		body, err := get(w.c.ctx(), lead, key)
+		body, err := w.c.read(key)
 		if errors.Is(err, state.ErrNoSuchKey) && last == 0 {
 			continue
 		}

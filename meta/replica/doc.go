@@ -22,6 +22,13 @@
 //     Commands are not refused at apply for their generation: all replicas must decide alike.
 //   - I8: a lease ends leaseShare election time-outs after the send time of a heartbeat round that a majority answered
 //     in this term. It begins when the term's first entry is applied and is over for the term when a transfer begins.
+//   - I20: a split shrinks the parent's replica and makes the child's in one batch of rows. The child's log begins at firstID with
+//     the replicas that the command names. Its record is synced before the batch is written: until the rows have the batch,
+//     also after a crash, the child is unborn, takes no part and is waited for. A child's replica that no log here can bring
+//     to life any more is lost: it never becomes a blank one under its id (I10).
+//   - Two replicas of a host never cover the same keys, so that neither's rows are cleared for the other's. While a parent's
+//     replica has not split, nothing of the child is made here by other means, and no snapshot of it taken (ErrOverlap): the
+//     sender tries again. A replica that gets its parent's snapshot from after the split has no child; the planner replaces it.
 //   - I18: a leader takes proposals once its term's first entry is applied; stamps are fixed by package state.
 //   - Replicas of one process share entries (Envelope.Msg is never changed) and batches (Batches).
 //   - All queues are bounded: proposals (QueueMax, then ErrBusy), messages (InboxMax, then lost), snapshots.

@@ -174,6 +174,7 @@ func (c *cluster) tryOpen(d *drive) error {
 // TestBlankReplicaDoesNotPinTheLog: one that waits for its snapshot, of another range, holds up no cut.
 func TestBlankReplicaDoesNotPinTheLog(t *testing.T) {
 	c := newCluster(t, 1, 1, Options{LogBytes: 32 << 10})
+	c.span.End = []byte("x")
 	c.begin()
 	h := c.drives[0].host
 	check(t, h.Create(c.ctx(), Spec{Range: 2, Replica: 9, Generation: 1, Start: []byte("x")}))

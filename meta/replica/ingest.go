@@ -37,7 +37,7 @@ func (s *staged) drop() {
 func (r *Replica) dropStaged() {
 	if r.staged != nil {
 		r.staged.drop()
-		r.staged = nil
+		r.staged, r.taking = nil, nil
 	}
 }
 
@@ -184,8 +184,12 @@ func (in *incoming) Commit(ctx context.Context) error {
 			out.drop()
 			return ErrNoReplica
 		}
+		if err := h.vacant(&out.conf.span); err != nil {
+			out.drop()
+			return err
+		}
 		r.dropStaged()
-		r.staged = out
+		r.staged, r.taking = out, &out.conf.span
 		r.step(&e)
 		return nil
 	})
@@ -248,8 +252,12 @@ func (r *Replica) endIngest(machine *state.Machine, c *conf) error {
 	if err := r.store.reset(at, r.ready.Entries, r.resetAt); err != nil {
 		return err
 	}
-	r.machine, r.at = machine, at
+	before := r.conf.span
+	r.machine, r.at, r.taking = machine, at, nil
 	r.setConf(c)
+	if err := r.leave(before); err != nil {
+		return err
+	}
 	r.publishApplied()
 	r.publishLast()
 	r.host.mark(r)

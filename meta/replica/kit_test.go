@@ -176,7 +176,9 @@ func (c *cluster) begin() {
 		voters[i] = ids.Replica(i + 1)
 	}
 	for i, d := range c.drives {
-		check(c.t, d.host.Create(c.ctx(), Spec{Range: testRange, Replica: voters[i], Generation: 1, Voters: voters}))
+		check(c.t, d.host.Create(c.ctx(), Spec{
+			Range: testRange, Replica: voters[i], Generation: 1, Voters: voters, Start: c.span.Start, End: c.span.End,
+		}))
 		check(c.t, d.host.Start(c.ctx(), testRange, false))
 	}
 	check(c.t, c.drives[0].host.Replica(testRange).Campaign(c.ctx()))
@@ -222,8 +224,10 @@ func (c *cluster) crash(i int, grace bool) {
 	c.stop(i)
 	d.log, d.fs = log, fs
 	c.open(i)
-	if d.host.Replica(testRange) != nil {
-		check(c.t, d.host.Start(c.ctx(), testRange, grace))
+	for _, r := range d.host.Replicas() {
+		if !r.unborn {
+			check(c.t, d.host.Start(c.ctx(), r.rng, grace))
+		}
 	}
 }
 
@@ -244,8 +248,10 @@ func (c *cluster) close() {
 	}
 }
 
-// leader waits for a replica that serves.
-func (c *cluster) leader() *Replica {
+// leader waits for a replica of the test's range that serves.
+func (c *cluster) leader() *Replica { return c.leaderOf(testRange) }
+
+func (c *cluster) leaderOf(rng ids.Range) *Replica {
 	c.t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
@@ -255,33 +261,37 @@ func (c *cluster) leader() *Replica {
 			if d.host == nil {
 				continue
 			}
-			if r := d.host.Replica(testRange); r != nil && r.Serving() {
+			if r := d.host.Replica(rng); r != nil && r.Serving() {
 				return r
 			}
 		}
 		select {
 		case <-deadline:
 			for i, d := range c.drives {
-				if d.host != nil && d.host.Replica(testRange) != nil {
-					c.t.Logf("drive %d: %+v", i, d.host.Replica(testRange).Status())
+				if d.host != nil && d.host.Replica(rng) != nil {
+					c.t.Logf("drive %d: %+v", i, d.host.Replica(rng).Status())
 				}
 			}
-			c.t.Fatal("no leader")
+			c.t.Fatalf("range %d has no leader", rng)
 		case <-tick.C:
 		}
 	}
 }
 
-// put commits one object by whoever leads, retrying under one request id.
+// put commits one object by whoever leads the range of its key, retrying under one request id, which is its range's.
 func (c *cluster) put(ctx context.Context, key, body string) (*metapb.Result, error) {
-	cmd := c.putCommand(key, body)
+	cmd, sent := c.putCommand(key, body), ids.Range(0)
 	for {
-		r := c.anyServing()
+		r := c.anyServing(func(r *Replica) bool { return r.rng == sent || sent == 0 && r.Covers(keys.Route(1, key)) })
 		if r != nil {
+			sent = r.rng
 			try, cancel := context.WithTimeout(ctx, time.Second)
 			res, err := r.Propose(try, cmd)
 			cancel()
-			if err == nil {
+			switch {
+			case err == nil && res.Code == metapb.Code_STALE_RANGE:
+				cmd, sent = c.putCommand(key, body), 0
+			case err == nil:
 				return res, nil
 			}
 		}
@@ -293,10 +303,12 @@ func (c *cluster) put(ctx context.Context, key, body string) (*metapb.Result, er
 	}
 }
 
-func (c *cluster) anyServing() *Replica {
-	for _, all := range c.mesh.snapshot() {
-		if r := all.Replica(testRange); r != nil && r.Serving() {
-			return r
+func (c *cluster) anyServing(ok func(*Replica) bool) *Replica {
+	for _, h := range c.mesh.snapshot() {
+		for _, r := range h.Replicas() {
+			if r.Serving() && ok(r) {
+				return r
+			}
 		}
 	}
 	return nil
@@ -324,10 +336,12 @@ func get(ctx context.Context, r *Replica, key string) (body string, err error) {
 }
 
 // settle waits until all replicas have applied the same, and compares their rows (I17).
-func (c *cluster) settle() {
+func (c *cluster) settle() { c.settleRange(testRange) }
+
+func (c *cluster) settleRange(rng ids.Range) {
 	c.t.Helper()
 	poll.Nil(c.t, poll.Within, "replicas that have applied the same", func() error {
-		at, sums := c.hashes()
+		at, sums := c.hashes(rng)
 		even := true
 		for i := range at {
 			for j := range i {
@@ -344,13 +358,13 @@ func (c *cluster) settle() {
 	})
 }
 
-func (c *cluster) hashes() (at []uint64, sums [][16]byte) {
+func (c *cluster) hashes(rng ids.Range) (at []uint64, sums [][16]byte) {
 	c.t.Helper()
 	for _, d := range c.drives {
-		if d.host == nil || d.host.Replica(testRange) == nil {
+		if d.host == nil || d.host.Replica(rng) == nil || d.host.Replica(rng).unborn {
 			continue
 		}
-		sum, index, err := d.host.Replica(testRange).hash()
+		sum, index, err := d.host.Replica(rng).hash()
 		check(c.t, err)
 		at, sums = append(at, index), append(sums, sum)
 	}
@@ -370,7 +384,10 @@ func (m *Mesh) snapshot() (all []*Host) {
 func (r *Replica) hash() (sum [16]byte, at uint64, err error) {
 	snap := r.host.opt.Rows.NewSnapshot()
 	defer snap.Close()
-	span := state.Span{ID: r.rng}
+	span, err := r.ReadSpan(snap)
+	if err != nil {
+		return sum, 0, err
+	}
 	m, err := state.Load(snap, span)
 	if err != nil {
 		return sum, 0, err

@@ -26,6 +26,7 @@ type loopState struct {
 	keepBytes  int64            // how long a log the cut under way leaves
 	flushing   <-chan struct{}  // a flush that a cut waits for
 	lowestCut  uint64           // segments below were released
+	splits     bool             // one was applied, and may not be on stable storage
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/state"
 )
 
@@ -28,12 +29,11 @@ type Spec struct {
 	Voters []ids.Replica
 }
 
-// firstID is where the log of a range begins. It is past 0, so that a blank replica always gets a snapshot, with the
-// configuration.
-var firstID = entryID{index: 1, term: 1}
+// firstID is where the log of a range begins.
+var firstID = entryID{index: state.FirstIndex, term: state.FirstTerm}
 
 // Create makes a replica, durably. It takes part after Start. It is idempotent.
-// Errors: ErrOther, ErrStopped, ctx's.
+// Errors: ErrOther, ErrOverlap, ErrStopped, ctx's.
 func (h *Host) Create(ctx context.Context, s Spec) error {
 	return h.do(ctx, func() error {
 		if r := h.Replica(s.Range); r != nil {
@@ -47,13 +47,17 @@ func (h *Host) Create(ctx context.Context, s Spec) error {
 }
 
 func (h *Host) create(s Spec) error {
+	span := state.Span{ID: s.Range, Start: s.Start, End: s.End}
+	if err := h.vacant(&span); err != nil { // its rows are cleared
+		return err
+	}
 	var voters []uint64
 	for _, id := range s.Voters {
 		voters = append(voters, uint64(id))
 	}
 	c := &conf{
 		gen:   s.Generation,
-		span:  state.Span{ID: s.Range, Start: s.Start, End: s.End},
+		span:  span,
 		state: &pb.ConfState{Voters: voters},
 	}
 	start := entryID{}
@@ -91,6 +95,7 @@ func (h *Host) newReplica(rng ids.Range, id ids.Replica) *Replica {
 		answers:  answers{},
 	}
 	r.pub.changed, r.pub.deposed = make(chan struct{}), make(chan struct{})
+	r.pub.ownKey = keys.AppendOwn(nil, rng, id, ownConf)
 	r.store = &store{log: h.opt.Log, applied: func() entryID { return r.at }}
 	return r
 }
@@ -149,16 +154,23 @@ func (h *Host) Start(ctx context.Context, rng ids.Range, grace bool) error {
 		if r.running {
 			return nil
 		}
-		if grace {
-			r.votesAfter = h.now() + int64(h.opt.election())
+		if r.unborn {
+			return fmt.Errorf("%w: range %d waits for the split that it comes from", ErrBusy, rng)
 		}
-		r.running = true
-		r.pub.running.Store(true)
-		h.loop.replicas = append(h.loop.replicas, r)
-		h.opt.Mesh.add(rng, r.id, h)
-		h.mark(r)
+		h.start(r, grace)
 		return nil
 	})
+}
+
+func (h *Host) start(r *Replica, grace bool) {
+	if grace {
+		r.votesAfter = h.now() + int64(h.opt.election())
+	}
+	r.running = true
+	r.pub.running.Store(true)
+	h.loop.replicas = append(h.loop.replicas, r)
+	h.opt.Mesh.add(r.rng, r.id, h)
+	h.mark(r)
 }
 
 // Campaign has the replica ask for leadership now, not at its time-out.
@@ -187,20 +199,32 @@ func (r *Replica) Transfer(ctx context.Context, to ids.Replica) error {
 }
 
 // Remove ends a replica for ever and deletes its rows. It is idempotent.
+// Errors: ErrBusy if that must wait, ErrStopped, ctx's.
 func (h *Host) Remove(ctx context.Context, rng ids.Range, id ids.Replica) error {
 	return h.do(ctx, func() error {
 		r := h.Replica(rng)
 		if r == nil || r.id != id {
 			return nil
 		}
-		if r.busy {
+		if r.busy || r.unborn {
 			return ErrBusy
 		}
-		return h.remove(r)
+		if err := h.remove(r); err != nil {
+			return err
+		}
+		return h.dropUnborn()
 	})
 }
 
 func (h *Host) remove(r *Replica) error {
+	// What a split made must be there before its parent or its child goes: a crash that takes it back would leave the child
+	// without parent, or have the parent's log bring the child again, without its votes (I10).
+	if h.loop.splits {
+		if err := h.opt.Rows.Flush(); err != nil {
+			return err
+		}
+		h.loop.splits = false
+	}
 	rec := record{kind: kindRemove, rng: r.rng, id: r.id}
 	if _, err := h.appendSync([][]byte{rec.append(nil)}); err != nil {
 		h.fail(err)
@@ -213,6 +237,9 @@ func (h *Host) remove(r *Replica) error {
 	h.mu.Lock()
 	delete(h.byRange, r.rng)
 	h.mu.Unlock()
+	if r.unborn { // it has no rows
+		return nil
+	}
 	b := h.opt.Rows.NewBatch()
 	defer b.Close()
 	if err := clearRows(b, r.conf.span); err != nil {
@@ -235,7 +262,7 @@ func (h *Host) Adopt(ctx context.Context, rng ids.Range, gen uint64, voters, lea
 			}
 			return nil
 		}
-		if r.busy {
+		if r.busy || r.unborn {
 			return ErrBusy
 		}
 		return r.adopt(gen, voters, learners)

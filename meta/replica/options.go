@@ -36,6 +36,8 @@ type Options struct {
 
 	// OnLeader is told on the host's goroutine when a replica begins (leads) and ceases to serve as leader.
 	OnLeader func(r *Replica, leads bool)
+	// OnChild is told on the host's goroutine when a split has made a replica here, which takes part from then on.
+	OnChild func(r *Replica)
 	// OnFailed is told once, on a goroutine of its own, when the drive's log or rows failed: no replica here runs on.
 	OnFailed func(h *Host, err error)
 	Logger   *slog.Logger
@@ -63,6 +65,9 @@ func (o *Options) validate() error {
 	setDefault(&o.stagedFileBytes, 64<<20)
 	if o.OnLeader == nil {
 		o.OnLeader = func(*Replica, bool) {}
+	}
+	if o.OnChild == nil {
+		o.OnChild = func(*Replica) {}
 	}
 	if o.OnFailed == nil {
 		o.OnFailed = func(*Host, error) {}

@@ -15,6 +15,8 @@ type proposal struct {
 	r    *Replica
 	data []byte // the encoded command
 	done chan outcome
+
+	splits bool // it is a Split
 }
 
 type outcome struct {
@@ -38,7 +40,7 @@ func (r *Replica) Propose(ctx context.Context, cmd *metapb.Command) (*metapb.Res
 		r.pub.queued.Add(-1)
 		return nil, ErrBusy
 	}
-	p := &proposal{r: r, data: data, done: make(chan outcome, 1)}
+	p := &proposal{r: r, data: data, done: make(chan outcome, 1), splits: cmd.GetSplit() != nil}
 	deposed := r.deposed()
 	r.host.propose(p)
 	select {

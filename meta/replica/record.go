@@ -48,6 +48,7 @@ const (
 	ingested  resetReason = 2 // a snapshot: holds only if the rows have reached its start index (I17)
 	rewritten resetReason = 3 // the same log, copied forward
 	adopted   resetReason = 4 // the same log under another generation and configuration (I4)
+	begotten  resetReason = 5 // the replica begins by a split of another range, whose log brings its first rows (I20)
 )
 
 // ErrRecord reports a log record that no version of sherd wrote.

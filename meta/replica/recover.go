@@ -20,8 +20,9 @@ type found struct {
 	applied entryID // of the rows, if own
 	conf    *conf   // of the last reset that holds
 	because resetReason
-	unsure  bool  // a snapshot's record came after conf and did not hold
-	gap     error // entries did not follow; a later reset may make them void
+	begun   resetReason // how the replica began, if the log still says
+	unsure  bool        // a snapshot's record came after conf and did not hold
+	gap     error       // entries did not follow; a later reset may make them void
 }
 
 // recover rebuilds the replicas from log and rows (I17): positions of entries from the log, all else from the rows.
@@ -47,6 +48,9 @@ func (h *Host) recover() error {
 			return fmt.Errorf("%w: range %d has replicas %d and %d", ErrLost, at.rng, o.id, at.id)
 		}
 		h.byRange[at.rng] = f.r
+	}
+	if err := h.dropUnborn(); err != nil {
+		return err
 	}
 	return h.clearOrphans()
 }
@@ -87,6 +91,9 @@ func (h *Host) scanned(all map[address]*found, rec *record, pos Pos) error {
 	}
 	all[at] = f
 	f.conf, f.because, f.unsure, f.gap, s.hard = c, rec.because, false, nil, hard
+	if rec.because == created || rec.because == begotten {
+		f.begun = rec.because
+	}
 	return s.resetScanned(rec.start, rec.entries, pos)
 }
 
@@ -137,10 +144,18 @@ func (f *found) finish() error {
 		return f.gap
 	}
 	if f.own == nil {
-		if f.because != created {
+		if f.because != f.begun && f.because != adopted || f.begun == 0 {
 			return fmt.Errorf("%w: range %d: no rows, log begins after %d", ErrLost, r.rng, s.start.index)
 		}
-		// A crash came before the rows were flushed: begin again, the log has all.
+		// A crash came before the rows were flushed: begin again, the log has all, or its parent's has.
+		if f.begun == begotten {
+			r.unborn = true
+			r.setConf(f.conf)
+			if f.unsure {
+				return r.rewrite(begotten, f.conf)
+			}
+			return nil
+		}
 		if err := r.layRows(s.start, f.conf); err != nil {
 			return err
 		}
@@ -153,7 +168,7 @@ func (f *found) finish() error {
 	}
 	c := f.own
 	if f.conf.gen > c.gen {
-		c = f.conf
+		c = f.conf.over(c.span) // the rows may be those before a split that the record is later than
 		if err := r.host.opt.Rows.Set(c.key(r.rng, r.id), c.append(nil), pebble.NoSync); err != nil {
 			return err
 		}

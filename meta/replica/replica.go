@@ -36,13 +36,17 @@ type Replica struct {
 	steady  []uint64 // a buffer of steadyPeers
 	resetAt Pos      // of the reset record of the snapshot that is being ingested
 	staged  *staged
+	taking  *state.Span // what a snapshot that is staged or being ingested covers
+	unborn  bool        // in the log, but the rows do not have the split yet that brings its own: see split.go
 
 	term         uint64
 	leading      bool // Raft's leader of term
 	serving      bool // leading, and the term's first entry is applied
 	termStart    uint64
-	transferring bool  // a transfer began in this term: no lease any more
-	votesAfter   int64 // no vote before (I8)
+	transferring bool   // a transfer began in this term: no lease any more
+	votesAfter   int64  // no vote before (I8)
+	campaigns    int    // how often it still asks for leadership, a tick apart, while nobody has it
+	splits       uint64 // index of a Split that it proposed: its commit is not left for the next heartbeat to tell
 
 	waiting  []*proposal          // until serving
 	stepped  []*proposal          // in Raft, index not yet known
@@ -74,6 +78,8 @@ type published struct {
 	running    atomic.Bool
 	gen        atomic.Uint64
 	last       atomic.Pointer[entryID]
+	span       atomic.Pointer[state.Span]
+	ownKey     []byte // of its own row; set once
 
 	mu      sync.Mutex
 	waits   []appliedWait
@@ -101,6 +107,7 @@ func (a answers) AckedIndex(id uint64) (quorum.Index, bool) {
 func (r *Replica) setConf(c *conf) {
 	r.conf, r.store.conf, r.quorum = c, c, c.quorums()
 	r.pub.gen.Store(c.gen)
+	r.pub.span.Store(&c.span)
 	r.pub.mu.Lock()
 	r.pub.conf = c
 	r.pub.mu.Unlock()
@@ -134,6 +141,7 @@ func (r *Replica) tick() {
 	}
 	r.rn.Tick()
 	r.host.mark(r)
+	r.campaignAgain()
 	if r.leading {
 		r.extendLease() // of a range with one voter; else the answers do
 		r.publishMatch()
@@ -254,6 +262,9 @@ func (r *Replica) noteEntries() {
 			r.termStart = e.GetIndex()
 		}
 		if len(e.Data) > 0 && e.GetType() == pb.EntryNormal && len(r.stepped) > 0 {
+			if r.stepped[0].splits {
+				r.splits = e.GetIndex()
+			}
 			r.inflight[e.GetIndex()] = r.stepped[0]
 			r.stepped = r.stepped[1:]
 		}

@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/state"
 )
 
@@ -50,7 +54,7 @@ func (l *SalvagedLog) Add(head []byte) error {
 		s = &salvaged{start: rec.start}
 		if rec.kind == kindReset {
 			if c, err := decodeConf(rec.rng, rec.conf); err == nil {
-				s.conf, s.empty = c, rec.because == created
+				s.conf, s.empty = c, rec.because == created || rec.because == begotten
 			}
 		}
 		l.logs[at] = s
@@ -94,15 +98,27 @@ func Salvage(rows *pebble.DB, log *SalvagedLog) (out []SalvagedRange, err error)
 			spans[at] = s.conf.span
 		}
 	}
-	for at, span := range spans {
-		r, err := salvageRange(rows, span, log.logs[at])
+	for len(spans) > 0 {
+		at := firstPeer(spans)
+		r, born, err := salvageRange(rows, spans[at], log.logs[at])
 		if err != nil {
 			return out, fmt.Errorf("range %d: %w", at.rng, err)
+		}
+		delete(spans, at)
+		for _, child := range born { // the log of the child may be lost, or its first rows
+			spans[peer{child.ID, at.id}] = child
 		}
 		r.Replica = at.id
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// firstPeer is the one with the least range: a child's id is greater than its parent's, whose log may hold its first rows.
+func firstPeer(spans map[peer]state.Span) peer {
+	return slices.MinFunc(slices.Collect(maps.Keys(spans)), func(a, b peer) int {
+		return cmp.Or(cmp.Compare(a.rng, b.rng), cmp.Compare(a.id, b.id))
+	})
 }
 
 // salvagedSpans reads the replicas' own rows.
@@ -124,23 +140,26 @@ func salvagedSpans(rows *pebble.DB) (map[peer]state.Span, error) {
 	return spans, it.Close()
 }
 
-func salvageRange(rows *pebble.DB, span state.Span, log *salvaged) (SalvagedRange, error) {
+// salvageRange also returns the spans of ranges that began by splits it applied.
+func salvageRange(rows *pebble.DB, span state.Span, log *salvaged) (r SalvagedRange, born []state.Span, err error) {
 	machine, err := state.Load(rows, span)
 	if err != nil {
-		return SalvagedRange{}, err
+		return SalvagedRange{}, nil, err
 	}
-	r := SalvagedRange{Span: span}
+	r = SalvagedRange{Span: span}
 	r.Index, r.Term = machine.Applied()
 	if log == nil || (log.start.index > r.Index && !(log.empty && r.Index == 0)) { // a gap: what follows it does not fit
-		return r, nil
+		return r, nil, nil
 	}
 	for _, e := range log.entries {
 		if e.GetIndex() <= r.Index {
 			continue
 		}
 		b := rows.NewIndexedBatch()
+		var cmd *metapb.Command
 		if e.GetType() == pb.EntryNormal && len(e.Data) > 0 {
-			_, err = machine.Apply(b, decodeCommand(e.Data))
+			cmd = decodeCommand(e.Data)
+			_, err = machine.Apply(b, cmd)
 		}
 		if err == nil {
 			_, err = machine.Finish(b, e.GetIndex(), e.GetTerm())
@@ -151,12 +170,16 @@ func salvageRange(rows *pebble.DB, span state.Span, log *salvaged) (SalvagedRang
 		if err != nil {
 			machine.Abandon()
 			b.Close()
-			return r, err
+			return r, born, err
 		}
 		b.Close()
 		r.Index, r.Term = e.GetIndex(), e.GetTerm()
+		if now := machine.Span(); !bytes.Equal(now.End, r.Span.End) {
+			born = append(born, state.Span{ID: ids.Range(cmd.GetSplit().GetChild()), Start: now.End, End: r.Span.End})
+			r.Span = now
+		}
 	}
-	return r, nil
+	return r, born, nil
 }
 
 // parseOwn is keys.AppendOwn's inverse.

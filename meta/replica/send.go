@@ -39,7 +39,7 @@ func (r *Replica) sendAll(synced bool) {
 					if superseded(m, msgs[i+1:]) {
 						continue
 					}
-					e.Lazy = true
+					e.Lazy = r.splits == 0 || m.GetCommit() < r.splits
 				}
 			}
 		case pb.MsgAppResp:

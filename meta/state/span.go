@@ -28,13 +28,19 @@ type KeyRange struct {
 // Spans lists, ascending, all spans of row keys that hold s's replicated rows and none of another range's: what a
 // snapshot copies, and what is deleted before one is ingested. A replica's own rows (keys.Owns) are not among them.
 func (s *Span) Spans() []KeyRange {
-	var all []KeyRange
-	for _, t := range keys.ByRoute() {
-		all = append(all, s.table(t))
-	}
+	all := s.ByRoute()
 	for _, t := range keys.ByRange() {
 		start := keys.AppendRange(nil, t, s.ID)
 		all = append(all, KeyRange{start, keys.Successor(bytes.Clone(start))})
+	}
+	return all
+}
+
+// ByRoute lists, ascending, the spans of row keys that s has in the tables keyed by route.
+func (s *Span) ByRoute() []KeyRange {
+	var all []KeyRange
+	for _, t := range keys.ByRoute() {
+		all = append(all, s.table(t))
 	}
 	return all
 }

@@ -1,0 +1,210 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/state"
+)
+
+// ErrOverlap reports that another replica on the drive covers a part of the span: the parent of the range here has not
+// split yet, or its leader has not. The caller tries again.
+var ErrOverlap = errors.New("replica: another range here covers the span")
+
+// applySplit applies a Split, in a batch of its own, which the replicas of a process do not share: it holds rows of the
+// replica's own. If it splits, the same batch shrinks the parent and makes the child's first rows, so that a crash leaves
+// both or neither. The child's record is in the log before: as long as the rows do not have the batch, the child is unborn,
+// and keeps what it may have promised before the crash (I10).
+func (r *Replica) applySplit(e *pb.Entry, cmd *metapb.Command) error {
+	b := r.host.opt.Rows.NewIndexedBatch()
+	defer b.Close()
+	result, err := r.machine.Apply(b, cmd)
+	if err != nil {
+		r.machine.Abandon()
+		return err
+	}
+	to := entryID{e.GetIndex(), e.GetTerm()}
+	if _, err := r.machine.Finish(b, to.index, to.term); err != nil {
+		return err
+	}
+	next, born := r.conf, (*Replica)(nil)
+	if span := r.machine.Span(); !bytes.Equal(span.End, r.conf.span.End) {
+		next = r.conf.over(span)
+		if err := b.Set(next.key(r.rng, r.id), next.append(nil), nil); err != nil {
+			return err
+		}
+		if born, err = r.beget(b, cmd.GetSplit()); err != nil {
+			return err
+		}
+		r.host.loop.splits = true
+		r.pub.span.Store(&next.span) // before the rows change: who has read them looks whether the key was still here
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	r.at, r.splits = to, 0
+	if next != r.conf {
+		r.setConf(next)
+	}
+	if born != nil {
+		if err := born.join(r); err != nil {
+			return err
+		}
+	}
+	r.answer([]*pb.Entry{e}, []*metapb.Result{result})
+	return nil
+}
+
+// beget makes the child's replica that is to be here, with its own row in b; nil if none is to be.
+func (r *Replica) beget(b *pebble.Batch, s *metapb.Split) (*Replica, error) {
+	h := r.host
+	span := state.Span{ID: ids.Range(s.Child), Start: s.At, End: r.conf.span.End}
+	if !slices.Contains(s.Replicas, uint64(r.id)) {
+		return nil, clearRows(b, span)
+	}
+	child := h.Replica(span.ID)
+	if child == nil {
+		child = h.newReplica(span.ID, r.id)
+		c := &conf{gen: s.Generation, span: span, state: &pb.ConfState{Voters: slices.Clone(s.Replicas)}}
+		child.store.hard = &pb.HardState{Term: new(firstID.term), Vote: new(uint64(0)), Commit: new(firstID.index)}
+		pos, err := h.appendSync([][]byte{child.resetRecord(begotten, firstID, c, nil)})
+		if err != nil {
+			return nil, err
+		}
+		if err := child.store.reset(firstID, nil, pos[0]); err != nil {
+			return nil, err
+		}
+		child.setConf(c)
+	} else if !child.unborn || child.id != r.id {
+		return nil, fmt.Errorf("%w: range %d is here before range %d has split", ErrLost, span.ID, r.rng)
+	}
+	return child, b.Set(child.conf.key(child.rng, child.id), child.conf.append(nil), nil)
+}
+
+// campaignsMax is for how many ticks the child of a leader asks for leadership: until then its peers should have split.
+const campaignsMax = 20
+
+// join lets a child take part whose first rows are there now. One that was in the log already may have confirmed a lease
+// before the crash, and owes an election time-out (I8). Next to the parent's leader it asks for leadership at once.
+func (r *Replica) join(parent *Replica) error {
+	h := r.host
+	machine, err := state.Load(h.opt.Rows, r.conf.span)
+	if err != nil {
+		return err
+	}
+	r.machine, r.at = machine, firstID
+	if err := r.start(); err != nil {
+		return err
+	}
+	grace := r.unborn
+	r.unborn = false
+	h.mu.Lock()
+	h.byRange[r.rng] = r
+	h.mu.Unlock()
+	h.start(r, grace)
+	h.opt.OnChild(r)
+	if parent.leading {
+		r.campaigns = campaignsMax
+		return r.rn.Campaign()
+	}
+	return nil
+}
+
+// campaignAgain has the child of a leader ask for leadership until somebody leads.
+func (r *Replica) campaignAgain() {
+	if r.campaigns == 0 {
+		return
+	}
+	if r.campaigns--; r.rn.BasicStatus().Lead != raft.None {
+		r.campaigns = 0
+		return
+	}
+	_ = r.rn.Campaign() // it is no member any more, then
+}
+
+// vacant reports whether no replica here covers a part of span, but one of the same range: what is to be laid there would
+// overwrite its rows. A parent that has not split covers what will be its child's; the child's first rows here come by the
+// parent's split, or else the child waits until the parent's span is shorter.
+func (h *Host) vacant(span *state.Span) error {
+	for _, o := range h.Replicas() {
+		if o.rng == span.ID || o.unborn {
+			continue
+		}
+		if overlap(span, &o.conf.span) || o.taking != nil && overlap(span, o.taking) {
+			return fmt.Errorf("%w: range %d, by range %d", ErrOverlap, span.ID, o.rng)
+		}
+	}
+	return nil
+}
+
+func overlap(a, b *state.Span) bool {
+	before := func(x, y *state.Span) bool { return len(x.End) > 0 && bytes.Compare(x.End, y.Start) <= 0 }
+	return !before(a, b) && !before(b, a)
+}
+
+// leave gives up what the replica had of before and has no more: a snapshot passed over a split.
+func (r *Replica) leave(before state.Span) error {
+	now := r.conf.span
+	if bytes.Equal(now.End, before.End) {
+		return nil
+	}
+	rest := state.Span{Start: now.End, End: before.End}
+	b := r.host.opt.Rows.NewBatch()
+	defer b.Close()
+	for _, s := range rest.ByRoute() {
+		if err := b.DeleteRange(s.Start, s.End, nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	return r.host.dropUnborn()
+}
+
+// dropUnborn ends the replicas whose first rows no log here brings any more: the parent's was left behind for a snapshot that
+// is later than the split, or the parent is gone. They are lost, to be replaced under other ids.
+func (h *Host) dropUnborn() error {
+	for _, o := range h.Replicas() {
+		if !o.unborn || slices.ContainsFunc(h.Replicas(), func(p *Replica) bool {
+			return p != o && p.conf.span.Contains(o.conf.span.Start)
+		}) {
+			continue
+		}
+		h.opt.Logger.Warn("replica lost: the split that it came from was passed over", "range", uint64(o.rng),
+			"replica", uint64(o.id), "drive", h.opt.Drive)
+		if err := h.remove(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Span is what keys the replica has, as of its applied index.
+func (r *Replica) Span() state.Span { return *r.pub.span.Load() }
+
+// Covers reports whether the replica has the rows of a route. Asked after rows were read, true means that they were its own
+// when they were read: a span is published before the rows change.
+func (r *Replica) Covers(route []byte) bool { return r.pub.span.Load().Contains(route) }
+
+// ReadSpan is what keys the replica has as of rows, which Read gave to its caller, or a snapshot of them.
+func (r *Replica) ReadSpan(rows pebble.Reader) (span state.Span, err error) {
+	v, closer, err := rows.Get(r.pub.ownKey)
+	if err != nil {
+		return span, err
+	}
+	defer closer.Close()
+	c, err := decodeConf(r.rng, v)
+	if err != nil {
+		return span, err
+	}
+	return c.span, nil
+}
