@@ -15,45 +15,70 @@ func (s *Store) Delete(ctx context.Context, ref BlobRef) error {
 }
 
 // DeleteAll deletes all slots of refs, one call for each drive. errs[i] is nil only if every drive that may hold a slot of
-// refs[i], the owner before a move too (I5), has it deleted on stable storage. Deleting again is harmless.
+// refs[i], the owner before a move too, has it deleted on stable storage; where one of them knew a newer epoch, whoever the newer map
+// names has, too (I5). Deleting again is harmless.
 func (s *Store) DeleteAll(ctx context.Context, refs []BlobRef) (errs []error) {
 	errs = make([]error, len(refs))
-	jobs := map[ids.Drive]*deletion{}
-	for i, ref := range refs {
-		if err := s.planDelete(jobs, i, ref); err != nil {
-			errs[i] = err
-		}
+	all := make([]int, len(refs))
+	for i := range refs {
+		all[i] = i
 	}
-	done := make(chan *deletion, len(jobs))
-	started := 0
-	for id, job := range jobs {
-		drive := s.opt.Drive(id)
-		if drive == nil {
-			job.blame(errs, fmt.Errorf("%w: %w", disk.ErrUnavailable, errAway))
-			continue
+	for try := 1; len(all) > 0; try++ {
+		stale := s.deleteSome(ctx, refs, all, errs)
+		if all = all[:0]; try == epochTries || ctx.Err() != nil {
+			break
 		}
-		started++
-		drive.Delete(job.keys, func(err error) { job.err = err; done <- job })
-	}
-	for ; started > 0; started-- {
-		select {
-		case job := <-done:
-			job.blame(errs, job.err)
-		case <-ctx.Done():
-			for i := range errs {
-				errs[i] = errors.Join(errs[i], ctx.Err())
+		for i, seen := range stale {
+			if s.Renewed(ctx, refs[i].Pool, refs[i].PG, seen) {
+				all = append(all, i)
 			}
-			return errs
 		}
 	}
 	return errs
 }
 
+// deleteSome deletes those of refs that some names, by the map at hand, and sets their errs. stale are those to which a drive answered
+// under a newer epoch than the one given: errStale.
+func (s *Store) deleteSome(ctx context.Context, refs []BlobRef, some []int, errs []error) (stale map[int]uint64) {
+	jobs, epochs := map[ids.Drive]*deletion{}, map[int]uint64{}
+	for _, i := range some {
+		epochs[i], errs[i] = s.planDelete(jobs, i, refs[i])
+	}
+	done := make(chan *deletion, len(jobs))
+	started := 0
+	for id, job := range jobs {
+		if job.drive = s.opt.Drive(id); job.drive == nil {
+			job.blame(errs, fmt.Errorf("%w: %w", disk.ErrUnavailable, errAway))
+			continue
+		}
+		started++
+		job.drive.Delete(job.keys, func(err error) { job.err = err; done <- job })
+	}
+	stale = map[int]uint64{}
+	for ; started > 0; started-- {
+		select {
+		case job := <-done:
+			job.blame(errs, job.err)
+			job.outdated(refs, epochs, stale)
+		case <-ctx.Done():
+			for _, i := range some {
+				errs[i] = errors.Join(errs[i], ctx.Err())
+			}
+			return nil
+		}
+	}
+	for i := range stale {
+		errs[i] = errStale
+	}
+	return stale
+}
+
 // deletion is what one drive is to delete.
 type deletion struct {
-	keys []ids.Chunk
-	of   []int // keys[i] belongs to refs[of[i]]
-	err  error
+	drive Drive
+	keys  []ids.Chunk
+	of    []int // keys[i] belongs to refs[of[i]]
+	err   error
 }
 
 func (d *deletion) blame(errs []error, err error) {
@@ -67,10 +92,20 @@ func (d *deletion) blame(errs []error, err error) {
 	}
 }
 
-func (s *Store) planDelete(jobs map[ids.Drive]*deletion, i int, ref BlobRef) error {
+// outdated adds to stale the refs of whose groups d's drive knows a newer epoch than the one they were deleted by.
+func (d *deletion) outdated(refs []BlobRef, epochs, stale map[int]uint64) {
+	for _, i := range d.of {
+		if d.drive.Epoch(refs[i].Pool, refs[i].PG) > epochs[i] {
+			stale[i] = epochs[i]
+		}
+	}
+}
+
+// planDelete adds ref's chunks to the jobs, and gives the epoch by which they were looked up.
+func (s *Store) planDelete(jobs map[ids.Drive]*deletion, i int, ref BlobRef) (epoch uint64, err error) {
 	pool, pg, err := group(s.opt.Map(), ref.Pool, ref.PG)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	lay := layout(pool, ref.Size)
 	for slot, sl := range pg.Slots {
@@ -89,5 +124,5 @@ func (s *Store) planDelete(jobs map[ids.Drive]*deletion, i int, ref BlobRef) err
 			job.keys, job.of = append(job.keys, ref.Chunk(slot)), append(job.of, i)
 		}
 	}
-	return nil
+	return pg.Epoch, nil
 }

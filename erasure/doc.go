@@ -8,7 +8,9 @@
 //   - I2: Write waits for every drive of the PG that is up. A slot is missed only on a drive that the map holds to be
 //     down, out or suspect, or that has failed this very write (refused, or silent past Options.AckTimeout), and that
 //     was reported before Write returns. At most n−w slots are missed (n−k if Options.WriteQuorum is k).
-//   - I5: a blob completes under one epoch of its PG: an older acknowledgement counts only where the owner is the same.
+//   - I5: a blob completes under one epoch of its PG: an older acknowledgement counts only where the owner is the same. That a
+//     drive has no chunk, or has it deleted, counts only if the drive knows no newer epoch than the map at hand: else the map is
+//     loaded again and the call repeated. Where no newer map is to be had, the chunk is neither missing nor deleted.
 //   - I7: a chunk key is written with one content only. A retry under a newer epoch writes the same bytes.
 //   - I22: what Rebuild seals comes from a blob whose checksum was right, and a full read checks it before the
 //     last stripe goes out.

@@ -14,6 +14,8 @@ import (
 type Drive interface {
 	Health() disk.Health
 	Space() disk.Space
+	// Epoch is the epoch of a PG under which, or an older one, the drive gave its last answer (I5).
+	Epoch(pool ids.Pool, pg ids.PG) uint64
 	Put(h chunk.Header, units [][]byte, f chunk.Footer, done func(error))
 	Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error)
 	Open(ctx context.Context, key ids.Chunk) (Reader, error)

@@ -33,7 +33,8 @@ type stripeRead struct {
 }
 
 // stripe reads bytes [from, to) of stripe i, 0 <= from < to <= StripeBytes. Data slots first; what they cannot give is
-// made from parity. The buffers that it returns hold the bytes in order; the caller releases them.
+// made from parity. The buffers that it returns hold the bytes in order; the caller releases them. errStale, if not stuck: a newer map is
+// to be tried first.
 func (b *shards) stripe(ctx context.Context, i, from, to int) ([]*bufpool.Buf, error) {
 	n := len(b.slots)
 	cols := make([]columns, 2*n)
@@ -45,6 +46,10 @@ func (b *shards) stripe(ctx context.Context, i, from, to int) ([]*bufpool.Buf, e
 	now, later := r.needed()
 	if r.fetch(ctx, now, r.want) && len(later) == 0 {
 		return r.data(), nil
+	}
+	if r.stale() && !r.stuck {
+		r.release()
+		return nil, errStale
 	}
 	err := r.rebuild(ctx)
 	if err != nil && ctx.Err() == nil && (b.forgive() || len(later) > 0) { // the map may be wrong about these

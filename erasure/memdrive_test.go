@@ -50,6 +50,12 @@ func (d *memDrive) Health() disk.Health {
 	return disk.Health{State: d.health}
 }
 
+func (d *memDrive) Epoch(_ ids.Pool, pg ids.PG) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.epochs[pg]
+}
+
 func (d *memDrive) Space() disk.Space {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -123,8 +123,15 @@ func (r *reading) enter(blob int) error {
 func (r *reading) fetch(ctx context.Context, i, from, to int) ([]*bufpool.Buf, error) {
 	for {
 		bufs, err := r.b.stripe(ctx, i, from, to)
-		if !errors.Is(err, ErrLost) && !errors.Is(err, ErrUnavailable) || r.s.opt.Map() == r.b.m {
-			return bufs, err
+		switch {
+		case err == nil:
+			return bufs, nil
+		case r.b.stale() && !r.b.stuck:
+			if r.b.stuck = !r.s.Renewed(ctx, r.b.ref.Pool, r.b.ref.PG, r.b.pg.Epoch); r.b.stuck {
+				continue
+			}
+		case !errors.Is(err, ErrLost) && !errors.Is(err, ErrUnavailable) || r.s.opt.Map() == r.b.m:
+			return nil, err
 		}
 		b, again := r.s.open(r.b.ref)
 		if again != nil {

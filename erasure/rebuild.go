@@ -30,12 +30,14 @@ func (s *Store) Replace(ctx context.Context, ref BlobRef, slots []uint8) error {
 
 // rebuild is Rebuild with the owners' errors by slot. wrong: the slots are made whatever their owners hold.
 func (s *Store) rebuild(ctx context.Context, ref BlobRef, slots []uint8, wrong bool) (errs []error, err error) {
-	b, err := s.open(ref)
-	if err != nil {
-		return nil, err
-	}
-	defer b.close()
-	b.mute = true
+	err = s.byNewest(ctx, ref, func(b *shards) (outdated bool, err error) {
+		errs, err = b.remake(ctx, slots, wrong)
+		return slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, disk.ErrEpoch) }), err
+	})
+	return errs, err
+}
+
+func (b *shards) remake(ctx context.Context, slots []uint8, wrong bool) (errs []error, err error) {
 	r := &rebuilding{shards: b, avoid: make([]bool, len(b.slots))}
 	defer r.abort()
 	errs = make([]error, len(slots))
@@ -88,7 +90,7 @@ func (r *rebuilding) add(ctx context.Context, slot int, wrong bool) error {
 		return fmt.Errorf("%w: %w", disk.ErrUnavailable, errAway)
 	}
 	m := &making{slot: slot, drive: drive}
-	switch err := r.s.probe(ctx, drive, r.shards, slot); {
+	switch err := r.judge(r.pg.Slots[slot].Drive, r.s.probe(ctx, drive, r.shards, slot)); {
 	case err == nil && !wrong:
 		return nil
 	case err == nil:

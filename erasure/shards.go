@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/chunk"
@@ -15,6 +16,9 @@ import (
 
 // errUnfit reports a chunk that is whole but does not belong to the blob: other code, length or checksum.
 var errUnfit = fmt.Errorf("%w: chunk of another blob", disk.ErrCorrupt)
+
+// errStale marks a chunk that is not there by a drive that knows a newer epoch than the map at hand: it may be elsewhere (I5).
+var errStale = fmt.Errorf("%w: the map is older than what the drive knows of the group", disk.ErrEpoch)
 
 // shards are the chunks of one blob, opened as they are needed. A slot that fails stays failed. Different slots may be
 // used at the same time, one slot only by one goroutine at a time.
@@ -30,6 +34,7 @@ type shards struct {
 	mute  bool // faults are not reported: the caller deals with them
 
 	patient bool // slow slots are waited for
+	stuck   bool // no newer map is to be had: stale slots are done without
 }
 
 type shard struct {
@@ -51,6 +56,23 @@ func (s *Store) open(ref BlobRef) (*shards, error) {
 		return nil, err
 	}
 	return &shards{s: s, ref: ref, m: m, pool: pool, pg: pg, lay: layout(pool, ref.Size), codec: c, slots: make([]shard, pool.N())}, nil
+}
+
+// byNewest calls fn with ref's shards, whose faults are not reported; again if it, or a drive, says that the map is outdated and a newer
+// one is there (I5).
+func (s *Store) byNewest(ctx context.Context, ref BlobRef, fn func(*shards) (outdated bool, err error)) error {
+	for try := 1; ; try++ {
+		b, err := s.open(ref)
+		if err != nil {
+			return err
+		}
+		b.mute = true
+		outdated, err := fn(b)
+		b.close()
+		if !outdated && !b.stale() || try == epochTries || !s.Renewed(ctx, ref.Pool, ref.PG, b.pg.Epoch) {
+			return err
+		}
+	}
 }
 
 // close closes every chunk.
@@ -76,9 +98,30 @@ func (b *shards) read(ctx context.Context, slot int, off, n int64) (*bufpool.Buf
 	}
 	buf, err := sh.r.Read(ctx, off, n)
 	if err != nil {
-		return nil, b.fail(ctx, slot, err)
+		return nil, b.fail(ctx, slot, b.judge(sh.drive, err))
 	}
 	return buf, nil
+}
+
+// judge gives what a drive's error means: that it does not have a chunk says nothing if it knows a newer epoch (I5).
+func (b *shards) judge(id ids.Drive, err error) error {
+	if !absent(err) {
+		return err
+	}
+	if d := b.s.opt.Drive(id); d != nil && d.Epoch(b.ref.Pool, b.ref.PG) > b.pg.Epoch {
+		return fmt.Errorf("%w: %v", errStale, err)
+	}
+	return err
+}
+
+// absent reports an answer that there is no such chunk.
+func absent(err error) bool {
+	return errors.Is(err, disk.ErrNotFound) || errors.Is(err, disk.ErrDeleted)
+}
+
+// stale reports that some drive knew a newer epoch.
+func (b *shards) stale() bool {
+	return slices.ContainsFunc(b.slots, func(sh shard) bool { return errors.Is(sh.err, errStale) })
 }
 
 // find opens slot's chunk on its owner, or on the owner before while the slot moves.
@@ -106,7 +149,7 @@ func (b *shards) openOn(ctx context.Context, slot int, id ids.Drive) error {
 	}
 	r, err := d.Open(ctx, b.ref.Chunk(slot))
 	if err != nil {
-		return err
+		return b.judge(id, err)
 	}
 	if !fits(b.lay, r.Header(), r.Footer(), slot) {
 		r.Close()
@@ -133,7 +176,7 @@ func (b *shards) fail(ctx context.Context, slot int, err error) error {
 		sh.r.Close()
 		sh.r = nil
 	}
-	if !sh.quiet && !b.mute {
+	if !sh.quiet && !b.mute && !errors.Is(err, errStale) {
 		sh.quiet = true
 		b.s.opt.Report(BadShard{Kind: kindOf(err), Drive: sh.drive, Ref: b.ref, Slot: uint8(slot), Err: err})
 	}
@@ -142,7 +185,7 @@ func (b *shards) fail(ctx context.Context, slot int, err error) error {
 
 func kindOf(err error) Kind {
 	switch {
-	case errors.Is(err, disk.ErrNotFound), errors.Is(err, disk.ErrDeleted):
+	case absent(err):
 		return Missing
 	case errors.Is(err, disk.ErrCorrupt):
 		return Corrupt

@@ -31,6 +31,7 @@ type Options struct {
 	Stripes     int           // 3: stripes of one write in memory, at least 2
 	AckTimeout  time.Duration // 10s: a drive that makes no progress for so long is given up and reported
 	SuspectWait time.Duration // 250ms: how long a write waits for drives that already count as lost
+	MapWait     time.Duration // 250ms: how long a read waits for the map that a drive knows to be newer (I5)
 	SlowAfter   time.Duration // 3s: a read that takes longer is worked around by parity, as far as the budget allows (I23)
 	ViewTTL     time.Duration // 100ms: how old the knowledge of drives' health may be when a PG is chosen
 
@@ -52,6 +53,7 @@ func (o *Options) validate() {
 	setDefault(&o.Stripes, 3)
 	setDefault(&o.AckTimeout, 10*time.Second)
 	setDefault(&o.SuspectWait, 250*time.Millisecond)
+	setDefault(&o.MapWait, 250*time.Millisecond)
 	setDefault(&o.SlowAfter, 3*time.Second)
 	setDefault(&o.ViewTTL, 100*time.Millisecond)
 	setDefault(&o.wholeMax, chunk.PutMax)
@@ -75,6 +77,8 @@ type Store struct {
 	codecs sync.Map   // profile -> *codec.Codec
 	hedges budget
 	bg     sync.WaitGroup
+
+	lagging atomic.Int64 // until when, in Unix nanoseconds, Renewed does not wait
 }
 
 // New returns a store over opt's drives. It starts nothing.

@@ -39,13 +39,15 @@ func (b BlobState) Slots(kinds ...Kind) (slots []uint8) {
 // nothing and reports nothing; what it finds is the answer.
 //
 // Errors: ErrUnavailable, ErrLost if fewer than k shards can be read; ErrNoPool; ctx's.
-func (s *Store) VerifyBlob(ctx context.Context, ref BlobRef) (BlobState, error) {
-	b, err := s.open(ref)
-	if err != nil {
-		return BlobState{}, err
-	}
-	defer b.close()
-	b.mute = true
+func (s *Store) VerifyBlob(ctx context.Context, ref BlobRef) (st BlobState, err error) {
+	err = s.byNewest(ctx, ref, func(b *shards) (_ bool, err error) {
+		st, err = b.verify(ctx)
+		return false, err
+	})
+	return st, err
+}
+
+func (b *shards) verify(ctx context.Context) (BlobState, error) {
 	odd, none := make([]bool, len(b.slots)), make([]bool, len(b.slots))
 	sum, err := b.each(ctx, none, nil, func(got *stripeRead) error { return b.checkRest(ctx, got, odd) })
 	if err != nil {

@@ -11,9 +11,6 @@ import (
 	"github.com/sherd-io/sherd/erasure/codec"
 )
 
-// epochTries bounds how often a blob is tried again because its placement group changed under it.
-const epochTries = 3
-
 // writeWhole stores a blob whose shards are short enough for Drive.Put: all of it is in memory first.
 func (s *Store) writeWhole(ctx context.Context, t *Target, ref BlobRef, v *view, f *feed) ([]uint8, error) {
 	a, err := s.newAttempt(v, ref)
@@ -77,26 +74,6 @@ func (s *Store) again(ctx context.Context, old *attempt) (*attempt, error) {
 	}
 	a.keep(old)
 	return a, nil
-}
-
-// awaitEpoch waits, not for ever, for a map in which ref's group has a newer epoch than seen.
-func (s *Store) awaitEpoch(ctx context.Context, ref BlobRef, seen uint64) {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.AckTimeout/2) // before those who wait for us lose patience
-	defer cancel()
-	newer := func() bool {
-		_, pg, err := group(s.opt.Map(), ref.Pool, ref.PG)
-		return err != nil || pg.Epoch > seen
-	}
-	if !newer() && s.opt.Reload != nil {
-		s.opt.Reload(ctx)
-	}
-	for pause := time.Millisecond; !newer(); pause *= 2 {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // round has slots of one blob stored, all at once, without a goroutine for each.

@@ -25,6 +25,7 @@ type Drive interface {
 	Quarantined(ctx context.Context) ([]disk.QuarantineEntry, error)
 	RestoreQuarantined(ctx context.Context, key ids.Chunk) error
 	RaiseEpoch(ctx context.Context, pool ids.Pool, pg ids.PG, epoch uint64) error
+	Epoch(pool ids.Pool, pg ids.PG) uint64
 	Health() disk.Health
 }
 
@@ -304,8 +305,14 @@ func epochs(t *testing.T, d Drive) {
 		t.Fatal(err)
 	}
 	want(t, Put(d, at(3, 4, 5000)), disk.ErrEpoch)
+	if got := d.Epoch(1, 1); got != 5 {
+		t.Errorf("epoch %d after 5 was persisted", got)
+	}
 	mustPut(t, d, at(4, 9, 5000)) // a chunk tells of its epoch, too
 	want(t, Put(d, at(5, 8, 5000)), disk.ErrEpoch)
+	if got := d.Epoch(1, 1); got != 9 {
+		t.Errorf("epoch %d after a chunk of 9", got)
+	}
 	mustPut(t, d, NewSample(7, 2, 100)) // another PG's
 }
 

@@ -83,6 +83,7 @@ func (q *query) fields(n int) ([]uint64, error) {
 func (q *query) key() (key ids.Chunk, rest []byte, err error) {
 	if len(q.args) >= ids.ChunkBytes {
 		if key, err = ids.ParseChunk(q.args[:ids.ChunkBytes]); err == nil {
+			q.about = groupOf(key)
 			return key, q.args[ids.ChunkBytes:], nil
 		}
 	}
@@ -105,7 +106,7 @@ func (q *query) openChunk(ctx context.Context, d *disk.Drive) ([]byte, *bufpool.
 		payload, err := q.fetch(ctx, r, 0, r.Size())
 		return chunk.AppendFile(nil, 0, &h, &f), payload, err
 	}
-	number, err := q.peer.session.add(&handle{reader: r})
+	number, err := q.peer.session.add(&handle{group: *q.about, reader: r})
 	return chunk.AppendFile(nil, number, &h, &f), nil, err
 }
 
@@ -130,7 +131,7 @@ func (q *query) read(ctx context.Context) (*bufpool.Buf, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := q.peer.session.get(f[0])
+	h, err := q.handle(f[0])
 	if err != nil {
 		return nil, err
 	}
@@ -151,17 +152,27 @@ func (q *query) create(ctx context.Context, d *disk.Drive) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.about = groupOf(rec.Header.Key)
 	w, err := d.Create(ctx, rec.Header, int64(min(bytes, chunk.ShardMax)))
 	if err != nil {
 		return nil, err
 	}
-	number, err := q.peer.session.add(&handle{writer: w})
+	number, err := q.peer.session.add(&handle{group: *q.about, writer: w})
 	return binary.LittleEndian.AppendUint64(nil, number), err
+}
+
+// handle finds what the request is about.
+func (q *query) handle(number uint64) (*handle, error) {
+	h, err := q.peer.session.get(number)
+	if err == nil {
+		q.about = &h.group
+	}
+	return h, err
 }
 
 // writer is the handle of a writer, locked.
 func (q *query) writer(number uint64) (*handle, error) {
-	h, err := q.peer.session.get(number)
+	h, err := q.handle(number)
 	if err != nil {
 		return nil, err
 	}
@@ -218,6 +229,7 @@ func (q *query) list(ctx context.Context, d *disk.Drive) (*bufpool.Buf, error) {
 	switch a := q.args; {
 	case q.op == opChunks && len(a) == 8+ids.ChunkBytes:
 		pool, pg := ids.Pool(binary.LittleEndian.Uint16(a)), ids.PG(binary.LittleEndian.Uint16(a[2:]))
+		q.about = &group{pool, pg}
 		var after ids.Chunk
 		if after, err = ids.ParseChunk(a[4:][:ids.ChunkBytes]); err == nil {
 			page, err = d.Chunks(ctx, pool, pg, after, pageOf(a[4+ids.ChunkBytes:]))
@@ -274,5 +286,6 @@ func (q *query) raiseEpoch(ctx context.Context, d *disk.Drive) error {
 		return fmt.Errorf("%w: epoch", disk.ErrInvalid)
 	}
 	e := rec.Epochs[0]
+	q.about = &group{e.Pool, e.PG}
 	return d.RaiseEpoch(ctx, e.Pool, e.PG, e.Epoch)
 }

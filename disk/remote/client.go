@@ -61,6 +61,7 @@ type Client struct {
 	lines  []*line
 	turn   atomic.Uint32
 	state  atomic.Pointer[state]
+	epochs epochs
 }
 
 // state is what is known of the node's drives.
@@ -178,11 +179,21 @@ func (c *Client) do(ctx context.Context, q request, bytes int) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return conn.do(ctx, q, c.opt.CallTimeout)
+	r, err := conn.do(ctx, q, c.opt.CallTimeout)
+	c.heard(&q, &r)
+	return r, err
+}
+
+// heard notes the epoch that came with a reply, before its taker acts on it.
+func (c *Client) heard(q *request, r *reply) {
+	if q.about != nil {
+		c.epochs.note(q.drive, *q.about, r.epoch)
+	}
 }
 
 // start makes a call and does not block.
-func (c *Client) start(q request, bytes int, done func(reply)) {
+func (c *Client) start(q request, bytes int, take func(reply)) {
+	done := func(r reply) { c.heard(&q, &r); take(r) }
 	l := c.pick(bytes)
 	if conn := l.ready(); conn != nil {
 		conn.start(q, c.opt.CallTimeout, done)

@@ -19,6 +19,7 @@ import (
 type reply struct {
 	args    []byte
 	payload *bufpool.Buf
+	epoch   uint64 // that the drive has of the call's PG; 0: not said
 	err     error
 }
 
@@ -138,10 +139,10 @@ func (c *conn) readReply(r *bufio.Reader) error {
 	}
 	if h.status != statusOK {
 		payload.Release()
-		call.answer(reply{err: errorOf(h.status, h.args)})
+		call.answer(reply{epoch: h.epoch(), err: errorOf(h.status, h.args)})
 		return nil
 	}
-	call.answer(reply{args: h.args, payload: payload})
+	call.answer(reply{args: h.args, payload: payload, epoch: h.epoch()})
 	return nil
 }
 
@@ -149,6 +150,7 @@ func (c *conn) readReply(r *bufio.Reader) error {
 type request struct {
 	op      op
 	drive   ids.Drive
+	about   *group // nil: of no PG
 	args    []byte
 	payload [][]byte      // borrowed until done is called
 	sent    func()        // if not nil, called once when payload is not read any more

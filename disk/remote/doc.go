@@ -13,6 +13,7 @@
 //   - Whatever was not answered when a connection ends fails with disk.ErrUnavailable: it may have been done. When a client's last
 //     connection ends, the chunks it had begun are aborted and its readers closed; nothing half written becomes visible.
 //   - Every call ends by its deadline, which the server knows too. A drive that hangs holds up the calls to it and no others (I12).
+//   - I5: an answer about a PG carries the epoch that the drive has of it; Drive.Epoch is the newest that has come.
 //   - Bytes that are lent to a call are not touched any more once it has returned or its answer has come.
 //   - Memory is bounded: a server takes no more payload off its connections than its budget, and waits with reading.
 package remote

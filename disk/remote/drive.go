@@ -50,11 +50,16 @@ func (d *Drive) Put(h chunk.Header, units [][]byte, f chunk.Footer, done func(er
 		done(fmt.Errorf("%w: a chunk of %d bytes", disk.ErrInvalid, bytes))
 		return
 	}
-	d.c.start(request{op: opPut, drive: d.id, args: chunk.AppendFile(nil, 0, &h, &f), payload: units}, bytes, func(r reply) {
+	d.c.start(request{op: opPut, drive: d.id, about: groupOf(h.Key), args: chunk.AppendFile(nil, 0, &h, &f), payload: units}, bytes, func(r reply) {
 		r.payload.Release()
 		done(r.err)
 	})
 }
+
+// keysMost is how many keys a request has, so that they, or their epochs, fit its arguments.
+const keysMost = 2048
+
+const _ = uint(argsMax - keysMost*ids.ChunkBytes - 10)
 
 // Delete is disk.Drive's.
 func (d *Drive) Delete(keys []ids.Chunk, done func(error)) {
@@ -62,17 +67,19 @@ func (d *Drive) Delete(keys []ids.Chunk, done func(error)) {
 		done(nil)
 		return
 	}
-	parts := (len(keys) + chunk.KeysMax - 1) / chunk.KeysMax
+	parts := (len(keys) + keysMost - 1) / keysMost
 	all := &gathered{done: done}
 	all.left.Store(int32(parts))
 	for len(keys) > 0 {
-		n := min(len(keys), chunk.KeysMax)
-		q := request{op: opDelete, drive: d.id, args: chunk.AppendKeys(nil, chunk.KindTombstone, 0, keys[:n])}
+		part := keys[:min(len(keys), keysMost)]
+		asked := groupsOf(part)
+		q := request{op: opDelete, drive: d.id, args: chunk.AppendKeys(nil, chunk.KindTombstone, 0, part)}
 		d.c.start(q, 0, func(r reply) {
 			r.payload.Release()
+			d.c.epochs.noteAll(d.id, asked, r.args)
 			all.answer(r.err)
 		})
-		keys = keys[n:]
+		keys = keys[len(part):]
 	}
 }
 
@@ -97,15 +104,15 @@ func (g *gathered) answer(err error) {
 }
 
 // do makes a call whose reply is small, and gives its arguments.
-func (d *Drive) do(ctx context.Context, o op, args []byte) ([]byte, error) {
-	r, err := d.c.do(ctx, request{op: o, drive: d.id, args: args}, 0)
+func (d *Drive) do(ctx context.Context, o op, about *group, args []byte) ([]byte, error) {
+	r, err := d.c.do(ctx, request{op: o, drive: d.id, about: about, args: args}, 0)
 	r.payload.Release()
 	return r.args, err
 }
 
 // Open is disk.Drive's. A short chunk comes whole with the answer.
 func (d *Drive) Open(ctx context.Context, key ids.Chunk) (*Reader, error) {
-	r, err := d.c.do(ctx, request{op: opOpen, drive: d.id, args: key.Append(nil)}, 0)
+	r, err := d.c.do(ctx, request{op: opOpen, drive: d.id, about: groupOf(key), args: key.Append(nil)}, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +129,7 @@ func (d *Drive) Open(ctx context.Context, key ids.Chunk) (*Reader, error) {
 
 // Verify is disk.Drive's.
 func (d *Drive) Verify(ctx context.Context, key ids.Chunk) (chunk.Header, chunk.Footer, error) {
-	args, err := d.do(ctx, opVerify, key.Append(nil))
+	args, err := d.do(ctx, opVerify, groupOf(key), key.Append(nil))
 	if err != nil {
 		return chunk.Header{}, chunk.Footer{}, err
 	}
@@ -132,7 +139,7 @@ func (d *Drive) Verify(ctx context.Context, key ids.Chunk) (chunk.Header, chunk.
 
 // Chunks is disk.Drive's.
 func (d *Drive) Chunks(ctx context.Context, pool ids.Pool, pg ids.PG, after ids.Chunk, most int) ([]disk.ChunkInfo, error) {
-	return d.pages(ctx, most, func(last *ids.Chunk, most uint32) (op, []byte) {
+	return d.pages(ctx, &group{pool, pg}, most, func(last *ids.Chunk, most uint32) (op, []byte) {
 		if last != nil {
 			after = *last
 		}
@@ -144,7 +151,7 @@ func (d *Drive) Chunks(ctx context.Context, pool ids.Pool, pg ids.PG, after ids.
 
 // AllChunks is disk.Drive's.
 func (d *Drive) AllChunks(ctx context.Context, after *ids.Chunk, most int) ([]disk.ChunkInfo, error) {
-	return d.pages(ctx, most, func(last *ids.Chunk, most uint32) (op, []byte) {
+	return d.pages(ctx, nil, most, func(last *ids.Chunk, most uint32) (op, []byte) {
 		if last != nil {
 			after = last
 		}
@@ -157,7 +164,7 @@ func (d *Drive) AllChunks(ctx context.Context, after *ids.Chunk, most int) ([]di
 }
 
 // pages asks until there are most chunks, or no more. next gives the request for what follows last.
-func (d *Drive) pages(ctx context.Context, most int, next func(last *ids.Chunk, most uint32) (op, []byte)) (all []disk.ChunkInfo, err error) {
+func (d *Drive) pages(ctx context.Context, about *group, most int, next func(last *ids.Chunk, most uint32) (op, []byte)) (all []disk.ChunkInfo, err error) {
 	for len(all) < most {
 		page := min(most-len(all), listMost)
 		var last *ids.Chunk
@@ -165,7 +172,7 @@ func (d *Drive) pages(ctx context.Context, most int, next func(last *ids.Chunk, 
 			last = &all[len(all)-1].Key
 		}
 		o, args := next(last, uint32(page))
-		r, err := d.c.do(ctx, request{op: o, drive: d.id, args: args}, payloadMax)
+		r, err := d.c.do(ctx, request{op: o, drive: d.id, about: about, args: args}, payloadMax)
 		if err != nil {
 			return nil, err
 		}
@@ -184,7 +191,7 @@ func (d *Drive) pages(ctx context.Context, most int, next func(last *ids.Chunk, 
 
 // Quarantine is disk.Drive's.
 func (d *Drive) Quarantine(ctx context.Context, key ids.Chunk, reason string) error {
-	_, err := d.do(ctx, opQuarantine, append(key.Append(nil), reason[:min(len(reason), textMax)]...))
+	_, err := d.do(ctx, opQuarantine, groupOf(key), append(key.Append(nil), reason[:min(len(reason), textMax)]...))
 	return err
 }
 
@@ -203,13 +210,13 @@ func (d *Drive) Quarantined(ctx context.Context) (list []disk.QuarantineEntry, e
 
 // RestoreQuarantined is disk.Drive's.
 func (d *Drive) RestoreQuarantined(ctx context.Context, key ids.Chunk) error {
-	_, err := d.do(ctx, opRestore, key.Append(nil))
+	_, err := d.do(ctx, opRestore, groupOf(key), key.Append(nil))
 	return err
 }
 
 // ExpireQuarantine is disk.Drive's.
 func (d *Drive) ExpireQuarantine(ctx context.Context, before time.Time) (int, error) {
-	args, err := d.do(ctx, opExpire, binary.LittleEndian.AppendUint64(nil, uint64(before.UnixMilli())))
+	args, err := d.do(ctx, opExpire, nil, binary.LittleEndian.AppendUint64(nil, uint64(before.UnixMilli())))
 	if err != nil {
 		return 0, err
 	}
@@ -219,7 +226,7 @@ func (d *Drive) ExpireQuarantine(ctx context.Context, before time.Time) (int, er
 
 // RaiseEpoch is disk.Drive's.
 func (d *Drive) RaiseEpoch(ctx context.Context, pool ids.Pool, pg ids.PG, epoch uint64) error {
-	_, err := d.do(ctx, opEpoch, chunk.AppendEpochs(nil, chunk.Epoch{Pool: pool, PG: pg, Epoch: epoch}))
+	_, err := d.do(ctx, opEpoch, &group{pool, pg}, chunk.AppendEpochs(nil, chunk.Epoch{Pool: pool, PG: pg, Epoch: epoch}))
 	return err
 }
 

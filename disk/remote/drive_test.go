@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/disktest"
 	"github.com/sherd-io/sherd/internal/bufpool"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -141,6 +142,21 @@ func TestI12_HangingDrive(t *testing.T) {
 	if _, err := c.Reachable(); err != nil {
 		t.Error("its node: ", err)
 	}
+}
+
+// A long list of keys is deleted, though no frame holds it.
+func TestLongDelete(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	d := suiteDrive{n.client(nil).Drive(n.drive.ID())}
+	keys := make([]ids.Chunk, 2*chunk.KeysMax+1)
+	for i := range keys {
+		keys[i] = disktest.NewSample(1, uint64(i), 0).Header.Key
+	}
+	last := disktest.NewSample(1, uint64(len(keys)-1), 0)
+	must(t, disktest.Put(d, last))
+	must(t, disktest.Delete(d, keys...))
+	_, err := d.Open(t.Context(), last.Header.Key)
+	wantErr(t, err, disk.ErrNotFound)
 }
 
 // A call ends by its deadline though the node is silent, and a drive of a silent node is suspect.

@@ -22,7 +22,8 @@ import (
 //	5       1      status; 0 in a request
 //	6       2      0
 //	8       8      id: the request's, and its reply's
-//	16      16     drive; zeros in a reply, and where a request is of no drive
+//	16      16     drive; zeros where a request is of no drive. In a reply: the epoch that the drive has of the PG that the
+//	               call was about (8; 0: of none), then zeros
 //	32      4      milliseconds the client will wait; 0 in a reply
 //	36      4      bytes of arguments, at most 64 KiB
 //	40      4      bytes of payload, at most 16 MiB
@@ -49,7 +50,7 @@ const (
 	opHello       op = 1 + iota // cluster (16), client (16); reply: empty
 	opStat                      // reply payload: JSON of all drives' health and space
 	opPut                       // record; payload: the shard
-	opDelete                    // chunk.AppendKeys record
+	opDelete                    // chunk.AppendKeys record; reply: chunk.AppendEpochs record of the keys' PGs
 	opOpen                      // key (25); reply: record whose number is the reader, or 0 with the whole shard as payload
 	opRead                      // reader (8), offset (8), bytes (8); reply payload: them
 	opCloseReader               // reader (8); no reply
@@ -78,6 +79,11 @@ type frame struct {
 	args    []byte
 	payload [][]byte
 }
+
+// epoch is a reply's.
+func (f *frame) epoch() uint64 { return binary.LittleEndian.Uint64(f.drive[:]) }
+
+func (f *frame) setEpoch(epoch uint64) { binary.LittleEndian.PutUint64(f.drive[:], epoch) }
 
 func (f *frame) payloadBytes() (n int) {
 	for _, p := range f.payload {

@@ -9,6 +9,7 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/ids"
 )
 
 // query is one request on its way through the server.
@@ -17,6 +18,8 @@ type query struct {
 	header
 	payload *bufpool.Buf // of the request
 	lent    int64        // of the server's budget
+	of      *disk.Drive  // which answers
+	about   *group       // nil: the request is of no PG
 }
 
 // lend takes bytes out of the server's budget, and waits for them.
@@ -39,6 +42,7 @@ func (q *query) settle() {
 // serve answers the request, or has it answered.
 func (q *query) serve() {
 	drive := q.peer.s.opt.Drive(q.drive)
+	q.of = drive
 	switch {
 	case q.op == opStat:
 		q.stat()
@@ -68,6 +72,9 @@ func (q *query) answer(args []byte, payload *bufpool.Buf, err error) {
 	}
 	if payload != nil {
 		f.payload = [][]byte{payload.B}
+	}
+	if q.about != nil { // I5: whatever the answer is, it is under this epoch
+		f.setEpoch(q.of.Epoch(q.about.pool, q.about.pg))
 	}
 	q.peer.wg.Add(1)
 	q.peer.out.send(outgoing{f, func(error) {
@@ -117,6 +124,7 @@ func (q *query) put(d *disk.Drive) {
 		q.answer(nil, nil, err)
 		return
 	}
+	q.about = groupOf(rec.Header.Key)
 	var units [][]byte
 	for rest := bytesOf(q.payload); len(rest) > 0; {
 		n := min(len(rest), int(rec.Header.UnitBytes))
@@ -137,7 +145,16 @@ func (q *query) delete(d *disk.Drive) {
 	}
 	q.peer.wg.Add(1)
 	d.Delete(rec.Keys, func(err error) {
-		q.answer(nil, nil, err)
+		q.answer(appendEpochs(nil, d, rec.Keys), nil, err)
 		q.peer.wg.Done()
 	})
+}
+
+// appendEpochs appends a record of the epochs that d has of the keys' PGs.
+func appendEpochs(b []byte, d *disk.Drive, keys []ids.Chunk) []byte {
+	var list []chunk.Epoch
+	for g := range groupsOf(keys) {
+		list = append(list, chunk.Epoch{Pool: g.pool, PG: g.pg, Epoch: d.Epoch(g.pool, g.pg)})
+	}
+	return chunk.AppendEpochs(b, list...)
 }

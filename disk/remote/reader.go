@@ -60,7 +60,7 @@ func (r *Reader) fetch(ctx context.Context, off, n int64) (*bufpool.Buf, error) 
 	args := binary.LittleEndian.AppendUint64(nil, r.number)
 	args = binary.LittleEndian.AppendUint64(args, uint64(off))
 	args = binary.LittleEndian.AppendUint64(args, uint64(n))
-	got, err := r.d.c.do(ctx, request{op: opRead, drive: r.d.id, args: args}, int(n))
+	got, err := r.d.c.do(ctx, request{op: opRead, drive: r.d.id, about: groupOf(r.header.Key), args: args}, int(n))
 	if err == nil && int64(len(bytesOf(got.payload))) != n {
 		got.payload.Release()
 		err = fmt.Errorf("%w: %d bytes for %d", disk.ErrUnavailable, len(bytesOf(got.payload)), n)

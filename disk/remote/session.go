@@ -20,6 +20,7 @@ type session struct {
 
 // handle is a reader or a writer. Both are for one goroutine.
 type handle struct {
+	group // of the chunk
 	sync.Mutex
 	reader *disk.Reader
 	writer *disk.Writer

@@ -21,7 +21,7 @@ type Writer struct {
 // Create is disk.Drive's.
 func (d *Drive) Create(ctx context.Context, h chunk.Header, shardBytes int64) (*Writer, error) {
 	args := binary.LittleEndian.AppendUint64(nil, uint64(max(shardBytes, 0)))
-	answer, err := d.do(ctx, opCreate, chunk.AppendFile(args, 0, &h, &chunk.Footer{}))
+	answer, err := d.do(ctx, opCreate, groupOf(h.Key), chunk.AppendFile(args, 0, &h, &chunk.Footer{}))
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (w *Writer) do(ctx context.Context, q request) error {
 	if w.ended.Load() {
 		return fmt.Errorf("%w: the chunk was sealed or aborted", disk.ErrInvalid)
 	}
-	q.drive = w.d.id
+	q.drive, q.about = w.d.id, groupOf(w.header.Key)
 	bytes := 0
 	for _, p := range q.payload {
 		bytes += len(p)

@@ -40,7 +40,8 @@ type cluster struct {
 	healer  *Healer
 	rows    *rows
 	m       atomic.Pointer[placement.Map]
-	mark    atomic.Uint64 // the read mark; 0: not known
+	newer   atomic.Pointer[placement.Map] // what m is after its next reload; nil: the same
+	mark    atomic.Uint64                 // the read mark; 0: not known
 	ids     []ids.Drive
 	fs      []*vfs.MemFS
 	disks   []*disk.Drive
@@ -92,6 +93,12 @@ func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *clus
 			return nil
 		},
 		Report: func(b erasure.BadShard) { c.healer.Report(b) },
+		Reload: func(context.Context) {
+			if newer := c.newer.Swap(nil); newer != nil {
+				c.m.Store(newer)
+			}
+		},
+		MapWait: 20 * time.Millisecond,
 	})
 	opt := Options{
 		Map: c.m.Load, Drive: c.drive, Store: c.store, Records: c.rows, Planner: c, Clock: c.clock, Page: 7,

@@ -10,7 +10,8 @@
 // Invariants:
 //   - I2: a drive turns from suspect to up only after a pass over all ranges found no repair row for it.
 //   - I5: a group's blobs are listed only after n−w+1 owners have persisted its epoch; a slot is reported complete only
-//     after every listed blob that lives is there.
+//     after every listed blob that lives is there. What a drive that knows a newer epoch does not have is not missing, and what it has
+//     is no stray.
 //   - I6, I15: a chunk is taken for garbage only if its upload id is older than what every range has closed, and its home
 //     says, after that, that nothing refers to it. An error is no answer. Too many at once: nothing is touched, alarm.
 //   - I13: an extent is reclaimed only if it died below the read mark, and its row stays until every drive that may hold

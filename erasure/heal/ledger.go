@@ -248,7 +248,7 @@ func (c *count) blob(ctx context.Context, ref erasure.BlobRef) error {
 	stored := storedSlots(g.pool, ref.Size)
 	lacks := (g.lost | c.lacks[ref]) & stored
 	for _, slot := range slotList(g.filling & stored &^ lacks) {
-		has, err := c.h.has(ctx, g.pool.PGs[ref.PG].Slots[slot].Drive, ref.Chunk(int(slot)))
+		has, err := c.h.has(ctx, ref.Chunk(int(slot)))
 		if err := ctx.Err(); err != nil {
 			return err
 		}

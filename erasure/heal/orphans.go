@@ -150,17 +150,17 @@ func (o *orphanage) ask(ctx context.Context, key homeKey) Reference {
 	return ref
 }
 
-// stray reports a chunk whose slot has another owner, who has it, for good (I5).
+// stray reports a chunk whose slot has another owner, who has it, for good. A drive that knows a newer epoch may be the owner (I5).
 func (o *orphanage) stray(ctx context.Context, key ids.Chunk) bool {
-	p := o.h.opt.Map().Pools[key.Pool]
-	if p == nil || int(key.PG) >= len(p.PGs) || int(key.Slot) >= len(p.PGs[key.PG].Slots) {
+	pg := group(o.h.opt.Map(), key.Pool, key.PG)
+	if pg == nil || int(key.Slot) >= len(pg.Slots) || o.drive.Epoch(key.Pool, key.PG) > pg.Epoch {
 		return false
 	}
-	sl := p.PGs[key.PG].Slots[key.Slot]
+	sl := pg.Slots[key.Slot]
 	if sl.Drive == o.id || sl.From == o.id || !sl.Complete {
 		return false
 	}
-	has, err := o.h.has(ctx, sl.Drive, key)
+	has, err := o.h.has(ctx, key)
 	return err == nil && has
 }
 

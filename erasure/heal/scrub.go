@@ -14,6 +14,7 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // scrubber is the state of the scrub that runs, or of the last one.
@@ -272,25 +273,53 @@ func (h *Healer) expected(ref erasure.BlobRef, slots []uint8) (out []uint8) {
 // absent gives the slots of ref of which the owners' indexes know nothing.
 func (h *Healer) absent(ctx context.Context, ref erasure.BlobRef) (slots []uint8) {
 	p := h.opt.Map().Pools[ref.Pool]
-	if p == nil || int(ref.PG) >= len(p.PGs) {
+	if p == nil {
 		return nil
 	}
 	for _, slot := range slotList(storedSlots(p, ref.Size)) {
-		if has, err := h.has(ctx, p.PGs[ref.PG].Slots[slot].Drive, ref.Chunk(int(slot))); err == nil && !has {
+		if has, err := h.has(ctx, ref.Chunk(int(slot))); err == nil && !has {
 			slots = append(slots, slot)
 		}
 	}
 	return h.expected(ref, slots)
 }
 
-// has asks a drive's index; nothing is read from the chunk.
-func (h *Healer) has(ctx context.Context, id ids.Drive, key ids.Chunk) (bool, error) {
-	d := h.usable(id)
-	if d == nil {
-		return false, disk.ErrUnavailable
+// errStale reports a drive that knows a newer epoch of a group than the map at hand: what it does not have may be elsewhere (I5).
+var errStale = errors.New("heal: the map is older than what a drive knows")
+
+// has asks the index of key's owner; nothing is read from the chunk. Errors: errStale, if there is no newer map yet; the drive's.
+func (h *Healer) has(ctx context.Context, key ids.Chunk) (bool, error) {
+	for {
+		pg := group(h.opt.Map(), key.Pool, key.PG)
+		if pg == nil || int(key.Slot) >= len(pg.Slots) {
+			return false, disk.ErrUnavailable
+		}
+		d := h.usable(pg.Slots[key.Slot].Drive)
+		if d == nil {
+			return false, disk.ErrUnavailable
+		}
+		has, err := holds(ctx, d, key)
+		if err != nil || has || d.Epoch(key.Pool, key.PG) <= pg.Epoch {
+			return has, err
+		}
+		if !h.opt.Store.Renewed(ctx, key.Pool, key.PG, pg.Epoch) {
+			return false, errStale
+		}
 	}
+}
+
+// holds asks a drive's index.
+func holds(ctx context.Context, d Drive, key ids.Chunk) (bool, error) {
 	found, err := d.Chunks(ctx, key.Pool, key.PG, before(key), 1)
 	return err == nil && len(found) > 0 && found[0].Key == key, err
+}
+
+// group finds a placement group; nil if m has none.
+func group(m *placement.Map, pool ids.Pool, pg ids.PG) *placement.PG {
+	if p := m.Pools[pool]; p != nil && int(pg) < len(p.PGs) {
+		return p.PGs[pg]
+	}
+	return nil
 }
 
 // blobAlarm begins the source of an alarm about one blob. A full scrub that does not find it again ends it.
