@@ -114,8 +114,32 @@ type Range struct {
 	// NextReplica is greater than every replica id the range ever had (I10).
 	NextReplica ids.Replica `json:"nextReplica"`
 	// Begun: the range has had a leader. Its first replicas are not made again, though all of them be lost (I10).
-	Begun    bool  `json:"begun,omitempty"`
-	Revision int64 `json:"-"` // of the row; a change is guarded by it (I19)
+	Begun bool `json:"begun,omitempty"`
+	// Splitting is a split that is ordered and not yet recorded: until it is, no replica joins or leaves the range (I20).
+	Splitting *Splitting `json:"splitting,omitempty"`
+	Revision  int64      `json:"-"` // of the row; a change is guarded by it (I19)
+}
+
+// Splitting is all that the replicas of a range must agree on when it splits: what begins at At is the child's.
+type Splitting struct {
+	At         []byte    `json:"at"`         // in meta/keys' encoding
+	Child      ids.Range `json:"child"`      // never used before
+	Generation uint64    `json:"generation"` // the child's first
+	Replicas   []Replica `json:"replicas"`   // the child's first: the range's, with their ids, on the same drives
+}
+
+// Divided returns the rows of r and its child as they are once the ordered split is made; r.Splitting is not nil.
+func (r *Range) Divided() (parent, child *Range) {
+	s := r.Splitting
+	left := *r
+	left.End, left.Splitting = s.At, nil
+	right := &Range{
+		ID: s.Child, Start: s.At, End: r.End, Generation: s.Generation, Replicas: s.Replicas, NextReplica: 1, Begun: true,
+	}
+	for _, rep := range s.Replicas {
+		right.NextReplica = max(right.NextReplica, rep.ID+1)
+	}
+	return &left, right
 }
 
 // Replica is one Raft peer of a range.

@@ -40,6 +40,9 @@ func ReplicaMoves(m *placement.Map) []Change {
 }
 
 func (l *layout) moveReplica(m *placement.Map, r *placement.Range, want int) (Change, bool) {
+	if r.Splitting != nil { // its child takes the replicas that it has
+		return Change{}, false
+	}
 	g := l.newGroup(rangeSeed(r.ID))
 	var lost placement.Replica
 	live := 0

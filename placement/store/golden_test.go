@@ -42,6 +42,9 @@ func golden() *placement.Map {
 	m.Ranges = []*placement.Range{{
 		ID: 1, Start: []byte{0, 1}, End: []byte{0, 2}, Generation: 2, NextReplica: 4,
 		Replicas: []placement.Replica{{ID: 1, Drive: d2}, {ID: 3, Drive: d1, Joining: true, Replaces: 2}},
+	}, {
+		ID: 2, Start: []byte{0, 2}, Generation: 1, NextReplica: 2, Begun: true, Replicas: []placement.Replica{{ID: 1, Drive: d2}},
+		Splitting: &placement.Splitting{At: []byte{0, 2, 7}, Child: 3, Generation: 1, Replicas: []placement.Replica{{ID: 1, Drive: d2}}},
 	}}
 	m.Buckets["first"] = &placement.Bucket{
 		ID: 1, Name: "first", Created: goldenTime, Owner: "sherd", Region: "us-east-1", Pool: 1, Deleting: true, Rules: 4,
@@ -82,6 +85,8 @@ func TestGolden_Rows(t *testing.T) {
 		"iam/SHERDKEY":                encode(m.Identities["SHERDKEY"]),
 		"settings/control.restored":   encode(m.Settings["control.restored"]),
 		nextBucketKey:                 encode(ids.Bucket(2)),
+		nextRangeKey:                  encode(ids.Range(3)),
+		rangeKey(2):                   encode(m.Ranges[1]),
 		driveKey(ids.Drive{1, 15: 1}): encode(m.Drives[ids.Drive{1, 15: 1}]),
 	} {
 		if now != values[key] {

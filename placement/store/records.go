@@ -54,6 +54,7 @@ const (
 	clusterKey     = "cluster"
 	lastKey        = "last"
 	nextBucketKey  = "next/bucket"
+	nextRangeKey   = "next/range"
 	bootstrapMutex = "lock/bootstrap"
 	electionPrefix = "elect/"
 
@@ -128,6 +129,10 @@ func checkPG(pg *placement.PG, pool *placement.Pool) error {
 func checkRange(r *placement.Range) error {
 	if len(r.End) > 0 && string(r.Start) >= string(r.End) {
 		return fmt.Errorf("%w: range %d ends before it starts", ErrCorrupt, r.ID)
+	}
+	if s := r.Splitting; s != nil && (s.Child == 0 || s.Child == r.ID || len(s.Replicas) == 0 ||
+		string(s.At) <= string(r.Start) || len(r.End) > 0 && string(s.At) >= string(r.End)) {
+		return fmt.Errorf("%w: range %d: its split", ErrCorrupt, r.ID)
 	}
 	for i, a := range r.Replicas {
 		if a.ID == 0 || a.ID >= r.NextReplica {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -28,8 +29,30 @@ func (s *Store) Restore(ctx context.Context, c *Copy) error {
 			return fmt.Errorf("%s: %w", r.Key, err)
 		}
 	}
+	rows = append(withoutKey(rows, nextRangeKey), CopyRow{nextRangeKey, encode(rangesBeyond(rows))})
 	rows = append(rows, CopyRow{settingsDir + RestoredSetting, encode(s.now().Format(time.RFC3339))})
 	return s.writeFirst(ctx, rows, cluster{ID: c.Cluster, Generation: c.Generation + 1, RevisionBase: c.Revision + restoreBump})
+}
+
+// rangesBeyond is beyond all range ids that were given out, also by splits that the copy does not know of.
+func rangesBeyond(rows []CopyRow) (next ids.Range) {
+	for _, r := range rows {
+		if dir, rest := split(r.Key); dir == rangesDir {
+			if id, err := parseRangeKey(rest); err == nil {
+				next = max(next, id)
+			}
+		}
+		if r.Key == nextRangeKey {
+			if n, err := decode[ids.Range]([]byte(r.Value)); err == nil {
+				next = max(next, *n)
+			}
+		}
+	}
+	return next + restoreBump
+}
+
+func withoutKey(rows []CopyRow, key string) []CopyRow {
+	return slices.DeleteFunc(slices.Clone(rows), func(r CopyRow) bool { return r.Key == key })
 }
 
 // advanced is a row's value with what only rises raised beyond all that was given out.

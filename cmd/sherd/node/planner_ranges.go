@@ -133,7 +133,7 @@ func (p *planner) lostReplicas(m *placement.Map) (changes []plan.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range m.Ranges {
-		if slices.ContainsFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining }) {
+		if r.Splitting != nil || slices.ContainsFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining }) {
 			continue // one at a time
 		}
 		for _, rep := range r.Replicas {

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
+)
+
+// begun marks the first range as begun, as the planner does.
+func begun(t *testing.T, s *Store) {
+	t.Helper()
+	r := *s.Map().Ranges[0]
+	r.Begun = true
+	if err := s.Apply(testContext(t), plan.Change{Range: &r}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contiguous fails if spans of the map overlap or leave a gap.
+func contiguous(t *testing.T, m *placement.Map) {
+	t.Helper()
+	var end []byte
+	for i, r := range m.Ranges {
+		if !bytes.Equal(r.Start, end) || i > 0 && len(end) == 0 {
+			t.Fatalf("range %d starts at %x, the one before it ends at %x", r.ID, r.Start, end)
+		}
+		end = r.End
+	}
+	if len(end) > 0 {
+		t.Fatalf("the last range ends at %x", end)
+	}
+}
+
+func TestI20_SplitIsOrderedThenRecorded(t *testing.T) {
+	s, _ := bootstrapped(t, newEtcd(t))
+	ctx := testContext(t)
+	first := func() *placement.Range { return s.Map().Ranges[0] }
+	if err := s.OrderSplit(ctx, first(), []byte{5}); !errors.Is(err, ErrConflict) {
+		t.Fatalf("a range that has not begun: %v", err)
+	}
+	begun(t, s)
+	old := first()
+	if err := s.OrderSplit(ctx, old, []byte{5}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.OrderSplit(ctx, old, []byte{6}); !errors.Is(err, ErrConflict) {
+		t.Fatalf("a row that has changed: %v", err)
+	}
+	if err := s.OrderSplit(ctx, first(), []byte{6}); !errors.Is(err, ErrConflict) {
+		t.Fatalf("a second order: %v", err)
+	}
+	if moves := plan.ReplicaMoves(s.Map()); len(moves) > 0 {
+		t.Errorf("a replica moves meanwhile: %v", moves)
+	}
+	contiguous(t, s.Map())
+	ordered := first()
+	if err := s.ApplySplit(ctx, ordered); err != nil {
+		t.Fatal(err)
+	}
+	contiguous(t, s.Map())
+	child := s.Map().Ranges[1]
+	if child.ID != 2 || !child.Begun || !bytes.Equal(child.Start, []byte{5}) || len(child.Replicas) != len(old.Replicas) || first().Splitting != nil {
+		t.Fatalf("the child is %+v, the parent %+v", child, first())
+	}
+	if err := s.ApplySplit(ctx, ordered); !errors.Is(err, ErrConflict) {
+		t.Fatalf("the same again: %v", err)
+	}
+	if err := s.OrderSplit(ctx, child, []byte{4}); !errors.Is(err, ErrInvalid) {
+		t.Fatalf("a border outside: %v", err)
+	}
+	if err := s.OrderSplit(ctx, child, []byte{7}); err != nil {
+		t.Fatal(err)
+	}
+	if id := s.Map().Ranges[1].Splitting.Child; id != 3 {
+		t.Fatalf("child %d", id)
+	}
+}
+
+// TestI9_RangeIDsAreNotGivenOutAgain: a copy may be older than splits.
+func TestI9_RangeIDsAreNotGivenOutAgain(t *testing.T) {
+	s, _ := bootstrapped(t, newEtcd(t))
+	ctx := testContext(t)
+	c, err := s.Copy(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, newEtcd(t))
+	if err := s.Restore(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	begun(t, s)
+	if err := s.OrderSplit(ctx, s.Map().Ranges[0], []byte{5}); err != nil {
+		t.Fatal(err)
+	}
+	if id := s.Map().Ranges[0].Splitting.Child; id < restoreBump {
+		t.Fatalf("child %d", id)
+	}
+}
