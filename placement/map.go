@@ -80,7 +80,9 @@ type Pool struct {
 	M         int      `json:"m"`
 	UnitBytes int      `json:"unitBytes"` // 256 KiB
 	PGCount   int      `json:"pgCount"`   // a power of two, fixed
-	PGs       []*PG    `json:"-"`         // by id; records of their own
+	// Drives are those that it uses, and those that take their place; none: all.
+	Drives []ids.Drive `json:"drives,omitempty"`
+	PGs    []*PG       `json:"-"` // by id; records of their own
 }
 
 // N is how many slots each PG of p has.
@@ -88,6 +90,21 @@ func (p *Pool) N() int { return p.K + p.M }
 
 // W is how many chunks a write must reach at least: k+1, or k if there is no parity.
 func (p *Pool) W() int { return min(p.K+1, p.N()) }
+
+// Uses reports whether p's slots may be on d.
+func (m *Map) Uses(p *Pool, d *Drive) bool {
+	for range len(m.Drives) {
+		switch before := m.Drives[d.Replaces]; {
+		case len(p.Drives) == 0, slices.Contains(p.Drives, d.ID), slices.Contains(p.Drives, d.Replaces):
+			return true
+		case before == nil:
+			return false
+		default:
+			d = before
+		}
+	}
+	return false
+}
 
 // PG is one row of the map.
 type PG struct {

@@ -34,7 +34,7 @@ func setState(m *placement.Map, id ids.Drive, state placement.DriveState) *place
 
 // checkSteps holds what a round of changes must: one per PG, one slot each, epoch one up, Since the new epoch, and the
 // slot to be rebuilt (I5, I19).
-func checkSteps(t *testing.T, m *placement.Map, changes []Change) {
+func checkSteps(t testing.TB, m *placement.Map, changes []Change) {
 	t.Helper()
 	seen := map[string]bool{}
 	for _, c := range changes {
@@ -68,28 +68,19 @@ func TestI5_DriveReplaced(t *testing.T) {
 	old := m.Pools[1].PGs[0].Slots[0].Drive
 	next := drive(100, "z0n0", 1)
 	next.Replaces = old
-	m = Apply(m, []Change{{Drive: next}})
-	for _, state := range []placement.DriveState{placement.DriveOut, placement.DriveUp} {
-		m := setState(m, old, state)
-		changes := DriveReplaced(m, old, next.ID)
-		checkSteps(t, m, changes)
-		if want := slotCount(m, old); len(changes) != want {
-			t.Fatalf("%d changes, want %d", len(changes), want)
-		}
-		after := Apply(m, changes)
-		check(t, after)
-		if slotCount(after, old) != 0 {
-			t.Fatal("the old drive still has slots")
-		}
-		for _, c := range changes {
-			from := c.PG.Slots[slotOf(c.PG, next.ID)].From
-			if want := map[bool]ids.Drive{true: old, false: {}}[state == placement.DriveUp]; from != want {
-				t.Fatalf("%s: from %s, want %s", state, from, want)
-			}
-		}
-		if again := DriveReplaced(after, old, next.ID); len(again) != 0 {
-			t.Fatalf("again: %d changes", len(again))
-		}
+	m = setState(Apply(m, []Change{{Drive: next}}), old, placement.DriveOut)
+	changes := Lost(m)
+	checkSteps(t, m, changes)
+	if want := slotCount(m, old); len(changes) != want {
+		t.Fatalf("%d changes, want %d", len(changes), want)
+	}
+	after := Apply(m, changes)
+	check(t, after)
+	if slotCount(after, old) != 0 || slotCount(after, next.ID) != len(changes) {
+		t.Fatalf("the old drive has %d slots, the new one %d", slotCount(after, old), slotCount(after, next.ID))
+	}
+	if again := append(Lost(after), Moves(after, Pace{})...); len(again) != 0 {
+		t.Fatalf("again: %v", again)
 	}
 }
 
@@ -110,7 +101,7 @@ func TestI19_DriveOutMovesOnlyItsSlots(t *testing.T) {
 			for range 3 {
 				lost := someDrive(m, rng)
 				m = setState(m, lost, placement.DriveOut)
-				changes := DriveOut(m, lost)
+				changes := Lost(m)
 				checkSteps(t, m, changes)
 				if n := slotCount(m, lost); len(changes) != n {
 					t.Fatalf("%d changes for %d slots", len(changes), n)
@@ -140,7 +131,7 @@ func someDrive(m *placement.Map, rng *rand.Rand) ids.Drive {
 func TestDriveOutWithoutASpareChangesNothing(t *testing.T) {
 	m := simulated(t, 1, 1, 6, Profile{4, 2}, 256, 0, rand.New(rand.NewPCG(1, 1)))
 	lost := someDrive(m, rand.New(rand.NewPCG(1, 1)))
-	if changes := DriveOut(setState(m, lost, placement.DriveOut), lost); len(changes) != 0 {
+	if changes := Lost(setState(m, lost, placement.DriveOut)); len(changes) != 0 {
 		t.Fatalf("%d changes though every drive has a slot of every PG", len(changes))
 	}
 }
@@ -154,14 +145,14 @@ func TestI19_DriveAddedMovesTheFewest(t *testing.T) {
 				d := drive(10_000+i, fmt.Sprintf("z%dn%d", i%c.zones, i%c.nodes), 1)
 				m = Apply(m, []Change{{Drive: d}})
 			}
-			l := poolLayout(m, m.Pools[1], usable)
+			l := newTable(m, m.Pools[1]).l
 			least := 0 // moves without which some drive stays more than 5 % short
 			for _, p := range l.places {
 				least += max(0, int(float64(p.target)*(1-moveTolerance))-p.count)
 			}
 			moves, rounds := 0, 0
 			for ; ; rounds++ {
-				changes := DriveAdded(m)
+				changes := Moves(m, Pace{})
 				checkSteps(t, m, changes)
 				if len(changes) == 0 {
 					break
@@ -174,7 +165,7 @@ func TestI19_DriveAddedMovesTheFewest(t *testing.T) {
 						}
 					}
 				}
-				if more := DriveAdded(Apply(m, changes)); len(more) > 0 {
+				if more := Moves(Apply(m, changes), Pace{}); len(more) > 0 {
 					for _, ch := range more {
 						if !atRest(Apply(m, changes).Pools[1].PGs[ch.ID]) {
 							t.Fatalf("I19: %s: a second slot moves", ch)
@@ -202,8 +193,8 @@ func TestDriveAddedLeavesWhatIsBalanced(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for range 20 {
 		m := simulated(t, 1+rng.IntN(3), 1+rng.IntN(4), 3+rng.IntN(5), Profile{2, 1}, 256, rng.Float64(), rng)
-		if changes := DriveAdded(m); len(changes) != 0 {
-			t.Fatalf("%d moves of a fresh table", len(changes))
+		if changes := Moves(m, Pace{}); len(changes) != 0 {
+			t.Fatalf("%d moves of a fresh table: %v", len(changes), changes[0])
 		}
 	}
 }
@@ -212,8 +203,9 @@ func TestI5_SlotCompleteOnlyForItsOwner(t *testing.T) {
 	m := simulated(t, 1, 1, 8, Profile{4, 2}, 16, 0, rand.New(rand.NewPCG(1, 1)))
 	old := m.Pools[1].PGs[3].Slots[2].Drive
 	next := drive(100, "z0n0", 1)
-	m = Apply(m, []Change{{Drive: next}})
-	m = Apply(m, DriveReplaced(m, old, next.ID))
+	next.Replaces = old
+	m = setState(Apply(m, []Change{{Drive: next}}), old, placement.DriveOut)
+	m = Apply(m, Lost(m))
 	pg := m.Pools[1].PGs[3]
 	if _, ok := SlotComplete(m, 1, 3, 2, old, pg.Epoch); ok {
 		t.Error("for the old owner")
@@ -381,17 +373,17 @@ func TestI19_RandomLives(t *testing.T) {
 				next := drive(serial, m.Drives[old].Node, m.Drives[old].Weight)
 				next.Replaces = old
 				m = setState(Apply(m, []Change{{Drive: next}}), old, placement.DriveOut)
-				changes = DriveReplaced(m, old, next.ID)
+				changes = Lost(m)
 			case 1:
 				if alive(m) > 8 {
 					lost := someDrive(m, rng)
 					m = setState(m, lost, placement.DriveOut)
-					changes = DriveOut(m, lost)
+					changes = Lost(m)
 				}
 			case 2:
 				serial++
 				m = Apply(m, []Change{{Drive: drive(serial, m.Drives[someDrive(m, rng)].Node, 1)}})
-				changes = DriveAdded(m)
+				changes = Moves(m, Pace{})
 			}
 			checkSteps(t, m, changes)
 			m = Apply(m, changes)
@@ -421,7 +413,7 @@ func alive(m *placement.Map) (n int) {
 }
 
 func BenchmarkTable(b *testing.B) {
-	for _, c := range []struct{ drives, pgs int }{{6, 256}, {100, 4096}, {5000, 16384}} {
+	for _, c := range []struct{ drives, pgs int }{{6, 256}, {100, 4096}, {10_000, 65_536}} {
 		b.Run(fmt.Sprint(c.drives), func(b *testing.B) {
 			m := &placement.Map{Drives: map[ids.Drive]*placement.Drive{}, Nodes: map[string]*placement.Node{}}
 			for i := range c.drives {
@@ -429,7 +421,7 @@ func BenchmarkTable(b *testing.B) {
 				m.Drives[d.ID] = d
 			}
 			for b.Loop() {
-				Table(&placement.Pool{ID: 1, K: 4, M: 2, PGCount: c.pgs}, m.Drives, m.Nodes)
+				Table(m, &placement.Pool{ID: 1, K: 4, M: 2, PGCount: c.pgs})
 			}
 		})
 	}

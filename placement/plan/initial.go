@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
@@ -43,29 +44,31 @@ func Initial(opt InitialOptions) (placement.Initial, error) {
 	if opt.Replicas == 0 {
 		opt.Replicas = ReplicaCount(opt.Profile.M, len(opt.Drives))
 	}
-	drives := make(map[ids.Drive]*placement.Drive, len(opt.Drives))
+	m := &placement.Map{
+		Nodes:  make(map[string]*placement.Node, len(opt.Nodes)),
+		Drives: make(map[ids.Drive]*placement.Drive, len(opt.Drives)),
+	}
+	for i := range opt.Nodes {
+		m.Nodes[opt.Nodes[i].Name] = &opt.Nodes[i]
+	}
 	list := make([]*placement.Drive, 0, len(opt.Drives))
 	for _, d := range opt.Drives {
 		own := *d
-		own.Weight = weightOf(d)
-		drives[d.ID] = &own
+		own.Weight = WeightOf(d)
+		m.Drives[d.ID] = &own
 		list = append(list, &own)
-	}
-	nodes := make(map[string]*placement.Node, len(opt.Nodes))
-	for i := range opt.Nodes {
-		nodes[opt.Nodes[i].Name] = &opt.Nodes[i]
 	}
 	pool := &placement.Pool{
 		ID: 1, Name: "default", K: opt.Profile.K, M: opt.Profile.M,
 		UnitBytes: UnitBytes, PGCount: opt.PGCount,
 	}
-	pool.PGs = Table(pool, drives, nodes)
+	pool.PGs = Table(m, pool)
 	return placement.Initial{
 		Cluster:  opt.Cluster,
 		Nodes:    opt.Nodes,
 		Drives:   list,
 		Pool:     pool,
-		Ranges:   []*placement.Range{firstRange(drives, nodes, min(opt.Replicas, len(drives)))},
+		Ranges:   []*placement.Range{firstRange(m, min(opt.Replicas, len(list)))},
 		Settings: opt.Settings,
 	}, nil
 }
@@ -104,8 +107,8 @@ func (opt *InitialOptions) checkNames() error {
 	return nil
 }
 
-// weightOf is the drive's weight: 1 a TiB unless it says otherwise.
-func weightOf(d *placement.Drive) float64 {
+// WeightOf is the drive's weight: 1 a TiB unless it says otherwise.
+func WeightOf(d *placement.Drive) float64 {
 	switch {
 	case d.Weight > 0:
 		return d.Weight
@@ -117,36 +120,40 @@ func weightOf(d *placement.Drive) float64 {
 
 func usable(d *placement.Drive) bool { return d.State != placement.DriveOut }
 
-// Table lays a pool's PGs out over the drives that are not out; there must be at least pool.N() of them.
-func Table(pool *placement.Pool, drives map[ids.Drive]*placement.Drive, nodes map[string]*placement.Node) []*placement.PG {
-	l := newLayout(drives, nodes, usable)
-	l.setCaps(pool.N())
+// Table lays a pool's PGs out over those of its drives that are neither out nor being drained; there must be at least pool.N() of them.
+func Table(m *placement.Map, pool *placement.Pool) []*placement.PG {
+	l := newLayout(m, func(d *placement.Drive) bool { return usable(d) && !m.Draining(d) && m.Uses(pool, d) })
+	l.setCaps(pool.N(), pool.M)
 	l.setTargets(pool.PGCount, pool.N())
-	bySlot := make([]map[int]int, pool.N()) // how often a drive has that slot number
-	for i := range bySlot {
-		bySlot[i] = map[int]int{}
-	}
-	table := make([]*placement.PG, pool.PGCount)
-	for i := range table {
+	t := &table{l: l, pool: pool, pgs: make([]pgState, pool.PGCount), byPlace: make([][]ids.PG, len(l.places))}
+	for i := range t.pgs {
 		g := l.newGroup(seedOf(pool.ID, ids.PG(i)))
+		g.without = [2]int{l.zones.tired(i+1, len(t.pgs)), l.nodes.tired(i+1, len(t.pgs))}
 		for range pool.N() {
-			if p := g.pick(len(table) - i); p >= 0 {
+			if p := g.pick(len(t.pgs) - i); p >= 0 {
 				g.add(p)
 			}
 		}
-		for _, p := range g.members {
-			l.places[p].count++
-		}
-		table[i] = &placement.PG{Epoch: 1, Slots: g.slots(bySlot)}
+		t.pgs[i].members = g.members
+		t.list(ids.PG(i))
 	}
-	return table
+	t.balance(exactly)                // what picking one after another left uneven
+	bySlot := make([][]int, pool.N()) // how often a drive has that slot number
+	for i := range bySlot {
+		bySlot[i] = make([]int, len(l.places))
+	}
+	out := make([]*placement.PG, pool.PGCount)
+	for i := range out {
+		out[i] = &placement.PG{Epoch: 1, Slots: l.number(t.pgs[i].members, bySlot)}
+	}
+	return out
 }
 
-// slots numbers the group's drives so that each drive has each slot number about equally often: reads go to the data
-// slots, those of small objects to slot 0.
-func (g *group) slots(bySlot []map[int]int) []placement.Slot {
-	slots := make([]placement.Slot, len(g.members))
-	left := append([]int(nil), g.members...)
+// number gives members slot numbers so that each drive has each number about equally often: reads go to the data slots, those of
+// small objects to slot 0.
+func (l *layout) number(members []int, bySlot [][]int) []placement.Slot {
+	slots := make([]placement.Slot, len(members))
+	left := slices.Clone(members)
 	for s := range slots {
 		best := 0
 		for i := range left {
@@ -156,15 +163,15 @@ func (g *group) slots(bySlot []map[int]int) []placement.Slot {
 		}
 		drive := left[best]
 		bySlot[s][drive]++
-		left = append(left[:best], left[best+1:]...)
-		slots[s] = placement.Slot{Drive: g.l.places[drive].id, Since: 1, Complete: true}
+		left = slices.Delete(left, best, best+1)
+		slots[s] = placement.Slot{Drive: l.places[drive].id, Since: 1, Complete: true}
 	}
 	return slots
 }
 
-func firstRange(drives map[ids.Drive]*placement.Drive, nodes map[string]*placement.Node, replicas int) *placement.Range {
-	l := newLayout(drives, nodes, usable)
-	l.setCaps(replicas)
+func firstRange(m *placement.Map, replicas int) *placement.Range {
+	l := newLayout(m, usable)
+	l.setCaps(replicas, 0)
 	l.setTargets(1, replicas)
 	r := &placement.Range{ID: 1, Generation: 1, NextReplica: 1}
 	g := l.newGroup(rangeSeed(r.ID))

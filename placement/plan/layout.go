@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
 
 	"github.com/zeebo/xxh3"
@@ -13,120 +12,108 @@ import (
 
 // place is a drive as the planner sees it.
 type place struct {
-	id         ids.Drive
-	node, zone int // dense numbers, so that counting per domain is an array
-	weight     float64
-	taker      bool // answers, so it can be given more
-	target     int  // slots (or replicas) it should hold
-	count      int  // that it holds
+	id     ids.Drive
+	hash   uint64 // of id
+	node   int    // dense numbers, so that counting per domain is an array
+	zone   int
+	weight float64
+	stays  bool    // it is not being drained, nor without any weight
+	taker  bool    // answers and stays, so it can be given more
+	sound  bool    // is up: what it has can be read, and moved for no need
+	target int     // slots (or replicas) it should hold
+	count  int     // that it holds
+	full   float64 // fill of both
 }
 
 // layout is the drives that may own slots of one pool, with their domains and targets.
 type layout struct {
-	places  []place
-	index   map[ids.Drive]int
-	nodes   []int // node number to zone number
-	zones   int
-	nodeCap int // how many slots of one PG a node may hold
-	zoneCap int
+	places []place
+	index  map[ids.Drive]int
+	nodes  level
+	zones  level
+
+	onNode, inZone []int // of the group that is picking: all 0 in between
 }
 
-// newLayout takes the drives that usable accepts, in the order of their ids.
-func newLayout(drives map[ids.Drive]*placement.Drive, nodes map[string]*placement.Node, usable func(*placement.Drive) bool) *layout {
-	l := &layout{index: make(map[ids.Drive]int)}
-	sorted := make([]*placement.Drive, 0, len(drives))
-	for _, d := range drives {
+// newLayout takes the drives that usable accepts, in the order of their ids. Those that are being drained are there to give.
+func newLayout(m *placement.Map, usable func(*placement.Drive) bool) *layout {
+	l := &layout{index: make(map[ids.Drive]int, len(m.Drives))}
+	sorted := make([]*placement.Drive, 0, len(m.Drives))
+	for _, d := range m.Drives {
 		if usable(d) {
 			sorted = append(sorted, d)
 		}
 	}
-	slices.SortFunc(sorted, func(a, b *placement.Drive) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	slices.SortFunc(sorted, compareDrives)
 	nodeNumber, zoneNumber := map[string]int{}, map[string]int{}
-	for _, d := range sorted {
+	for i, d := range sorted {
 		zone := ""
-		if n := nodes[d.Node]; n != nil {
+		if n := m.Nodes[d.Node]; n != nil {
 			zone = n.Zone
 		}
-		z := number(zoneNumber, zone)
-		n := number(nodeNumber, d.Node)
-		if n == len(l.nodes) {
-			l.nodes = append(l.nodes, z)
+		z := l.zones.number(zoneNumber, zone)
+		n := l.nodes.number(nodeNumber, d.Node)
+		l.nodes.domains[n].above = z
+		p := place{id: d.ID, hash: xxh3.Hash(d.ID[:]), node: n, zone: z, stays: !m.Draining(d) && d.Weight > 0, sound: d.State == placement.DriveUp}
+		if p.stays {
+			p.weight, p.taker = d.Weight, d.Up()
+			l.nodes.domains[n].stay++
+			l.zones.domains[z].stay++
 		}
-		l.index[d.ID] = len(l.places)
-		l.places = append(l.places, place{id: d.ID, node: n, zone: z, weight: max(d.Weight, 0), taker: d.Up()})
+		l.nodes.domains[n].places = append(l.nodes.domains[n].places, i)
+		l.index[d.ID] = i
+		l.places = append(l.places, p)
 	}
-	l.zones = len(zoneNumber)
 	return l
 }
 
-func number(of map[string]int, name string) int {
+// number is the dense number of a domain.
+func (v *level) number(of map[string]int, name string) int {
 	n, ok := of[name]
 	if !ok {
 		n = len(of)
 		of[name] = n
+		v.domains = append(v.domains, domain{})
 	}
 	return n
 }
 
-// setCaps finds the least caps under which n slots of one PG fit: zones first, then nodes.
-// There must be at least n drives.
-func (l *layout) setCaps(n int) {
-	perNode := make([]int, len(l.nodes))
-	perZone := make([]int, l.zones)
-	for _, p := range l.places {
-		perNode[p.node]++
-		perZone[p.zone]++
-	}
-	l.zoneCap = 1
-	for fit(perZone, l.zoneCap) < n && l.zoneCap < n {
-		l.zoneCap++
-	}
-	for l.nodeCap = 1; l.nodeCap < n; l.nodeCap++ {
-		clear(perZone)
-		for node, drives := range perNode {
-			perZone[l.nodes[node]] += min(drives, l.nodeCap)
-		}
-		if fit(perZone, l.zoneCap) >= n {
-			return
+// staying counts the drives that are not being drained.
+func (l *layout) staying() (n int) {
+	for i := range l.places {
+		if l.places[i].stays {
+			n++
 		}
 	}
-}
-
-func fit(sizes []int, limit int) (sum int) {
-	for _, s := range sizes {
-		sum += min(s, limit)
-	}
-	return sum
+	return n
 }
 
 // setTargets shares groups*n slots out by weight, within the caps of drives, nodes and zones.
 func (l *layout) setTargets(groups, n int) {
+	l.zones.setTouches(groups)
+	l.nodes.setTouches(groups)
+	staying := l.staying()
 	perDrive := groups
-	if len(l.places) > n { // some PGs do without each drive (I19)
-		perDrive = groups - (groups+2*len(l.places)-1)/(2*len(l.places))
+	if staying > n { // some PGs do without each drive (I19)
+		perDrive = groups - (groups+2*staying-1)/(2*staying)
 	}
-	if perDrive*len(l.places) < groups*n {
+	if perDrive*staying < groups*n {
 		perDrive = groups
 	}
-	byZone := make([][]int, l.zones)
-	for node, zone := range l.nodes {
-		byZone[zone] = append(byZone[zone], node)
+	nodes := make([]bin, len(l.nodes.domains))
+	for i := range nodes {
+		d := &l.nodes.domains[i]
+		nodes[i] = bin{weight: l.weight(d.places), limit: min(l.nodes.limit(d, groups), perDrive*d.stay)}
 	}
-	byNode := make([][]int, len(l.nodes))
-	for i, p := range l.places {
-		byNode[p.node] = append(byNode[p.node], i)
+	zones, byZone := make([]bin, len(l.zones.domains)), make([][]int, len(l.zones.domains))
+	for i := range nodes {
+		z := l.nodes.domains[i].above
+		byZone[z] = append(byZone[z], i)
+		zones[z].weight += nodes[i].weight
+		zones[z].limit += nodes[i].limit
 	}
-	nodes := make([]bin, len(l.nodes))
-	for node, drives := range byNode {
-		nodes[node] = bin{weight: l.weight(drives), limit: min(groups*l.nodeCap, perDrive*len(drives))}
-	}
-	zones := make([]bin, l.zones)
-	for z, list := range byZone {
-		for _, node := range list {
-			zones[z].weight += nodes[node].weight
-			zones[z].limit += nodes[node].limit
-		}
-		zones[z].limit = min(zones[z].limit, groups*l.zoneCap)
+	for z := range zones {
+		zones[z].limit = min(zones[z].limit, l.zones.limit(&l.zones.domains[z], groups))
 	}
 	share(zones, float64(groups*n))
 	for z, list := range byZone {
@@ -134,13 +121,20 @@ func (l *layout) setTargets(groups, n int) {
 	}
 	drives := make([]bin, len(l.places))
 	for i, p := range l.places {
-		drives[i] = bin{weight: p.weight, limit: perDrive}
+		if p.stays {
+			drives[i] = bin{weight: p.weight, limit: perDrive}
+		}
 	}
-	for node, list := range byNode {
-		pour(drives, list, nodes[node].amount)
+	for i := range nodes {
+		pour(drives, l.nodes.domains[i].places, nodes[i].amount)
 	}
 	for i, whole := range roundSum(drives, groups*n) {
-		l.places[i].target = whole
+		p := &l.places[i]
+		p.target = whole
+		l.nodes.domains[p.node].target += whole
+	}
+	for i := range l.places {
+		l.hold(i, 0)
 	}
 }
 
@@ -226,73 +220,29 @@ func roundSum(bins []bin, sum int) []int {
 	return whole
 }
 
-// group is the drives of one PG or range, while it is put together.
-type group struct {
-	l       *layout
-	seed    uint64
-	members []int
-	perNode map[int]int
-	perZone map[int]int
+// hold notes that a drive has n slots more.
+func (l *layout) hold(i, n int) {
+	p := &l.places[i]
+	node := &l.nodes.domains[p.node]
+	p.count += n
+	node.count += n
+	p.full, node.full = fill(p.count, p.target), fill(node.count, node.target)
 }
 
-func (l *layout) newGroup(seed uint64) *group {
-	return &group{l: l, seed: seed, perNode: map[int]int{}, perZone: map[int]int{}}
-}
-
-func (g *group) add(i int) {
-	g.members = append(g.members, i)
-	g.perNode[g.l.places[i].node]++
-	g.perZone[g.l.places[i].zone]++
-}
-
-func (g *group) remove(i int) {
-	g.members = slices.DeleteFunc(g.members, func(m int) bool { return m == i })
-	g.perNode[g.l.places[i].node]--
-	g.perZone[g.l.places[i].zone]--
-}
-
-func (g *group) allows(i int) bool {
-	p := &g.l.places[i]
-	return !slices.Contains(g.members, i) && g.perNode[p.node] < g.l.nodeCap && g.perZone[p.zone] < g.l.zoneCap
-}
-
-// pick chooses the drive that is furthest behind its target, equal ones by hash; -1 if none is allowed.
-// remaining is how many groups, this one included, are still to be filled: a drive that needs all of them goes first.
-func (g *group) pick(remaining int) int {
-	best, bestFill, bestForced := -1, 0.0, false
-	var bestHash uint64
-	for i := range g.l.places {
-		p := &g.l.places[i]
-		if !p.taker || !g.allows(i) {
-			continue
-		}
-		forced := p.target-p.count >= remaining
-		fill := p.fill()
-		if best >= 0 && (bestForced && !forced || bestForced == forced && fill > bestFill) {
-			continue
-		}
-		h := rendezvous(g.seed, p.id)
-		if best < 0 || forced && !bestForced || fill < bestFill || h > bestHash {
-			best, bestFill, bestForced, bestHash = i, fill, forced, h
-		}
+// fill is how far something would be with one more, relative to its target: 1 is exactly there.
+func fill(count, target int) float64 {
+	if target == 0 {
+		return float64(1e9 + count)
 	}
-	return best
+	return float64(count+1) / float64(target)
 }
 
-// fill is how far p would be with one more, relative to its target: 1 is exactly there.
-func (p *place) fill() float64 {
-	if p.target == 0 {
-		return float64(1e9 + p.count)
-	}
-	return float64(p.count+1) / float64(p.target)
-}
-
-// rendezvous is the rank of a drive for a group: independent of all other drives.
-func rendezvous(seed uint64, drive ids.Drive) uint64 {
-	var b [24]byte
-	binary.LittleEndian.PutUint64(b[:], seed)
-	copy(b[8:], drive[:])
-	return xxh3.Hash(b[:])
+// rank is the rank of a drive for a group: independent of all other drives.
+func rank(seed, hash uint64) uint64 { // splitmix64's finish
+	x := seed*0x9e3779b97f4a7c15 ^ hash
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 func seedOf(pool ids.Pool, pg ids.PG) uint64 { return uint64(pool)<<16 | uint64(pg) }

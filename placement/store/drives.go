@@ -50,7 +50,7 @@ func (s *Store) EditDrive(ctx context.Context, id ids.Drive, change func(*placem
 }
 
 // ReplaceDrive adds next, which takes old's place, then puts old out. What the PGs and ranges
-// become is plan.DriveReplaced's. Calling it again is harmless. Errors: ErrNotFound, ErrExists, ErrUnavailable.
+// become is plan.Lost's. Calling it again is harmless. Errors: ErrNotFound, ErrExists, ErrUnavailable.
 func (s *Store) ReplaceDrive(ctx context.Context, old ids.Drive, next *placement.Drive, reason string) error {
 	d := *next
 	d.Replaces = old

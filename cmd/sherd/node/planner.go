@@ -26,6 +26,7 @@ type planner struct {
 	lead atomic.Pointer[store.Lead] // nil: another node's planner is elected, or none yet
 
 	members []member.Host // that were asked for last
+	settled int64         // the map's revision at which there was nothing to move
 
 	joins    sync.WaitGroup
 	mu       sync.Mutex
@@ -58,6 +59,7 @@ func (p *planner) wake() {
 // run plans until ctx ends: when something changed, and from time to time.
 func (p *planner) run(ctx context.Context) {
 	defer p.joins.Wait()
+	p.joins.Go(func() { p.follow(ctx) })
 	tick := time.NewTicker(p.n.cfg.PlanEvery)
 	defer tick.Stop()
 	healed := int64(0)
@@ -224,37 +226,6 @@ func (p *planner) putOut(ctx context.Context, lead *store.Lead) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// moveSlots gives the slots of drives that are out to the drives in their place, or to others that can take them.
-func (p *planner) moveSlots(ctx context.Context, lead *store.Lead) error {
-	m := p.n.store.Map()
-	for _, d := range m.Drives {
-		if d.State != placement.DriveOut {
-			continue
-		}
-		if heir := plan.Heir(m, d.ID); heir != nil {
-			if err := p.apply(ctx, lead, d, plan.DriveReplaced(p.n.store.Map(), d.ID, heir.ID)); err != nil {
-				return err
-			}
-		}
-		if err := p.apply(ctx, lead, d, plan.DriveOut(p.n.store.Map(), d.ID)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *planner) apply(ctx context.Context, lead *store.Lead, from *placement.Drive, changes []plan.Change) error {
-	if len(changes) == 0 {
-		return nil
-	}
-	if err := lead.ApplyAll(ctx, changes); err != nil {
-		return err
-	}
-	p.n.log.Info("slots have new owners", "from", from.ID, "path", from.Path, "changes", len(changes))
-	p.n.heal.Kick()
 	return nil
 }
 

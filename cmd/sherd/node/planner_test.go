@@ -44,11 +44,11 @@ func TestI19_ReplacementCutShort(t *testing.T) {
 		}},
 		{"some slots moved", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
 			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
-			must(t, s.ApplyAll(ctx, plan.DriveReplaced(s.Map(), old.ID, fresh.ID)[:100]))
+			must(t, s.ApplyAll(ctx, plan.Lost(s.Map())[:100]))
 		}},
 		{"replica ordered", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
 			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
-			must(t, s.ApplyAll(ctx, plan.DriveReplaced(s.Map(), old.ID, fresh.ID)))
+			must(t, s.ApplyAll(ctx, plan.Lost(s.Map())))
 			moves := plan.ReplicaMoves(s.Map())
 			if len(moves) == 0 {
 				t.Fatal("no replica moves")
