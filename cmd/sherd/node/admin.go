@@ -120,7 +120,7 @@ func (n *Node) restoreChunk(ctx context.Context, q adminapi.Quarantined) error {
 // quarantined lists what is in quarantine on all open drives.
 func (n *Node) quarantined(ctx context.Context) ([]adminapi.Quarantined, error) {
 	out := []adminapi.Quarantined{}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		d, id, _ := b.current()
 		if d == nil {
 			continue

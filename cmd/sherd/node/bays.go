@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,11 +10,13 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
-// bay is one path given on the command line, and the drive that is there now. Its own goroutine looks after it, so
+// bay is one path, given on the command line or added since, and the drive that is there now. Its own goroutine looks after it, so
 // that a path that hangs holds up no other (I12).
 type bay struct {
 	path string
 	kick chan struct{} // look now, do not wait for the second's tick
+
+	dropped chan struct{} // closed when the path is looked after no more
 
 	work    sync.Mutex  // held while a drive is taken out or put in
 	calls   calls       // under work
@@ -44,20 +47,45 @@ type opened struct {
 
 // bays is all of them; drive looks one up by id without a lock, on every request.
 type bays struct {
-	all  []*bay
+	all  atomic.Pointer[[]*bay] // never changed: add and drop make another
 	byID atomic.Pointer[map[ids.Drive]*disk.Drive]
 
-	mu     sync.Mutex         // orders writers of byID
+	mu     sync.Mutex         // orders writers of all and byID
 	missed map[ids.Drive]bool // drives that were away, and the map does not know
 }
 
 func newBays(paths []string) *bays {
 	b := &bays{missed: map[ids.Drive]bool{}}
 	b.byID.Store(&map[ids.Drive]*disk.Drive{})
+	b.all.Store(&[]*bay{})
 	for _, p := range paths {
-		b.all = append(b.all, &bay{path: p, kick: make(chan struct{}, 1)})
+		b.add(p)
 	}
 	return b
+}
+
+// list is all bays at this moment.
+func (b *bays) list() []*bay { return *b.all.Load() }
+
+// add makes a bay for one path more.
+func (b *bays) add(path string) *bay {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fresh := &bay{path: path, kick: make(chan struct{}, 1), dropped: make(chan struct{})}
+	all := append(slices.Clone(b.list()), fresh)
+	b.all.Store(&all)
+	return fresh
+}
+
+// drop takes a bay away whose drive is closed: its watcher ends. It is harmless to do it again.
+func (b *bays) drop(gone *bay) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rest := slices.DeleteFunc(slices.Clone(b.list()), func(o *bay) bool { return o == gone })
+	if len(rest) < len(b.list()) {
+		close(gone.dropped)
+	}
+	b.all.Store(&rest)
 }
 
 // drive is the open drive with that id, or nil.
@@ -68,7 +96,7 @@ func (b *bays) open() int { return len(*b.byID.Load()) }
 
 // twins are the other bays whose path holds the drive with that id, too; in service: one of them has it open.
 func (b *bays) twins(but *bay, id ids.Drive) (twins []*bay, inService bool) {
-	for _, bay := range b.all {
+	for _, bay := range b.list() {
 		if bay == but {
 			continue
 		}
@@ -84,7 +112,7 @@ func (b *bays) twins(but *bay, id ids.Drive) (twins []*bay, inService bool) {
 
 // at finds a bay by its path; nil if there is none.
 func (b *bays) at(path string) *bay {
-	for _, bay := range b.all {
+	for _, bay := range b.list() {
 		if bay.path == path {
 			return bay
 		}
@@ -94,7 +122,7 @@ func (b *bays) at(path string) *bay {
 
 // bayOf finds the bay that the drive with that id is or was last in; nil if there is none.
 func (b *bays) bayOf(id ids.Drive) *bay {
-	for _, bay := range b.all {
+	for _, bay := range b.list() {
 		if _, last, _ := bay.current(); last == id {
 			return bay
 		}
@@ -123,7 +151,7 @@ func (b *bays) doubt(id ids.Drive, cause error) {
 
 // problemOf says why the drive with that id is not open.
 func (b *bays) problemOf(id ids.Drive) string {
-	for _, bay := range b.all {
+	for _, bay := range b.list() {
 		if _, last, problem := bay.current(); last == id && problem != "" {
 			return problem
 		}
@@ -186,7 +214,7 @@ func (b *bays) hasMissed(id ids.Drive) bool {
 // it answers: it may be blank too.
 func (b *bays) blank(since time.Time) (count int, sure bool) {
 	sure = true
-	for _, bay := range b.all {
+	for _, bay := range b.list() {
 		bay.mu.Lock()
 		switch {
 		case !bay.blank.IsZero():
@@ -201,7 +229,7 @@ func (b *bays) blank(since time.Time) (count int, sure bool) {
 
 // lookAtOthers has all bays looked at soon, but for one.
 func (b *bays) lookAtOthers(but *bay) {
-	for _, bay := range b.all {
+	for _, bay := range b.list() {
 		if bay != but {
 			bay.look()
 		}

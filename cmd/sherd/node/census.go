@@ -57,7 +57,7 @@ func (n *Node) changes() (sum uint64) {
 	for _, r := range n.records.Status() {
 		sum += r.Commit
 	}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		b.mu.Lock()
 		if b.drive != nil {
 			sum += uint64(b.served.UnixNano())
@@ -69,7 +69,7 @@ func (n *Node) changes() (sum uint64) {
 
 func (n *Node) count(ctx context.Context) {
 	queued := n.countRepairs(ctx)
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		d, id, _ := b.current()
 		if d == nil {
 			b.setTally(tally{drive: id, queued: queued[id]})

@@ -84,8 +84,9 @@ func (n *Node) stopParts(context.Context) error {
 // closeDrives closes all drives side by side, those too that were lost or were still being opened.
 func (n *Node) closeDrives(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, len(n.bays.all))
-	for i, b := range n.bays.all {
+	all := n.bays.list()
+	errs := make([]error, len(all))
+	for i, b := range all {
 		if d := n.bays.remove(b, "stopped"); d != nil {
 			wg.Go(func() {
 				if err := d.Check(); err != nil { // gone since it was last looked at: it is failed now, and closing does not wait for it

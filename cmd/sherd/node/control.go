@@ -76,7 +76,7 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 		Cluster:     n.cluster,
 		Drives:      hosts,
 		Want:        all[:min(len(all), n.memberCount())],
-		Bootstrap:   n.virgin && n.bays.open() == len(n.bays.all),
+		Bootstrap:   n.virgin && n.bays.open() == len(n.bays.list()),
 		Control:     opt.Floor.Generation,
 		Sole:        true,
 		Command:     n.cfg.EtcdCommand,
@@ -117,7 +117,7 @@ func (n *Node) memberCount() int {
 
 // hosts are the open drives, in the order of the command line.
 func (n *Node) hosts() (out []member.Host) {
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if d, id, _ := b.current(); d != nil {
 			out = append(out, member.Host{Drive: id, Path: b.path})
 		}
@@ -127,11 +127,11 @@ func (n *Node) hosts() (out []member.Host) {
 
 // bootstrap writes a new cluster's first records.
 func (n *Node) bootstrap(ctx context.Context) error {
-	if open, all := n.bays.open(), len(n.bays.all); open < all {
+	if open, all := n.bays.open(), len(n.bays.list()); open < all {
 		return fmt.Errorf("a first start wants all drives, and %d of %d are open", open, all)
 	}
 	var drives []*placement.Drive
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if d, _, _ := b.current(); d != nil {
 			drives = append(drives, n.record(b.path, d))
 		}
@@ -202,7 +202,7 @@ func (n *Node) keepCopies(ctx context.Context) {
 // healthyPaths are the drives that were what was opened when they were last looked at, which none waits for here. What is
 // written into a directory that was wiped since is residue, and swept.
 func (n *Node) healthyPaths() (paths []string) {
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if path, ok := b.lately(3 * n.cfg.CheckEvery); ok {
 			paths = append(paths, path)
 		}

@@ -27,7 +27,7 @@ func TestI10_CopiedDrive(t *testing.T) {
 	r.awaitProblem(0, "is a copy")
 	eventually(t, "the original in service", func() error { return r.serves(2, third) })
 	r.check(3)
-	if d, _, _ := r.n.bays.all[0].current(); d != nil {
+	if d, _, _ := r.n.bays.list()[0].current(); d != nil {
 		t.Error("the copy is in service")
 	}
 	if row := r.row(third); row.Path != original || row.State == placement.DriveOut {
@@ -73,7 +73,7 @@ func TestStatusNamesDriveNotGiven(t *testing.T) {
 
 // serves says why drive i is not in service as the one with that id.
 func (r *rig) serves(i int, id ids.Drive) error {
-	d, _, problem := r.n.bays.all[i].current()
+	d, _, problem := r.n.bays.list()[i].current()
 	if d == nil || d.ID() != id || r.n.bays.drive(id) != d {
 		return fmt.Errorf("drive %d, %s: %s", i, id, problem)
 	}

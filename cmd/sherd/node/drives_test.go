@@ -49,7 +49,7 @@ func TestI10_MoreBlankDrivesThanM(t *testing.T) {
 	}
 	r.awaitProblem(3, "more than the 1 whose loss is covered")
 	r.awaitProblem(4, "more than the 1 whose loss is covered")
-	if err := r.n.replaceByHand(context.Background(), r.n.bays.all[3], false); !errors.Is(err, gateway.ErrConflict) {
+	if err := r.n.replaceByHand(context.Background(), r.n.bays.list()[3], false); !errors.Is(err, gateway.ErrConflict) {
 		t.Errorf("by hand: %v", err)
 	}
 	for _, i := range blank {
@@ -57,7 +57,7 @@ func TestI10_MoreBlankDrivesThanM(t *testing.T) {
 			t.Errorf("drive %d: %v, %v", i, names, err)
 		}
 	}
-	must(t, r.n.replaceByHand(context.Background(), r.n.bays.all[3], true))
+	must(t, r.n.replaceByHand(context.Background(), r.n.bays.list()[3], true))
 }
 
 // TestI10_MissingDirectory: it is not made, and so not adopted.
@@ -80,7 +80,7 @@ func TestI10_NoReplace(t *testing.T) {
 	old := r.id(1)
 	r.wipe(1)
 	r.awaitProblem(1, "--auto-replace is off")
-	must(t, r.n.replaceByHand(context.Background(), r.n.bays.all[1], false))
+	must(t, r.n.replaceByHand(context.Background(), r.n.bays.list()[1], false))
 	r.awaitState(old, placement.DriveOut)
 	r.awaitWhole()
 }
@@ -97,10 +97,10 @@ func TestI10_ResidueOfAWipe(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(r.paths[1], ".control.json.tmp123"), []byte("{"), 0o600))
 	other := filepath.Join(r.paths[1], "letters")
 	must(t, os.WriteFile(other, []byte("dear"), 0o600))
-	r.n.bays.all[1].look()
+	r.n.bays.list()[1].look()
 	r.awaitProblem(1, "foreign")
 	must(t, os.Remove(other))
-	r.n.bays.all[1].look()
+	r.n.bays.list()[1].look()
 	r.awaitState(old, placement.DriveOut)
 	r.awaitWhole()
 }

@@ -20,7 +20,7 @@ const wasAway = "was away; catching up"
 // new one is taken for the heir of a drive that has only moved to another path.
 func (n *Node) enlistAll(ctx context.Context) error {
 	var fresh []*bay
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		d, id, _ := b.current()
 		switch {
 		case d == nil:
@@ -39,7 +39,7 @@ func (n *Node) enlistAll(ctx context.Context) error {
 			}
 		}
 	}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if d, _, _ := b.current(); d == nil {
 			n.remember(b)
 		}

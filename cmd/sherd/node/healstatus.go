@@ -97,7 +97,7 @@ func (n *Node) healTasks() (out []adminapi.HealTask) {
 			}
 		}
 	}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if t := byDrive[b.path]; t != nil && t.Done < t.Total {
 			out = append(out, *t)
 		}

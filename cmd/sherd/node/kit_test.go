@@ -173,7 +173,7 @@ func (r *rig) awaitState(id ids.Drive, want placement.DriveState) {
 func (r *rig) awaitProblem(i int, want string) {
 	r.t.Helper()
 	eventually(r.t, want, func() error {
-		if _, _, problem := r.n.bays.all[i].current(); !strings.Contains(problem, want) {
+		if _, _, problem := r.n.bays.list()[i].current(); !strings.Contains(problem, want) {
 			return fmt.Errorf("drive %d says %q", i, problem)
 		}
 		return nil

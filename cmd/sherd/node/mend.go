@@ -74,7 +74,7 @@ func (n *Node) distrust(ctx context.Context, id ids.Drive) error {
 // opened again without them and filled anew; the next is not looked at before that is done, so that damage on several
 // drives costs no range its quorum.
 func (n *Node) verifyState(ctx context.Context) error {
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		d, _, _ := b.current()
 		if d == nil || d.Health().State != disk.OK {
 			continue

@@ -62,7 +62,7 @@ func (g *gauges) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	g.collectDrives(out)
-	for _, b := range g.n.bays.all {
+	for _, b := range g.n.bays.list() {
 		if d, _, _ := b.current(); d != nil {
 			s := d.Stats()
 			g.collectLog(out, b.path, "chunks", s.Chunks)

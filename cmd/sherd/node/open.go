@@ -53,9 +53,9 @@ func (n *Node) openDrives(ctx, _ context.Context) error {
 
 // lookAtAll looks at all paths side by side; one that hangs is passed over.
 func (n *Node) lookAtAll(ctx context.Context) ([]look, error) {
-	looks := make([]look, len(n.bays.all))
+	looks := make([]look, len(n.bays.list()))
 	var wg sync.WaitGroup
-	for i, b := range n.bays.all {
+	for i, b := range n.bays.list() {
 		wg.Go(func() {
 			l, err := n.lookAt(ctx, b)
 			l.err = cmp.Or(l.err, err)
@@ -71,7 +71,7 @@ func (n *Node) sort(looks []look) (f found, err error) {
 	if n.cluster, err = clusterOf(looks); err != nil {
 		return f, err
 	}
-	for i, b := range n.bays.all {
+	for i, b := range n.bays.list() {
 		l := &looks[i]
 		problem := l.err
 		switch {
@@ -180,7 +180,7 @@ const openWithin = 2 * time.Minute
 func (n *Node) openPatiently(ctx context.Context, b *bay) (*disk.Drive, error) {
 	for begin := time.Now(); ; {
 		d, err := n.open(ctx, b, n.cfg.Patience)
-		if !errors.Is(err, errSoon) || 2*n.bays.open() > len(n.bays.all) || time.Since(begin) > openWithin {
+		if !errors.Is(err, errSoon) || 2*n.bays.open() > len(n.bays.list()) || time.Since(begin) > openWithin {
 			return d, err
 		}
 	}

@@ -53,7 +53,7 @@ func (n *Node) startRecords(ctx, loops context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if d, _, _ := b.current(); d != nil {
 			if err := n.serveReplicas(d); err != nil {
 				n.lose(ctx, b, err)
@@ -126,7 +126,7 @@ func (n *Node) startBlobs(_, loops context.Context) error {
 	if err := n.startHeal(loops); err != nil {
 		return err
 	}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		if d, _, _ := b.current(); d != nil {
 			n.mend(b, d)
 		}
@@ -169,7 +169,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 		return err
 	}
 	n.register(n.gateway.Registry())
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		n.loops.Go(func() { n.watch(loops, b) })
 	}
 	n.loops.Go(func() { n.planner.run(loops) })

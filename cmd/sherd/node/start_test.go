@@ -52,7 +52,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	r.fill(1)
 	child := r.n.members.Pid()
 	r.hide(1, true)
-	r.awaitState(r.n.bays.all[1].last, placement.DriveDown)
+	r.awaitState(r.n.bays.list()[1].last, placement.DriveDown)
 	r.stop()
 	noGoroutines(t)
 	if err := syscall.Kill(child, 0); err == nil {

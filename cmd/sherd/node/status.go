@@ -91,7 +91,7 @@ func (n *Node) usage(ctx context.Context) (u adminapi.Usage, problems []adminapi
 // space counts each file system once, however many drives are on it.
 func (n *Node) space() (s adminapi.Space) {
 	seen := map[string]bool{}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		d, _, _ := b.current()
 		if d == nil {
 			continue
@@ -148,7 +148,7 @@ func (n *Node) driveList(ctx context.Context) (out []adminapi.Drive) {
 			hosts[mem.Drive] = true
 		}
 	}
-	for _, b := range n.bays.all {
+	for _, b := range n.bays.list() {
 		d, id, problem := b.current()
 		dev, t, errors := b.counts()
 		row := adminapi.Drive{
@@ -277,7 +277,7 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 		add(adminapi.SeverityError, "objects are served from memory; buckets and drives cannot change", "etcd has not been reached for %s", age.Round(time.Second))
 	}
 	if dev := n.sharedDevice(); dev != "" {
-		add(adminapi.SeverityWarning, "use one file system on one device for each drive", "%d drives on 1 device (%s): no protection against its loss", len(n.bays.all), dev)
+		add(adminapi.SeverityWarning, "use one file system on one device for each drive", "%d drives on 1 device (%s): no protection against its loss", len(n.bays.list()), dev)
 	}
 	for i, short := range s.Ledger.Short {
 		if i > 0 && short > 0 {
@@ -294,11 +294,11 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 
 // sharedDevice names the device if all drives are on one though there are several drives.
 func (n *Node) sharedDevice() string {
-	if len(n.bays.all) < 2 {
+	if len(n.bays.list()) < 2 {
 		return ""
 	}
-	first, _, _ := n.bays.all[0].counts()
-	for _, b := range n.bays.all {
+	first, _, _ := n.bays.list()[0].counts()
+	for _, b := range n.bays.list() {
 		if dev, _, _ := b.counts(); dev == "" || dev != first {
 			return ""
 		}

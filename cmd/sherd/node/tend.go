@@ -17,7 +17,7 @@ import (
 	"github.com/sherd-io/sherd/placement/store"
 )
 
-// watch looks after one bay until ctx ends: each second, or when kicked.
+// watch looks after one bay until ctx ends or the bay is dropped: each second, or when kicked.
 func (n *Node) watch(ctx context.Context, b *bay) {
 	tick := time.NewTicker(n.cfg.CheckEvery)
 	defer tick.Stop()
@@ -25,6 +25,8 @@ func (n *Node) watch(ctx context.Context, b *bay) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-b.dropped:
 			return
 		case <-tick.C:
 		case <-b.kick:
