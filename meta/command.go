@@ -9,6 +9,7 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -19,13 +20,12 @@ import (
 // Memory: cmd and all it refers to may be used again when Do has returned. The result is shared: do not change it.
 // Errors: ErrUnavailable: the command may be applied, now or later, or not. ErrFull: it is not.
 func (n *Node) Do(ctx context.Context, bucket ids.Bucket, key string, cmd *metapb.Command) (*metapb.Result, error) {
-	route := keys.Route(bucket, key)
-	return n.do(ctx, func(m *placement.Map) *placement.Range { return m.RangeFor(route) }, cmd)
+	return n.do(ctx, findKey(bucket, key), cmd)
 }
 
 // DoRange is Do for a command to a range as a whole.
 func (n *Node) DoRange(ctx context.Context, id ids.Range, cmd *metapb.Command) (*metapb.Result, error) {
-	return n.do(ctx, func(m *placement.Map) *placement.Range { return rangeOf(m, id) }, cmd)
+	return n.do(ctx, findRange(id), cmd)
 }
 
 func rangeOf(m *placement.Map, id ids.Range) *placement.Range {
@@ -37,7 +37,7 @@ func rangeOf(m *placement.Map, id ids.Range) *placement.Range {
 	return nil
 }
 
-func (n *Node) do(ctx context.Context, find func(*placement.Map) *placement.Range, cmd *metapb.Command) (*metapb.Result, error) {
+func (n *Node) do(ctx context.Context, find finder, cmd *metapb.Command) (*metapb.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
 	defer cancel()
 	request := cmd.Request
@@ -45,42 +45,65 @@ func (n *Node) do(ctx context.Context, find func(*placement.Map) *placement.Rang
 		id := ids.NewUpload(n.opt.Clock.Now())
 		request = id[:]
 	}
-	var refused *replica.Replica
-	for {
+	s := search{n: n}
+	for tried := false; ; {
 		rng := find(n.opt.Map())
 		if rng == nil {
 			return nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
 		}
-		if refused == nil && addsData(cmd) && n.low(rng) { // after a try it may be applied
+		if !tried && addsData(cmd) && n.low(rng) { // after a try it may be applied
 			return nil, ErrFull
 		}
-		lead, err := n.leader(ctx, rng.ID, refused)
+		to, err := s.next(ctx, rng)
 		if err != nil {
 			return nil, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, rng.ID, err)
 		}
 		// Each try has its own command: an earlier one may still be under way.
-		try := &metapb.Command{
-			Request: request, Ts: uint64(n.opt.Clock.Now()), Rules: cmd.Rules, Generation: lead.Generation(), Op: cmd.Op,
-		}
-		result, err := n.attempt(ctx, lead, try)
-		if err == nil {
-			n.opt.Clock.Merge(hlc.Stamp(result.GetTs()))
+		try := &metapb.Command{Request: request, Rules: cmd.Rules, Op: cmd.Op}
+		result, hint, err := n.attempt(ctx, to, rng, try, tried)
+		switch cause := ctx.Err(); {
+		case err == nil:
+			s.found(to, rng.ID)
 			return result, nil
-		}
-		if cause := ctx.Err(); cause != nil {
+		case errors.Is(err, ErrFull) && !tried:
+			return nil, ErrFull
+		case cause != nil:
 			return nil, fmt.Errorf("%w: range %d: %w, after %w", ErrUnavailable, rng.ID, cause, err)
-		}
-		if errors.Is(err, replica.ErrBusy) {
+		case errors.Is(err, replica.ErrBusy), errors.Is(err, ErrBadCommand):
 			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
+		case errors.Is(err, errStaleRange):
+			s.stale(ctx, to)
+		default:
+			s.missed(to, rng, hint)
 		}
-		refused = lead
+		tried = tried || !undone(err)
 	}
 }
 
-func (n *Node) attempt(ctx context.Context, lead *replica.Replica, cmd *metapb.Command) (*metapb.Result, error) {
+// attempt tries cmd at t once. hint is who leads instead, as far as t knows.
+func (n *Node) attempt(ctx context.Context, t target, rng *placement.Range, cmd *metapb.Command, retry bool) (_ *metapb.Result, hint ids.Replica, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.AttemptTimeout)
 	defer cancel()
-	return lead.Propose(ctx, cmd)
+	if t.lead != nil {
+		cmd.Ts, cmd.Generation = uint64(n.opt.Clock.Now()), t.lead.Generation()
+		result, err := t.lead.Propose(ctx, cmd)
+		n.opt.Clock.Merge(hlc.Stamp(result.GetTs()))
+		return result, 0, err
+	}
+	resp, err := n.askOne(ctx, t, &remotepb.Request{
+		Range: uint64(rng.ID), Generation: rng.Generation,
+		Op: &remotepb.Request_Do{Do: &remotepb.Do{Command: cmd, Retry: retry}},
+	})
+	if err == nil {
+		err = answerError(resp)
+	}
+	n.opt.Clock.Merge(hlc.Stamp(resp.GetClock()))
+	return resp.GetResult(), ids.Replica(resp.GetLeader()), err
+}
+
+// undone reports whether a try that ended with err did nothing, and never will.
+func undone(err error) bool {
+	return errors.Is(err, replica.ErrNotLeader) || errors.Is(err, errStaleRange) || errors.Is(err, ErrFull)
 }
 
 // addsData reports whether a command needs room.

@@ -22,10 +22,20 @@ func (n *Node) follow() {
 		if err := n.Reconcile(n.ctx); err != nil && n.ctx.Err() == nil {
 			n.opt.Logger.Warn("replicas do not yet agree with the directory", "err", err)
 		}
-		ctx, cancel := context.WithTimeout(n.ctx, reconcileEvery)
+		ctx, cancel := context.WithTimeout(n.ctx, n.reconcileAfter())
 		_, _ = n.opt.Next(ctx, n.opt.Map().Revision) // it ends with a newer map or with the time: look again
 		cancel()
 	}
+}
+
+// reconcileAfter is how long follow may wait: not long while a range waits for other nodes to begin.
+func (n *Node) reconcileAfter() time.Duration {
+	n.reconciling.Lock()
+	defer n.reconciling.Unlock()
+	if n.beginning {
+		return beginEvery
+	}
+	return reconcileEvery
 }
 
 // Reconcile makes, starts and ends replicas on the drives here until they are what the map says. It is idempotent.
@@ -34,9 +44,11 @@ func (n *Node) Reconcile(ctx context.Context) error {
 	defer n.reconciling.Unlock()
 	m := n.opt.Map()
 	var errs []error
+	first := &firsts{n: n, m: m}
 	for _, row := range m.Ranges {
-		errs = append(errs, n.reconcileRange(ctx, m, row))
+		errs = append(errs, n.reconcileRange(ctx, m, row, first))
 	}
+	n.beginning = first.waits
 	for _, h := range n.allHosts() {
 		for _, r := range h.Replicas() {
 			if row := rangeOf(m, r.Range()); row != nil {
@@ -64,15 +76,18 @@ func (n *Node) destroyOld(ctx context.Context, row *placement.Range, h *replica.
 	return h.Remove(ctx, row.ID, r.ID())
 }
 
-func (n *Node) reconcileRange(ctx context.Context, m *placement.Map, row *placement.Range) error {
-	begins := n.begins(row)
+func (n *Node) reconcileRange(ctx context.Context, m *placement.Map, row *placement.Range, first *firsts) error {
+	if !n.hasDriveOf(row) {
+		return nil
+	}
+	may := first.may(ctx, row)
 	var errs []error
 	for _, named := range row.Replicas {
 		if h := n.host(named.Drive); h != nil {
-			errs = append(errs, n.make(ctx, row, named, h, begins))
+			errs = append(errs, n.make(ctx, row, named, h, may))
 		}
 	}
-	if begins && errors.Join(errs...) != nil {
+	if may.make && errors.Join(errs...) != nil || !may.start {
 		return errors.Join(errs...) // none of them starts before all are made
 	}
 	started := false
@@ -91,26 +106,17 @@ func (n *Node) reconcileRange(ctx context.Context, m *placement.Map, row *placem
 	return errors.Join(errs...)
 }
 
-// begins reports whether the range has no history: its first replicas may be made. The directory must know of none, all
-// drives must be here, and what replicas there are must be blank, for a lost one could have voted (I10).
-func (n *Node) begins(row *placement.Range) bool {
-	if row.Begun {
-		return false
-	}
+func (n *Node) hasDriveOf(row *placement.Range) bool {
 	for _, named := range row.Replicas {
-		h := n.host(named.Drive)
-		if h == nil || named.Joining {
-			return false
-		}
-		if r := h.Replica(row.ID); r != nil && (r.ID() != named.ID || !r.Blank()) {
-			return false
+		if n.host(named.Drive) != nil {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // make brings the replica that the row names into being, if it may, and to the row's generation.
-func (n *Node) make(ctx context.Context, row *placement.Range, named placement.Replica, h *replica.Host, begins bool) error {
+func (n *Node) make(ctx context.Context, row *placement.Range, named placement.Replica, h *replica.Host, may allowed) error {
 	r := h.Replica(row.ID)
 	if r != nil && r.ID() != named.ID {
 		if err := n.destroyOld(ctx, row, h, r); err != nil {
@@ -128,33 +134,18 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 		return h.Adopt(ctx, row.ID, row.Generation, voters, learners)
 	case named.Joining && !n.ran[key]:
 		return h.Create(ctx, specOf(row, named, nil))
-	case begins:
+	case may.make:
 		voters, _ := members(row)
+		n.made[key] = true
 		return h.Create(ctx, specOf(row, named, voters))
 	}
-	if !n.lost[key] && n.hasHistory(row) {
+	if !n.lost[key] && may.lost {
 		n.lost[key] = true
 		n.opt.Logger.Error("replica lost: its drive does not hold it", "range", uint64(row.ID),
 			"replica", uint64(named.ID), "drive", named.Drive)
 		go n.opt.OnLost(row.ID, named)
 	}
 	return nil
-}
-
-// hasHistory reports whether the directory, or some replica here that is not blank, says that the range has begun: then
-// an absent replica is lost, not yet to be made.
-func (n *Node) hasHistory(row *placement.Range) bool {
-	if row.Begun || row.Generation > 1 {
-		return true
-	}
-	for _, named := range row.Replicas {
-		if h := n.host(named.Drive); h != nil {
-			if r := h.Replica(row.ID); r != nil && !r.Blank() {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func specOf(row *placement.Range, named placement.Replica, voters []ids.Replica) replica.Spec {
@@ -175,8 +166,8 @@ func members(row *placement.Range) (voters, learners []ids.Replica) {
 	return voters, learners
 }
 
-// start lets a replica take part. It owes no grace if it did not take part in this process yet and all of the range's
-// replicas are here: a leader that holds a lease by its word would have to be here too (I8).
+// start lets a replica take part. It owes no grace if it did not take part in this process yet, and was made here or all of
+// the range's replicas are here: it gave nobody its word, or who holds a lease by it would have to be here too (I8).
 func (n *Node) start(ctx context.Context, m *placement.Map, row *placement.Range, h *replica.Host, r *replica.Replica, started *bool) error {
 	if r.Generation() != row.Generation {
 		return fmt.Errorf("meta: range %d: replica %d has generation %d, the directory %d",
@@ -186,7 +177,8 @@ func (n *Node) start(ctx context.Context, m *placement.Map, row *placement.Range
 		return nil
 	}
 	key := rangeReplica{row.ID, r.ID()}
-	if err := h.Start(ctx, row.ID, n.ran[key] || !sameNode(m, row)); err != nil {
+	grace := n.ran[key] || !n.made[key] && !sameNode(m, row)
+	if err := h.Start(ctx, row.ID, grace); err != nil {
 		return err
 	}
 	n.ran[key] = true

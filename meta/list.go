@@ -8,6 +8,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -71,7 +72,14 @@ func (n *Node) listRange(ctx context.Context, rng *placement.Range, req ListRequ
 		page, err = state.List(rows, spanOf(rng), req, buf)
 		return err
 	})
-	return page, err
+	if err != errElsewhere { //nolint:errorlint // it is never wrapped
+		return page, err
+	}
+	resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: &remotepb.Request_List{List: listMessage(req)}})
+	p := resp.GetPage()
+	return ListPage{
+		Entries: append(buf, p.GetEntries()...), Count: int(p.GetCount()), Truncated: p.GetTruncated(), Next: string(p.GetNext()),
+	}, err
 }
 
 // rangesOf lists the ranges that may hold keys of bucket from from on, in order.
@@ -99,14 +107,12 @@ func (n *Node) ListUploads(ctx context.Context, req ListUploadsRequest) (ListUpl
 		if full {
 			rest.Max = 1
 		}
-		var part ListUploadsPage
-		err := n.readAt(ctx, rng, func(rows pebble.Reader) (err error) {
-			part, err = state.ListUploads(rows, spanOf(rng), rest)
-			return err
-		})
+		q := &remotepb.Request_ListUploads{ListUploads: listUploadsMessage(rest)}
+		resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: q})
 		if err != nil {
 			return ListUploadsPage{}, err
 		}
+		part := uploadsPageOf(resp.GetUploads())
 		if full {
 			page.Truncated = len(part.Entries) > 0
 		} else {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,13 +38,21 @@ type Options struct {
 	AttemptTimeout time.Duration                         // 3s: for one try
 	Tick           time.Duration                         // 100ms: Raft's heartbeat; an election takes 10 to 20
 	LogBytes       int64                                 // 64 MiB: of a drive's Raft log
-	Transport      func(*replica.Mesh) replica.Transport // the mesh itself: all replicas are here
+	Transport      func(*replica.Mesh) replica.Transport // the mesh itself, and with Peers also those
 	Logger         *slog.Logger
+
+	Self string // this node's name in the map; needed with Peers
+	// Peers reaches the other nodes of the map; nil for one that cannot be reached at all. Without it all replicas are
+	// taken to be here.
+	Peers func(node string) Peer
 }
 
 func (o *Options) validate() error {
 	if o.Map == nil {
 		return errors.New("meta: Options.Map is needed")
+	}
+	if o.Peers != nil && o.Self == "" {
+		return errors.New("meta: Options.Peers needs Self")
 	}
 	if o.Clock == nil {
 		o.Clock = hlc.New(nil)
@@ -80,12 +89,15 @@ type Node struct {
 	ctx     context.Context // ends with Close; for work that no caller waits for
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
+	rows    atomic.Pointer[directory]
 
 	// reconciling is held while replicas are made, started and ended.
 	reconciling sync.Mutex
 	ran         map[rangeReplica]bool // under reconciling: took part in this process before
 	lost        map[rangeReplica]bool
 	moving      map[rangeReplica]bool // being made by ReplaceReplica
+	made        map[rangeReplica]bool // in this process, as one of its range's first
+	beginning   bool                  // a range waits for other nodes to begin
 
 	mu     sync.RWMutex
 	hosts  map[ids.Drive]*replica.Host
@@ -101,6 +113,7 @@ type rangeReplica struct {
 // leadership is who leads a range, as far as this process knows.
 type leadership struct {
 	leader  *replica.Replica
+	node    string        // another node that answered as its leader
 	changed chan struct{} // closed at the next change
 }
 
@@ -111,7 +124,7 @@ func New(opt Options) (*Node, error) {
 	}
 	n := &Node{
 		opt: opt, mesh: replica.NewMesh(), batches: replica.NewBatches(),
-		ran: map[rangeReplica]bool{}, lost: map[rangeReplica]bool{}, moving: map[rangeReplica]bool{},
+		ran: map[rangeReplica]bool{}, lost: map[rangeReplica]bool{}, moving: map[rangeReplica]bool{}, made: map[rangeReplica]bool{},
 		hosts: map[ids.Drive]*replica.Host{}, ranges: map[ids.Range]*leadership{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -135,8 +148,11 @@ func (n *Node) AddDrive(id ids.Drive, log Log, rows *pebble.DB) error {
 		Tick: n.opt.Tick, LogBytes: n.opt.LogBytes, Logger: n.opt.Logger,
 		OnLeader: n.onLeader, OnFailed: n.onFailed,
 	}
-	if n.opt.Transport != nil {
+	switch {
+	case n.opt.Transport != nil:
 		opt.Transport = n.opt.Transport(n.mesh)
+	case n.opt.Peers != nil:
+		opt.Transport = router{n}
 	}
 	if n.opt.Staging != nil {
 		opt.FS, opt.Staging = n.opt.Staging(id)
@@ -237,15 +253,14 @@ func (n *Node) onLeader(r *replica.Replica, leads bool) {
 		if l.leader != nil && l.leader != r {
 			l.leader.Depose()
 		}
-		l.leader = r
+		l.leader, l.node = r, ""
 		n.opt.Logger.Info("range has a leader", "range", uint64(r.Range()), "replica", uint64(r.ID()), "drive", r.Host().Drive())
 	case l.leader == r:
 		l.leader = nil
 	default:
 		return
 	}
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.announce()
 }
 
 // leadership returns the range's record; n.mu is held for writing.

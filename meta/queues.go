@@ -2,13 +2,11 @@ package meta
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -21,49 +19,42 @@ type WalkItem = state.WalkItem
 // Repairs returns at most max rows of a range's repair queue after a cursor. A page may be empty though next is not nil.
 // Errors: ErrUnavailable.
 func (n *Node) Repairs(ctx context.Context, id ids.Range, after []byte, max int) (rows []*metapb.Repair, next []byte, err error) {
-	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
-		rows, next, err = state.RepairRows(r, span, after, max)
-		return err
-	})
-	return rows, next, err
+	q := &remotepb.Repairs{After: after, Max: uint32(max)}
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Repairs{Repairs: q}})
+	return resp.GetRepairs(), cursor(resp), err
 }
 
 // Reclaims returns at most max extents that died before below, after a cursor. A page may be empty though next is not nil.
 // Errors: ErrUnavailable.
 func (n *Node) Reclaims(ctx context.Context, id ids.Range, below hlc.Stamp, after []byte, max int) (rows []*metapb.Reclaim, next []byte, err error) {
-	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
-		rows, next, err = state.ReclaimRows(r, span, below, after, max)
-		return err
-	})
-	return rows, next, err
+	q := &remotepb.Reclaims{Below: uint64(below), After: after, Max: uint32(max)}
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Reclaims{Reclaims: q}})
+	return resp.GetReclaims(), cursor(resp), err
 }
 
 // Walk returns at most max extents that rows of the range refer to, after a cursor. A page may be empty though next is
 // not nil. It does not decide what is garbage: Referenced does. Errors: ErrUnavailable.
 func (n *Node) Walk(ctx context.Context, id ids.Range, after []byte, max int) (items []WalkItem, next []byte, err error) {
-	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) (err error) {
-		items, next, err = state.Walk(r, span, after, max)
-		return err
-	})
-	return items, next, err
+	q := &remotepb.Walk{After: after, Max: uint32(max)}
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Walk{Walk: q}})
+	for _, i := range resp.GetItems() {
+		items = append(items, WalkItem{Bucket: ids.Bucket(i.GetBucket()), Key: i.GetKey(), Extent: i.GetExtent()})
+	}
+	return items, cursor(resp), err
+}
+
+// cursor is the answer's; none is nil.
+func cursor(resp *remotepb.Response) []byte {
+	if c := resp.GetCursor(); len(c) > 0 {
+		return c
+	}
+	return nil
 }
 
 // Queued is how many repair and reclaim rows a range has. Errors: ErrUnavailable.
 func (n *Node) Queued(ctx context.Context, id ids.Range) (repairs, reclaims uint64, err error) {
-	err = n.readRange(ctx, id, func(r pebble.Reader, span state.Span) error {
-		a, err := state.ReadApplied(r, id)
-		repairs, reclaims = a.Repairs, a.Reclaims
-		return err
-	})
-	return repairs, reclaims, err
-}
-
-func (n *Node) readRange(ctx context.Context, id ids.Range, fn func(pebble.Reader, state.Span) error) error {
-	rng := rangeOf(n.opt.Map(), id)
-	if rng == nil {
-		return fmt.Errorf("%w: no range %d in the map", ErrUnavailable, id)
-	}
-	return n.readAt(ctx, rng, func(r pebble.Reader) error { return fn(r, spanOf(rng)) })
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Queued{Queued: &remotepb.Queued{}}})
+	return resp.GetQueuedRepairs(), resp.GetQueuedReclaims(), err
 }
 
 // AddRepair queues slots that lack, as the scrubber found them: rows of one range. Errors: ErrUnavailable.

@@ -11,6 +11,7 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
@@ -25,7 +26,8 @@ type GetOptions struct {
 // read calls fn with a state of the range's rows that has all that was acknowledged before the call. fn may be called
 // more than once; only its last call counts.
 //
-// An error of fn that is not one of the sentinels is taken for the drive's: the read is tried again elsewhere.
+// An error of fn that is not one of the sentinels is taken for the drive's. Errors: ErrNoSuchKey, ErrNoSuchUpload,
+// ErrUnavailable; errElsewhere: the range is not led by this process, or no longer, and ask is to be used.
 func (n *Node) read(ctx context.Context, rng *placement.Range, fn func(pebble.Reader) error) error {
 	if rng == nil {
 		return fmt.Errorf("%w: no range in the map", ErrUnavailable)
@@ -33,6 +35,9 @@ func (n *Node) read(ctx context.Context, rng *placement.Range, fn func(pebble.Re
 	var refused *replica.Replica
 	for {
 		lead, err := n.leaderNow(rng.ID, refused)
+		if lead == nil && !n.allHere(rng) {
+			return errElsewhere
+		}
 		if lead == nil {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, n.opt.CommandTimeout)
@@ -51,10 +56,7 @@ func (n *Node) read(ctx context.Context, rng *placement.Range, fn func(pebble.Re
 		case errors.Is(err, replica.ErrNotLeader), errors.Is(err, replica.ErrStopped):
 			refused = lead
 		default:
-			n.opt.Logger.Error("rows of a range cannot be read", "range", uint64(rng.ID), "drive", lead.Host().Drive(), "err", err)
-			if pebble.IsCorruptionError(err) { // Pebble tells its listener of tables, but not of separated values
-				go n.opt.OnFailed(lead.Host().Drive(), fmt.Errorf("%w: %w", replica.ErrLost, err))
-			}
+			n.noteUnreadable(rng, lead, err)
 			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		}
 	}
@@ -77,10 +79,25 @@ func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOp
 		v, inline, err = state.Get(rows, bucket, key, opt.AsOf, opt.Inline)
 		return err
 	})
+	if err == errElsewhere { //nolint:errorlint // it is never wrapped
+		return n.getElsewhere(ctx, bucket, key, opt)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	return v, inline, nil
+}
+
+func (n *Node) getElsewhere(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (*metapb.Version, []byte, error) {
+	get := &remotepb.Get{Bucket: uint64(bucket), Key: key, AsOf: uint64(opt.AsOf), Inline: opt.Inline}
+	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Get{Get: get}})
+	if err != nil {
+		return nil, nil, err
+	}
+	if resp.HasInline && resp.Inline == nil {
+		resp.Inline = []byte{} // an empty body is not none
+	}
+	return resp.Version, resp.Inline, nil
 }
 
 func (n *Node) rangeFor(bucket ids.Bucket, key string) *placement.Range {
@@ -100,31 +117,32 @@ func (n *Node) Extents(ctx context.Context, bucket ids.Bucket, key string, ts hl
 		all, err = state.Extents(rows, bucket, key, ts, uint64(off), max)
 		return err
 	})
-	return all, err
+	if err != errElsewhere { //nolint:errorlint // it is never wrapped
+		return all, err
+	}
+	q := &remotepb.Extents{Bucket: uint64(bucket), Key: key, Ts: uint64(ts), Offset: uint64(off), Max: uint32(max)}
+	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Extents{Extents: q}})
+	return resp.GetExtents(), err
 }
 
 // ListParts returns an unfinished upload and at most max of its parts with numbers after after.
 // Errors: ErrNoSuchUpload, ErrUnavailable.
-func (n *Node) ListParts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (u *metapb.Upload, parts []*metapb.Extent, err error) {
-	err = n.readAt(ctx, n.rangeFor(bucket, key), func(rows pebble.Reader) (err error) {
-		u, parts, err = state.ListParts(rows, bucket, key, id, after, max)
-		return err
-	})
-	return u, parts, err
+func (n *Node) ListParts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (*metapb.Upload, []*metapb.Extent, error) {
+	q := &remotepb.ListParts{Bucket: uint64(bucket), Key: key, Upload: id[:], After: after, Max: uint32(max)}
+	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_ListParts{ListParts: q}})
+	return resp.GetUpload(), resp.GetExtents(), err
 }
 
 // Completed returns what a finished upload left, for 7 days (I21). Errors: ErrNoSuchUpload, ErrUnavailable.
-func (n *Node) Completed(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) (u *metapb.Upload, err error) {
-	err = n.read(ctx, n.rangeFor(bucket, key), func(rows pebble.Reader) (err error) {
-		u, err = state.Completed(rows, bucket, key, id)
-		return err
-	})
-	return u, err
+func (n *Node) Completed(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) (*metapb.Upload, error) {
+	q := &remotepb.Completed{Bucket: uint64(bucket), Key: key, Upload: id[:]}
+	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Completed{Completed: q}})
+	return resp.GetUpload(), err
 }
 
-// readAt is read for what looks at more than one row and must see one state of all.
-func (n *Node) readAt(ctx context.Context, rng *placement.Range, fn func(pebble.Reader) error) error {
-	return n.read(ctx, rng, func(rows pebble.Reader) error {
+// snapshotted has fn see one state of all rows.
+func snapshotted(fn func(pebble.Reader) error) func(pebble.Reader) error {
+	return func(rows pebble.Reader) error {
 		db, ok := rows.(*pebble.DB)
 		if !ok {
 			return fn(rows)
@@ -132,7 +150,7 @@ func (n *Node) readAt(ctx context.Context, rng *placement.Range, fn func(pebble.
 		snap := db.NewSnapshot()
 		defer snap.Close()
 		return fn(snap)
-	})
+	}
 }
 
 // Ref says what refers to a body.
@@ -147,27 +165,22 @@ const (
 
 // Referenced asks the home of a body, (bucket, key), whether anything refers to it (I14, I15). An error means that it
 // is not known. Errors: ErrUnavailable.
-func (n *Node) Referenced(ctx context.Context, bucket ids.Bucket, key string, upload ids.Upload) (ref Ref, err error) {
-	err = n.readAt(ctx, n.rangeFor(bucket, key), func(rows pebble.Reader) (err error) {
-		ref, err = state.Referenced(rows, bucket, key, upload)
-		return err
-	})
-	return ref, err
+func (n *Node) Referenced(ctx context.Context, bucket ids.Bucket, key string, upload ids.Upload) (Ref, error) {
+	q := &remotepb.Referenced{Bucket: uint64(bucket), Key: key, Upload: upload[:]}
+	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Referenced{Referenced: q}})
+	return Ref(resp.GetRef()), err
 }
 
 // Counters sums a bucket's counters over all ranges. Errors: ErrUnavailable.
 func (n *Node) Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counters, error) {
 	sum := &metapb.Counters{}
 	for _, rng := range n.opt.Map().Ranges {
-		var c *metapb.Counters
-		err := n.read(ctx, rng, func(rows pebble.Reader) (err error) {
-			c, err = state.CountersOf(rows, rng.ID, bucket)
-			return err
-		})
+		q := &remotepb.CountersOf{Bucket: uint64(bucket)}
+		resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: &remotepb.Request_Counters{Counters: q}})
 		if err != nil {
 			return nil, err
 		}
-		addCounters(sum, c)
+		addCounters(sum, resp.GetCounters())
 	}
 	return sum, nil
 }
@@ -176,22 +189,16 @@ func (n *Node) Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counter
 func (n *Node) Usage(ctx context.Context) (map[ids.Bucket]*metapb.Counters, error) {
 	all := map[ids.Bucket]*metapb.Counters{}
 	for _, rng := range n.opt.Map().Ranges {
-		part := map[ids.Bucket]*metapb.Counters{}
-		err := n.readAt(ctx, rng, func(rows pebble.Reader) error {
-			clear(part)
-			return state.Usage(rows, rng.ID, func(b ids.Bucket, c *metapb.Counters) error {
-				part[b] = c
-				return nil
-			})
-		})
+		resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: &remotepb.Request_Usage{Usage: &remotepb.Usage{}}})
 		if err != nil {
 			return nil, err
 		}
-		for b, c := range part {
+		for _, u := range resp.GetUsage() {
+			b := ids.Bucket(u.GetBucket())
 			if all[b] == nil {
 				all[b] = &metapb.Counters{}
 			}
-			addCounters(all[b], c)
+			addCounters(all[b], u.GetCounters())
 		}
 	}
 	return all, nil

@@ -36,7 +36,9 @@ var edges = []struct {
 	{"meta/keys", []string{"meta/metapb"}},
 	{"meta/state", []string{"meta/metapb", "meta/keys"}},
 	{"meta/replica", []string{"meta/metapb", "meta/keys", "meta/state", "placement"}},
-	{"meta", []string{"meta/...", "placement"}},
+	{"meta/remote/remotepb", []string{"meta/metapb"}}, // what nodes send each other: meta builds and reads it
+	{"meta/remote", []string{"meta", "meta/...", "placement"}},
+	{"meta", []string{"meta/keys", "meta/metapb", "meta/replica", "meta/state", "meta/remote/remotepb", "placement"}},
 	{"placement/plan", []string{"placement"}},
 	{"placement/member", []string{"placement"}},
 	{"placement/store", []string{"placement", "placement/plan", "placement/member"}},

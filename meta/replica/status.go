@@ -20,6 +20,12 @@ func (r *Replica) Host() *Host { return r.host }
 // Serving reports whether r leads and may take commands.
 func (r *Replica) Serving() bool { return r.pub.serving.Load() }
 
+// Leader is who leads r's range, as far as r knows; 0: nobody.
+func (r *Replica) Leader() ids.Replica { return ids.Replica(r.pub.leader.Load()) }
+
+// Term is r's newest.
+func (r *Replica) Term() uint64 { return r.pub.term.Load() }
+
 // Generation is what r's range has, as r knows it (I4).
 func (r *Replica) Generation() uint64 { return r.pub.gen.Load() }
 

@@ -19,6 +19,8 @@ type Envelope struct {
 	// Round is when the heartbeat was sent, on the leader's own monotonic clock, in ns. The answer to a heartbeat
 	// gives it back: the lease counts from there (I8).
 	Round int64
+	// Wall is the sender's wall clock, in ms since 1970; 0: not told (I18).
+	Wall int64
 	// Lazy: nothing waits for this message. A receiver may leave it until it wakes for another reason.
 	Lazy bool
 }
@@ -65,10 +67,15 @@ type address struct {
 func NewMesh() *Mesh { return &Mesh{hosts: map[address]*Host{}} }
 
 // Send implements Transport.
-func (m *Mesh) Send(e Envelope) {
-	if h := m.find(e.Range, e.To); h != nil {
+func (m *Mesh) Send(e Envelope) { m.Deliver(e) }
+
+// Deliver is Send, and reports whether the receiver is here.
+func (m *Mesh) Deliver(e Envelope) bool {
+	h := m.find(e.Range, e.To)
+	if h != nil {
 		h.Receive(e)
 	}
+	return h != nil
 }
 
 // Snapshot implements Transport.

@@ -1,0 +1,185 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
+	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// Answer answers another node's request, from the replicas here alone: it is never passed on. A request is answered
+// whatever its bytes say.
+func (n *Node) Answer(ctx context.Context, req *remotepb.Request) *remotepb.Response {
+	if _, ok := req.Op.(*remotepb.Request_Survey); ok {
+		return n.surveyHere()
+	}
+	rng := ids.Range(req.Range)
+	lead, _ := n.leaderNow(rng, nil)
+	if lead == nil {
+		resp := failed(remotepb.Code_NOT_LEADER, nil)
+		if row := n.directory().rows[rng]; row != nil {
+			resp.Leader = uint64(n.raftLeader(row))
+		}
+		return resp
+	}
+	if lead.Generation() != req.Generation {
+		return failed(remotepb.Code_STALE, nil)
+	}
+	return n.answerAt(ctx, lead, req)
+}
+
+// answerAt has lead, a replica here, answer req.
+func (n *Node) answerAt(ctx context.Context, lead *replica.Replica, req *remotepb.Request) *remotepb.Response {
+	switch op := req.Op.(type) {
+	case *remotepb.Request_Do:
+		return n.answerDo(ctx, lead, op.Do)
+	case *remotepb.Request_Status:
+		if s := lead.Status(); s.Serving {
+			return &remotepb.Response{Replicas: []*remotepb.ReplicaStatus{statusMessage(lead)}}
+		}
+		return failed(remotepb.Code_NOT_LEADER, nil)
+	case *remotepb.Request_Change:
+		return done(lead.Change(ctx, singles(op.Change)...))
+	case *remotepb.Request_Transfer:
+		return done(lead.Transfer(ctx, ids.Replica(op.Transfer.To)))
+	case nil:
+		return failed(remotepb.Code_BAD_REQUEST, errors.New("no operation that is known here"))
+	}
+	return n.answerRead(ctx, lead, req)
+}
+
+// answerDo proposes a command of another node, with a stamp of this one (I18).
+func (n *Node) answerDo(ctx context.Context, lead *replica.Replica, do *remotepb.Do) *remotepb.Response {
+	cmd := do.GetCommand()
+	if cmd == nil {
+		return failed(remotepb.Code_BAD_REQUEST, errors.New("no command"))
+	}
+	if row := n.directory().rows[lead.Range()]; row != nil && !do.Retry && addsData(cmd) && n.low(row) {
+		return failed(remotepb.Code_FULL, nil)
+	}
+	cmd.Ts, cmd.Generation = uint64(n.opt.Clock.Now()), lead.Generation()
+	result, err := lead.Propose(ctx, cmd)
+	if err != nil {
+		return done(err)
+	}
+	return &remotepb.Response{Result: result, Clock: uint64(n.shareable(hlc.Stamp(result.GetTs())))}
+}
+
+// answerRead evaluates a read under lead's lease.
+func (n *Node) answerRead(ctx context.Context, lead *replica.Replica, req *remotepb.Request) *remotepb.Response {
+	row := n.directory().rows[lead.Range()]
+	if row == nil {
+		return failed(remotepb.Code_STALE, nil)
+	}
+	resp := &remotepb.Response{}
+	err := lead.Read(ctx, atOneState(req, func(rows pebble.Reader) error {
+		resp.Reset() // of a try that did not count
+		return evaluate(rows, spanOf(row), req, resp)
+	}))
+	if err == nil {
+		return resp
+	}
+	if !answers(err) && ctx.Err() == nil {
+		n.noteUnreadable(row, lead, err)
+	}
+	return done(err)
+}
+
+// atOneState has fn see one state of all rows, if req looks at more than one.
+func atOneState(req *remotepb.Request, fn func(pebble.Reader) error) func(pebble.Reader) error {
+	switch req.Op.(type) {
+	case *remotepb.Request_Get, *remotepb.Request_Extents, *remotepb.Request_Completed,
+		*remotepb.Request_Counters, *remotepb.Request_List:
+		return fn // one row, or one iterator
+	}
+	return snapshotted(fn)
+}
+
+// answers reports whether an error of a read is an answer, or the replica's refusal, and not its drive's.
+func answers(err error) bool {
+	for _, is := range [...]error{
+		ErrNoSuchKey, ErrNoSuchUpload, ErrBadCommand, replica.ErrNotLeader, replica.ErrStopped,
+		context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// noteUnreadable reports rows that cannot be read.
+func (n *Node) noteUnreadable(row *placement.Range, lead *replica.Replica, err error) {
+	drive := lead.Host().Drive()
+	n.opt.Logger.Error("rows of a range cannot be read", "range", uint64(row.ID), "drive", drive, "err", err)
+	if pebble.IsCorruptionError(err) { // Pebble tells its listener of tables, but not of separated values
+		go n.opt.OnFailed(drive, fmt.Errorf("%w: %w", replica.ErrLost, err))
+	}
+}
+
+func failed(code remotepb.Code, err error) *remotepb.Response {
+	resp := &remotepb.Response{Code: code}
+	if err != nil {
+		resp.Detail = err.Error()
+	}
+	return resp
+}
+
+// done is the answer to what ended with err.
+func done(err error) *remotepb.Response {
+	for _, c := range [...]struct {
+		is   error
+		code remotepb.Code
+	}{
+		{nil, remotepb.Code_OK},
+		{ErrNoSuchKey, remotepb.Code_NO_SUCH_KEY},
+		{ErrNoSuchUpload, remotepb.Code_NO_SUCH_UPLOAD},
+		{ErrBadCommand, remotepb.Code_BAD_REQUEST},
+		{replica.ErrNotLeader, remotepb.Code_NOT_LEADER},
+		{replica.ErrStopped, remotepb.Code_NOT_LEADER},
+		{replica.ErrBusy, remotepb.Code_BUSY},
+		{replica.ErrUnknown, remotepb.Code_UNKNOWN},
+		{context.Canceled, remotepb.Code_UNKNOWN},
+		{context.DeadlineExceeded, remotepb.Code_UNKNOWN},
+	} {
+		if errors.Is(err, c.is) {
+			return failed(c.code, nil)
+		}
+	}
+	return failed(remotepb.Code_FAILED, err)
+}
+
+func singles(c *remotepb.Change) []*replica.Single {
+	var all []*replica.Single
+	for _, m := range c.GetChanges() {
+		id := ids.Replica(m.GetReplica())
+		switch m.GetKind() {
+		case remotepb.MemberChange_ADD_LEARNER:
+			all = append(all, replica.AddLearner(id))
+		case remotepb.MemberChange_PROMOTE:
+			all = append(all, replica.Promote(id))
+		case remotepb.MemberChange_DROP:
+			all = append(all, replica.Drop(id))
+		}
+	}
+	return all
+}
+
+// shareable is s if another node may take it into its clock, or 0 (I18).
+func (n *Node) shareable(s hlc.Stamp) hlc.Stamp {
+	if s < hlc.At(time.Now().Add(stampAheadMax)) {
+		return s
+	}
+	return 0
+}
+
+// stampAheadMax is how far ahead of the clocks a stamp may be to be taken into one (I18).
+const stampAheadMax = 10 * time.Second

@@ -1,0 +1,77 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
+	"github.com/sherd-io/sherd/placement"
+)
+
+var (
+	errFailed    = errors.New("meta: drive of the leader failed")
+	errElsewhere = errors.New("meta: range is not led here")
+)
+
+// finder finds a range in a map; nil if the map has none.
+type finder func(*placement.Map) *placement.Range
+
+func findKey(bucket ids.Bucket, key string) finder {
+	route := keys.Route(bucket, key)
+	return func(m *placement.Map) *placement.Range { return m.RangeFor(route) }
+}
+
+func findRange(id ids.Range) finder {
+	return func(m *placement.Map) *placement.Range { return rangeOf(m, id) }
+}
+
+// ask has the leader of a range, here or on another node, answer a request that changes nothing, and asks until one
+// answers. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrUnavailable.
+func (n *Node) ask(ctx context.Context, find finder, req *remotepb.Request) (*remotepb.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
+	defer cancel()
+	s := search{n: n}
+	for {
+		row := find(n.opt.Map())
+		if row == nil {
+			return nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
+		}
+		to, err := s.next(ctx, row)
+		if err != nil {
+			return nil, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, row.ID, err)
+		}
+		req.Range, req.Generation = uint64(row.ID), row.Generation
+		resp, err := n.askOne(ctx, to, req)
+		if err == nil {
+			err = answerError(resp)
+		}
+		switch {
+		case err == nil, errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoSuchUpload):
+			s.found(to, row.ID)
+			return resp, err
+		case ctx.Err() != nil, errors.Is(err, errFailed), errors.Is(err, ErrBadCommand):
+			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, row.ID, err)
+		case errors.Is(err, errStaleRange):
+			s.stale(ctx, to)
+		default:
+			s.missed(to, row, ids.Replica(resp.GetLeader()))
+		}
+	}
+}
+
+// askOne asks t once.
+func (n *Node) askOne(ctx context.Context, t target, req *remotepb.Request) (*remotepb.Response, error) {
+	if t.lead != nil {
+		return n.answerAt(ctx, t.lead, req), nil
+	}
+	p := n.opt.Peers(t.node)
+	if p == nil {
+		return nil, fmt.Errorf("%w: %s is not known", ErrUnreachable, t.node)
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.opt.AttemptTimeout)
+	defer cancel()
+	return p.Call(ctx, req)
+}
