@@ -8,6 +8,7 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
+	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -28,7 +29,7 @@ func findRange(id ids.Range) finder {
 	return func(m *placement.Map) *placement.Range { return rangeOf(m, id) }
 }
 
-// ask has the leader of a range, here or on another node, answer a request that changes nothing, and asks until one
+// ask has the leader of a range, here or on another node, answer a request that may be done twice, and asks until one
 // answers. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrUnavailable.
 func (n *Node) ask(ctx context.Context, find finder, req *remotepb.Request) (*remotepb.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
@@ -52,7 +53,7 @@ func (n *Node) ask(ctx context.Context, find finder, req *remotepb.Request) (*re
 		case err == nil, errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoSuchUpload):
 			s.found(to, row.ID)
 			return resp, err
-		case ctx.Err() != nil, errors.Is(err, errFailed), errors.Is(err, ErrBadCommand):
+		case ctx.Err() != nil, errors.Is(err, errFailed), errors.Is(err, ErrBadCommand), errors.Is(err, replica.ErrBusy):
 			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, row.ID, err)
 		case errors.Is(err, errStaleRange):
 			s.stale(ctx, to)

@@ -8,15 +8,20 @@ import (
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/placement"
 )
 
-// askEvery is how often a change of a configuration is proposed again: Raft drops it without a word while another is
-// under way.
-const askEvery = 250 * time.Millisecond
+const (
+	// askEvery is how often a change of a configuration is proposed again: Raft drops it without a word while another is
+	// under way.
+	askEvery = 250 * time.Millisecond
+	// lookEvery is how often the leader is asked whether a change is made, or a replica has caught up.
+	lookEvery = 20 * time.Millisecond
+)
 
-// ReplaceReplica gives a range the replica next, on a drive here, in place of old (0: as one more), and returns when
+// ReplaceReplica gives a range the replica next, on a drive of this process, in place of old (0: as one more), and returns when
 // next is a voter and old is none; the caller then records it in the directory, where next should be Joining
 // before. next.ID must be fresh (I10). old need not run. Calling it again after an error goes on where it stopped.
 //
@@ -33,7 +38,7 @@ func (n *Node) ReplaceReplica(ctx context.Context, id ids.Range, old ids.Replica
 	if err := n.join(ctx, row, h, next); err != nil {
 		return err
 	}
-	if err := n.change(ctx, id, hasMember(next.ID), replica.AddLearner(next.ID)); err != nil {
+	if err := n.change(ctx, id, hasMember(next.ID), memberChange(remotepb.MemberChange_ADD_LEARNER, next.ID)); err != nil {
 		return err
 	}
 	if err := n.awaitCaughtUp(ctx, id, next.ID); err != nil {
@@ -42,9 +47,9 @@ func (n *Node) ReplaceReplica(ctx context.Context, id ids.Range, old ids.Replica
 	if err := n.yield(ctx, id, old, next.ID); err != nil {
 		return err
 	}
-	changes := []*replica.Single{replica.Promote(next.ID)}
+	changes := []*remotepb.MemberChange{memberChange(remotepb.MemberChange_PROMOTE, next.ID)}
 	if old != 0 {
-		changes = append(changes, replica.Drop(old))
+		changes = append(changes, memberChange(remotepb.MemberChange_DROP, old))
 	}
 	return n.change(ctx, id, func(s replica.Status) bool {
 		return slices.Contains(s.Voters, next.ID) && !slices.Contains(s.Voters, old) && !s.Joint
@@ -85,47 +90,67 @@ func hasMember(id ids.Replica) func(replica.Status) bool {
 	}
 }
 
-// change proposes changes to whoever leads until done holds for the leader.
-func (n *Node) change(ctx context.Context, id ids.Range, done func(replica.Status) bool, changes ...*replica.Single) error {
+// leaderStatus is how the range's leader, here or on another node, says the range is.
+func (n *Node) leaderStatus(ctx context.Context, id ids.Range) (replica.Status, error) {
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Status{Status: &remotepb.Status{}}})
+	if err == nil && len(resp.GetReplicas()) != 1 {
+		err = fmt.Errorf("%w: range %d: no status", ErrUnavailable, id)
+	}
+	if err != nil {
+		return replica.Status{}, err
+	}
+	return statusOf(resp.GetReplicas()[0]), nil
+}
+
+// awaitStatus waits until ok holds for the leader's status, for at most within.
+func (n *Node) awaitStatus(ctx context.Context, id ids.Range, within time.Duration, ok func(replica.Status) bool) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	for {
-		lead, err := n.leader(ctx, id, nil)
-		if err != nil {
-			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, id, err)
+		s, err := n.leaderStatus(ctx, id)
+		if err == nil && ok(s) {
+			return true, nil
 		}
-		if s := lead.Status(); s.Serving && done(s) {
-			return nil
-		}
-		err = lead.Change(ctx, changes...)
-		if err == nil || errors.Is(err, replica.ErrBusy) || errors.Is(err, replica.ErrNotLeader) {
-			err = n.awaitLeader(ctx, lead, done)
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, id, errors.Join(err, ctx.Err()))
+		select {
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			return false, errors.Join(err, ctx.Err())
 		}
 	}
 }
 
-// awaitLeader waits for done at a leader, for a time.
-func (n *Node) awaitLeader(ctx context.Context, lead *replica.Replica, done func(replica.Status) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, askEvery)
-	defer cancel()
-	return lead.Await(ctx, func(s replica.Status) bool { return !s.Serving || done(s) })
+// change has whoever leads propose changes, until done holds for the leader.
+func (n *Node) change(ctx context.Context, id ids.Range, done func(replica.Status) bool, kinds ...*remotepb.MemberChange) error {
+	for {
+		if s, err := n.leaderStatus(ctx, id); err == nil && done(s) {
+			return nil
+		}
+		// Raft may drop it without a word, and so may the way there: the status tells.
+		_, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Change{Change: &remotepb.Change{Changes: kinds}}})
+		ok, late := n.awaitStatus(ctx, id, askEvery, done)
+		if ok {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, id, errors.Join(err, late))
+		}
+	}
+}
+
+func memberChange(kind remotepb.MemberChange_Kind, id ids.Replica) *remotepb.MemberChange {
+	return &remotepb.MemberChange{Kind: kind, Replica: uint64(id)}
 }
 
 // awaitCaughtUp waits until a learner has the log up to what was committed when it was seen to.
 func (n *Node) awaitCaughtUp(ctx context.Context, id ids.Range, learner ids.Replica) error {
+	caughtUp := func(s replica.Status) bool { return s.Match[learner] > 0 && s.Match[learner]+catchUpLag >= s.Commit }
 	for {
-		lead, err := n.leader(ctx, id, nil)
-		if err != nil {
-			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, id, err)
-		}
-		caughtUp := func(s replica.Status) bool { return s.Match[learner] > 0 && s.Match[learner]+catchUpLag >= s.Commit }
-		if s := lead.Status(); s.Serving && caughtUp(s) {
+		ok, err := n.awaitStatus(ctx, id, n.opt.CommandTimeout, caughtUp)
+		if ok {
 			return nil
 		}
-		err = n.awaitLeader(ctx, lead, caughtUp)
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w: range %d: replica %d not caught up: %w", ErrUnavailable, id, learner, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%w: range %d: replica %d not caught up: %w", ErrUnavailable, id, learner, err)
 		}
 	}
 }
@@ -135,33 +160,30 @@ const catchUpLag = 512
 
 // yield hands leadership over if the replica that is to go leads.
 func (n *Node) yield(ctx context.Context, id ids.Range, old, next ids.Replica) error {
-	lead, err := n.leader(ctx, id, nil)
-	if err != nil {
-		return fmt.Errorf("%w: range %d: %w", ErrUnavailable, id, err)
+	s, err := n.leaderStatus(ctx, id)
+	if err != nil || old == 0 || s.Leader != old {
+		return err
 	}
-	if old == 0 || lead.ID() != old {
-		return nil
-	}
-	to, _ := bestFollower(lead, next)
+	to := bestFollower(s, next)
 	if to == 0 {
 		return nil // Raft lets a leader commit its own removal
 	}
-	if err := lead.Transfer(ctx, to); err != nil {
-		return nil //nolint:nilerr // it leads no longer
+	transfer := &remotepb.Request_Transfer{Transfer: &remotepb.Transfer{To: uint64(to)}}
+	if _, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: transfer}); err != nil {
+		return nil //nolint:nilerr // it leads no longer, or stays
 	}
-	_ = n.awaitLeader(ctx, lead, func(s replica.Status) bool { return !s.Serving })
+	_, _ = n.awaitStatus(ctx, id, askEvery, func(s replica.Status) bool { return s.Leader != old }) // or it stays
 	return nil
 }
 
-// bestFollower is the voter that has most of the log, but not but.
-func bestFollower(lead *replica.Replica, but ids.Replica) (best ids.Replica, match uint64) {
-	s := lead.Status()
+// bestFollower is the voter that has most of the leader's log, but not but.
+func bestFollower(s replica.Status, but ids.Replica) (best ids.Replica) {
 	for _, v := range s.Voters {
-		if v != lead.ID() && v != but && (best == 0 || s.Match[v] > match) {
-			best, match = v, s.Match[v]
+		if v != s.Leader && v != but && (best == 0 || s.Match[v] > s.Match[best]) {
+			best = v
 		}
 	}
-	return best, match
+	return best
 }
 
 // Yield has the replicas on a drive, which has become suspect, hand leadership to others (I12). It waits no longer
@@ -175,7 +197,7 @@ func (n *Node) Yield(ctx context.Context, id ids.Drive) {
 		if !r.Serving() {
 			continue
 		}
-		if to, _ := bestFollower(r, 0); to != 0 {
+		if to := bestFollower(r.Status(), 0); to != 0 {
 			if err := r.Transfer(ctx, to); err != nil {
 				n.opt.Logger.Warn("leadership not handed over", "range", uint64(r.Range()), "drive", id, "err", err)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -51,7 +52,7 @@ func (n *Node) fenceAndAdopt(ctx context.Context, id ids.Range, gen uint64, reco
 	defer n.reconciling.Unlock()
 	m := n.opt.Map()
 	row := rangeOf(m, id)
-	if row == nil || row.Generation != gen || !sameNode(m, row) || n.rangeStatus(row).Quorum || !n.recoverable(row) {
+	if row == nil || row.Generation != gen || !sameNode(m, row) || n.rangeStatus(row, nil).Quorum || !n.recoverable(row) {
 		return nil, fmt.Errorf("%w: range %d, generation %d", ErrNotRecoverable, id, gen)
 	}
 	best, _ := n.longest(row)
@@ -124,5 +125,5 @@ func (n *Node) promote(ctx context.Context, id ids.Range, learner ids.Replica) e
 			}
 		}
 		return false
-	}, replica.Promote(learner))
+	}, memberChange(remotepb.MemberChange_PROMOTE, learner))
 }

@@ -40,6 +40,29 @@ func (n *Node) survey(ctx context.Context, m *placement.Map) map[string]*remotep
 	return all
 }
 
+// Survey is Status with what the other nodes say of their replicas. Of a node that does not answer nothing is known.
+func (n *Node) Survey(ctx context.Context) ([]RangeStatus, error) {
+	if n.opt.Peers == nil {
+		return n.Status(), nil
+	}
+	m := n.opt.Map()
+	said := n.survey(ctx, m)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	there := map[rangeReplica]*remotepb.ReplicaStatus{}
+	for _, resp := range said {
+		for _, r := range resp.GetReplicas() {
+			there[rangeReplica{ids.Range(r.GetRange()), ids.Replica(r.GetReplica())}] = r
+		}
+	}
+	all := make([]RangeStatus, 0, len(m.Ranges))
+	for _, row := range m.Ranges {
+		all = append(all, n.rangeStatus(row, there))
+	}
+	return all, nil
+}
+
 // surveyHere says what drives and replicas this node has.
 func (n *Node) surveyHere() *remotepb.Response {
 	resp := &remotepb.Response{}

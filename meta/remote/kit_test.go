@@ -8,7 +8,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -412,6 +414,23 @@ func (n *testNode) want(key, body string) {
 	if string(got) != body {
 		n.c.t.Fatalf("%s: get %q: %q, want %q", n.name, key, got, body)
 	}
+}
+
+func routeOf(key string) []byte { return keys.Route(bucket, key) }
+
+// slowFS makes the tables of a snapshot that comes in wait.
+type slowFS struct {
+	vfs.FS
+	until chan struct{}
+	waits atomic.Int32
+}
+
+func (s *slowFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasSuffix(name, ".sst") && strings.Contains(name, "incoming") {
+		s.waits.Add(1)
+		<-s.until
+	}
+	return s.FS.Create(name, c)
 }
 
 type silent struct{}

@@ -12,10 +12,11 @@ type links struct {
 	conns []*link
 	held  map[[2]string]chan struct{} // closed when the direction is let go
 	cuts  map[[2]string]bool
+	after map[[2]string]int // bytes until the direction is held
 }
 
 func newLinks() *links {
-	return &links{held: map[[2]string]chan struct{}{}, cuts: map[[2]string]bool{}}
+	return &links{held: map[[2]string]chan struct{}{}, cuts: map[[2]string]bool{}, after: map[[2]string]int{}}
 }
 
 // link is the dialing side's end of a connection.
@@ -56,6 +57,7 @@ func (c *link) Write(p []byte) (int, error) {
 	if !c.wait(c.from, c.to) {
 		return 0, net.ErrClosed
 	}
+	c.all.count(c.from, c.to, len(p))
 	return c.Conn.Write(p)
 }
 
@@ -121,4 +123,34 @@ func (l *links) closeAll() {
 	for _, c := range l.conns {
 		_ = c.Close()
 	}
+}
+
+// holdAfter holds a direction once so many bytes more have gone that way.
+func (l *links) holdAfter(from, to string, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.after[[2]string{from, to}] = bytes
+}
+
+func (l *links) isHeld(from, to string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held[[2]string{from, to}] != nil
+}
+
+// count holds a direction when it is time.
+func (l *links) count(from, to string, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := [2]string{from, to}
+	left, ok := l.after[key]
+	if !ok {
+		return
+	}
+	if left -= bytes; left > 0 {
+		l.after[key] = left
+		return
+	}
+	delete(l.after, key)
+	l.held[key] = make(chan struct{})
 }
