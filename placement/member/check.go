@@ -35,7 +35,7 @@ func (s *Supervisor) check() {
 	s.mu.Lock()
 	var g sync.WaitGroup
 	for _, p := range s.truth.Peers {
-		if p.State == peerLeaving || s.inspecting[p.Name] || s.lost[p.Name].kind == lossGone || time.Now().Before(s.lost[p.Name].until) {
+		if !s.own(p) || p.State == peerLeaving || s.inspecting[p.Name] || s.lost[p.Name].kind == lossGone || time.Now().Before(s.lost[p.Name].until) {
 			continue
 		}
 		s.inspecting[p.Name] = true
@@ -52,7 +52,7 @@ func (s *Supervisor) startAgain() {
 	s.mu.Lock()
 	var names []string
 	for _, p := range s.truth.Peers {
-		if s.failures[p.Name] > 0 && s.lost[p.Name] == (loss{}) && !s.started[p.Name] && !s.starting[p.Name] && p.State != peerLeaving {
+		if s.own(p) && s.failures[p.Name] > 0 && s.lost[p.Name] == (loss{}) && !s.started[p.Name] && !s.starting[p.Name] && !s.adding[p.Name] && p.State != peerLeaving {
 			s.starting[p.Name] = true
 			names = append(names, p.Name)
 		}
@@ -108,7 +108,7 @@ func (s *Supervisor) inspect(h Host, ok bool, p peer, generation uint64, forming
 			return gone(err.Error())
 		}
 		return away(err.Error())
-	case r.Name != p.Name || r.Generation != generation:
+	case r.Name != p.Name || r.Node != s.opt.Node && !s.renamed || r.Generation != generation:
 		return gone("its directory belongs to a former member")
 	case !hasData(h.Path, p.Name) && !forming:
 		return gone("its data is gone")
@@ -123,8 +123,13 @@ func (s *Supervisor) change(edit func(*record)) error {
 	edit(next)
 	next.Serial++
 	s.truth = next
+	s.notify()
 	s.mu.Unlock()
-	return s.writeTruth()
+	err := s.writeTruth()
+	s.mu.Lock()
+	s.unwritten = err != nil
+	s.mu.Unlock()
+	return err
 }
 
 // writeTruth writes the newest record to all drives that are usable. A drive that cannot take it loses its member; an
@@ -171,19 +176,22 @@ func (s *Supervisor) written(truth *record, failed map[ids.Drive]error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs error
-	var have []string
+	own, have := 0, 0 // members
 	for _, p := range truth.Peers {
 		err, tried := failed[p.Drive]
 		switch {
-		case p.State == peerLeaving:
+		case !s.own(p) || p.State == peerLeaving:
+			continue
 		case tried && err == nil:
-			have = append(have, p.Name)
+			have++
 		case tried && s.lost[p.Name] == (loss{}):
 			s.lost[p.Name] = away(err.Error())
 			errs = errors.Join(errs, err)
 		}
+		own++
 	}
-	if len(have) == 0 || len(have) <= len(truth.names())/2 && !s.opt.Sole {
+	few := have <= own/2 && !s.opt.Sole && !s.spread()
+	if own > 0 && (have == 0 || few) {
 		return fmt.Errorf("member: too few drives take %s: %w", recordFile, errs)
 	}
 	return nil

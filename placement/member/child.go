@@ -28,6 +28,7 @@ const (
 	catchUpEntries   = 1000
 	historyRevisions = "5000" // what a watch can go back; then it loads again
 	txnOpsMax        = 1024
+	learnersMax      = 8 // nodes add members at the same time; it must be the same in all of a cluster's members
 	exitMemberFailed = 3
 )
 
@@ -123,6 +124,12 @@ func (c *child) report(e event) {
 
 // start starts a member and reports how it goes. It returns when the member has read its data.
 func (c *child) start(s spec) {
+	c.mu.Lock()
+	twice := c.running[s.Name] != nil
+	c.mu.Unlock()
+	if twice { // another etcd on the same files would wait for them for ever, and take the sockets meanwhile
+		return
+	}
 	c.report(event{Event: eventStarting, Member: s.Name})
 	_, err := os.Stat(filepath.Dir(s.Dir)) // etcd would make a drive's directory again that was just taken away
 	if err == nil && s.Mode == modeAlone {
@@ -145,7 +152,6 @@ func (c *child) start(s spec) {
 		case <-e.Server.ReadyNotify():
 			c.report(event{Event: eventReady, Member: s.Name})
 		case <-e.Server.StopNotify():
-			return
 		}
 		select {
 		case err := <-e.Err():
@@ -153,6 +159,10 @@ func (c *child) start(s spec) {
 				c.report(event{Event: eventFailed, Member: s.Name, Error: fmt.Sprint(err)})
 			}
 		case <-e.Server.StopNotify():
+			if c.runs(s.Name, e) {
+				c.stop(s.Name)
+				c.report(event{Event: eventFailed, Member: s.Name, Error: "it has ended, as one does that the others removed"})
+			}
 		}
 	}()
 }
@@ -205,14 +215,19 @@ func (c *child) stopAll() {
 func (c *child) config(s spec) *embed.Config {
 	cfg := embed.NewConfig()
 	cfg.Name, cfg.Dir = s.Name, s.Dir
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls(peerURL(s.Name)), urls(peerURL(s.Name))
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls(clientURL(s.Name)), urls(clientURL(s.Name))
+	known, here := s.addresses()
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls(peerURL(here)), urls(peerURL(known))
+	if known != here { // until etcd knows better, the others look for it there
+		cfg.ListenPeerUrls = urls(peerURL(here), peerURL(known))
+	}
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls(clientURL(s.Name)), urls(advertised(s.Drive))
 	cfg.InitialCluster, cfg.InitialClusterToken = initialCluster(s.Peers), s.Token
 	cfg.ClusterState = embed.ClusterStateFlagExisting
 	if s.Mode == modeForm {
 		cfg.ClusterState = embed.ClusterStateFlagNew
 	}
 	cfg.ForceNewCluster = s.Mode == modeAlone
+	cfg.MaxLearners = learnersMax
 
 	cfg.TickMs, cfg.ElectionMs = c.set.HeartbeatMs, c.set.ElectionMs
 	cfg.PreVote = true
@@ -229,12 +244,15 @@ func (c *child) config(s spec) *embed.Config {
 	return cfg
 }
 
-func urls(raw string) []url.URL {
-	u, err := url.Parse(raw)
-	if err != nil {
-		panic("member: " + err.Error()) // names are made by newName
+func urls(raw ...string) (all []url.URL) {
+	for _, r := range raw {
+		u, err := url.Parse(r)
+		if err != nil {
+			panic("member: " + err.Error()) // addresses have a form that is checked
+		}
+		all = append(all, *u)
 	}
-	return []url.URL{*u}
+	return all
 }
 
 // logger writes warnings and worse as JSON lines. What etcd calls fatal is reported as this member's failure first.

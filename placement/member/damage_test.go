@@ -79,7 +79,7 @@ func damage(t *testing.T, rng *rand.Rand, dir, kind string) (flipped int) {
 // count asks one member, not a quorum, what it has.
 func count(t *testing.T, s *Supervisor, name string) int64 {
 	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + s.socket(name)}})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + s.socket(clientSocket(name))}})
 	if err != nil {
 		t.Fatal(err)
 	}

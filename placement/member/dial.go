@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,94 +22,187 @@ const endpoint = "passthrough:///sherd-etcd"
 // Endpoints is what a client that uses Dial is given.
 func (s *Supervisor) Endpoints() []string { return []string{endpoint} }
 
-// Dial connects to a member that serves; addr is not looked at.
+// Dial connects to a member that serves, to one of this node first; addr is not looked at.
 func (s *Supervisor) Dial(ctx context.Context, _ string) (net.Conn, error) {
+	return s.clients.dial(ctx, "")
+}
+
+// Redial ends the connections to the member that was dialled last: the next ones go to another. For a client that got no
+// answer in time; a member whose disk hangs, or whose node is cut off from the others, still accepts.
+func (s *Supervisor) Redial() { s.clients.redial() }
+
+// dialer chooses members for clients that belong together. s is not nil.
+type dialer struct {
+	s *Supervisor
+
+	// of s.mu:
+	last  target
+	conns map[*conn]struct{}
+}
+
+func newDialer(s *Supervisor) *dialer { return &dialer{s: s, conns: make(map[*conn]struct{})} }
+
+func (d *dialer) dial(ctx context.Context, _ string) (net.Conn, error) {
+	s := d.s
 	s.mu.Lock()
-	if len(s.ready) == 0 {
-		s.mu.Unlock()
+	targets := s.targets()
+	s.mu.Unlock()
+	if len(targets) == 0 {
 		return nil, errors.New("member: no member of the embedded etcd serves")
 	}
-	name := s.ready[0]
-	for _, n := range s.ready {
-		if slices.Contains(s.trusted, n) {
-			name = n
-			break
-		}
-	}
-	s.mu.Unlock()
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", s.socket(name))
+	to := targets[0]
+	c, err := s.connect(ctx, to)
 	if err != nil {
-		s.rotate(name)
+		s.avoid(to)
 		return nil, err
 	}
-	own := &conn{Conn: c, s: s, member: name}
+	own := &conn{Conn: c, d: d, to: to}
 	s.mu.Lock()
-	s.conns[own] = struct{}{}
-	s.dialled = name
+	d.conns[own] = struct{}{}
+	d.last = to
 	s.mu.Unlock()
 	return own, nil
 }
 
-// socketPathMax is how long a socket's path may be (108 with the byte that ends it, see unix(7)).
-const socketPathMax = 107
-
-// socket is where a member listens for clients, by a way that is short enough.
-func (s *Supervisor) socket(name string) string {
-	path := filepath.Join(s.dir, clientSocket(name))
-	if len(path) > socketPathMax {
-		return fmt.Sprintf("/proc/self/fd/%d/%s", s.dirFile.Fd(), clientSocket(name))
-	}
-	return path
-}
-
-// rotate puts a member at the end of the queue.
-func (s *Supervisor) rotate(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := slices.Index(s.ready, name); i >= 0 {
-		s.ready = append(slices.Delete(slices.Clone(s.ready), i, i+1), name)
-	}
-}
-
-// Redial ends the connections to the member that was dialled last: the next ones go to another. For a client that got no
-// answer in time; a member whose disk hangs still accepts.
-func (s *Supervisor) Redial() {
-	s.mu.Lock()
-	last := s.dialled
+func (d *dialer) redial() {
+	d.s.mu.Lock()
+	last := d.last
 	var stale []*conn
-	for c := range s.conns {
-		if c.member == last {
+	for c := range d.conns {
+		if c.to == last {
 			stale = append(stale, c)
 		}
 	}
-	s.mu.Unlock()
-	s.rotate(last)
+	d.s.mu.Unlock()
+	d.s.avoid(last)
 	for _, c := range stale {
 		c.Close()
 	}
 }
 
+// target is where a client can go. An empty name stands for whichever member of the node serves.
+type target struct{ name, node string }
+
+// avoidFor is how long a member that did not answer comes after those that may.
+const avoidFor = 30 * time.Second
+
+// targets are the members to be asked, best first: this node's before others', those that are known to serve before those
+// that may, and after them all those that did not answer lately, that of longest ago first. s.mu is held.
+func (s *Supervisor) targets() []target {
+	var ranks [6][]target
+	put := func(rank int, t target) { ranks[rank] = append(ranks[rank], t) }
+	for _, p := range s.truth.Peers {
+		t := target{p.Name, p.Node}
+		switch own := s.own(p); {
+		case own && !slices.Contains(s.ready, p.Name), !own && p.Node == "":
+		case p.State == peerJoining: // it answers nothing but serializable reads
+			put(5, t)
+		case own && slices.Contains(s.trusted, p.Name):
+			put(0, t)
+		case own:
+			put(1, t)
+		case s.remote[p.Name]:
+			put(2, t)
+		default:
+			put(3, t)
+		}
+	}
+	for _, node := range s.opt.Seeds {
+		if node != s.opt.Node {
+			put(4, target{node: node})
+		}
+	}
+	all := slices.Concat(ranks[:]...)
+	slices.SortStableFunc(all, func(a, b target) int { return s.avoided(a).Compare(s.avoided(b)) })
+	return all
+}
+
+// avoided is since when a target is; zero if it is not. s.mu is held.
+func (s *Supervisor) avoided(t target) time.Time {
+	if at := s.avoids[t]; time.Since(at) < avoidFor {
+		return at
+	}
+	return time.Time{}
+}
+
+func (s *Supervisor) avoid(t target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for old, at := range s.avoids {
+		if time.Since(at) >= avoidFor {
+			delete(s.avoids, old)
+		}
+	}
+	s.avoids[t] = time.Now()
+}
+
+// connect reaches a member as a client.
+func (s *Supervisor) connect(ctx context.Context, to target) (net.Conn, error) {
+	s.mu.Lock()
+	p := s.truth.peer(to.name)
+	here := p != nil && s.own(*p)
+	s.mu.Unlock()
+	if here {
+		return s.dialSocket(ctx, clientSocket(to.name))
+	}
+	if s.opt.Dial == nil {
+		return nil, fmt.Errorf("member: %s is on node %q, which cannot be dialled", to.name, to.node)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opt.DialTimeout)
+	defer cancel()
+	return s.opt.Dial(ctx, to.node, to.name, KindClient)
+}
+
+func (s *Supervisor) dialSocket(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", s.socket(socket))
+}
+
+// socketPathMax is how long a socket's path may be (108 with the byte that ends it, see unix(7)).
+const socketPathMax = 107
+
+// socket is where a socket is, by a way that is short enough.
+func (s *Supervisor) socket(name string) string {
+	path := filepath.Join(s.dir, name)
+	if len(path) > socketPathMax {
+		return fmt.Sprintf("/proc/self/fd/%d/%s", s.dirFile.Fd(), name)
+	}
+	return path
+}
+
 // conn is a connection that knows its member.
 type conn struct {
 	net.Conn
-	s      *Supervisor
-	member string
+	d     *dialer
+	to    target
+	heard atomic.Bool
 }
 
+// Read implements net.Conn. A connection that ends before a byte has come was refused at the other end.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard.Store(true)
+	} else if err != nil && !c.heard.Load() && !errors.Is(err, net.ErrClosed) {
+		c.d.s.avoid(c.to)
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
 func (c *conn) Close() error {
-	c.s.mu.Lock()
-	delete(c.s.conns, c)
-	c.s.mu.Unlock()
+	c.d.s.mu.Lock()
+	delete(c.d.conns, c)
+	c.d.s.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// newClient makes the client for membership changes.
-func (s *Supervisor) newClient() (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{
+// newClient makes a client that is connected by dial.
+func (s *Supervisor) newClient(dial func(context.Context, string) (net.Conn, error)) (*clientv3.Client, error) {
+	c, err := clientv3.New(clientv3.Config{
 		Endpoints: s.Endpoints(),
 		DialOptions: []grpc.DialOption{
-			grpc.WithContextDialer(s.Dial),
+			grpc.WithContextDialer(dial),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 				MinConnectTimeout: time.Second,
@@ -116,4 +210,13 @@ func (s *Supervisor) newClient() (*clientv3.Client, error) {
 		},
 		Logger: zap.NewNop(),
 	})
+	if err != nil {
+		return nil, fmt.Errorf("member: %w", err)
+	}
+	return c, nil
+}
+
+// clientOf makes a client of one member.
+func (s *Supervisor) clientOf(t target) (*clientv3.Client, error) {
+	return s.newClient(func(ctx context.Context, _ string) (net.Conn, error) { return s.connect(ctx, t) })
 }

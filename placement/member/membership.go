@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/sherd-io/sherd/internal/ids"
 )
@@ -50,7 +50,6 @@ func (s *Supervisor) adopt(h Host) {
 
 // keepMembers looks after the members until Close.
 func (s *Supervisor) keepMembers() {
-	defer s.done.Done()
 	tick := time.NewTicker(s.opt.CheckEvery)
 	defer tick.Stop()
 	for {
@@ -61,6 +60,9 @@ func (s *Supervisor) keepMembers() {
 		s.startAgain()
 		s.look(s.ctx)
 		err := s.settle(s.ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.inside.redial()
+		}
 		s.mu.Lock()
 		if err == nil {
 			s.settledFor = asked
@@ -81,6 +83,11 @@ func (s *Supervisor) keepMembers() {
 
 // settle makes one change after another until the members are where they should be.
 func (s *Supervisor) settle(ctx context.Context) error {
+	if s.opt.Dial != nil { // another node's member may have come or gone
+		if err := s.relearn(ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := s.ensureQuorum(); err != nil {
 			return err
@@ -95,7 +102,7 @@ func (s *Supervisor) settle(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		step := s.nextStep()
-		serving := s.quorate(s.ready)
+		serving := s.spread() || s.quorate(s.ready)
 		s.mu.Unlock()
 		if step == nil {
 			return nil
@@ -114,11 +121,19 @@ func (s *Supervisor) settle(ctx context.Context) error {
 
 // nextStep chooses what to do next; nil if all is as it should be. s.mu is held.
 func (s *Supervisor) nextStep() func(context.Context) error {
-	if !s.swept {
-		return s.sweep
+	if !s.learned {
+		return s.relearn
 	}
+	var own []peer
 	for _, p := range s.truth.Peers {
+		if s.own(p) {
+			own = append(own, p)
+		}
+	}
+	for _, p := range own {
 		switch loss, lost := s.lost[p.Name]; {
+		case p.Node != s.opt.Node:
+			return func(ctx context.Context) error { return s.rename(ctx, p) }
 		case p.State == peerLeaving:
 			return func(ctx context.Context) error { return s.remove(ctx, p) }
 		case lost && (loss.kind == lossGone || !slices.Contains(s.want, p.Drive)) && s.spare(p):
@@ -137,7 +152,7 @@ func (s *Supervisor) nextStep() func(context.Context) error {
 		}
 		blocked = true
 	}
-	for _, p := range s.truth.Peers {
+	for _, p := range own {
 		if !blocked && !slices.Contains(s.want, p.Drive) && s.spare(p) {
 			return func(ctx context.Context) error { return s.leave(ctx, p) }
 		}
@@ -147,58 +162,73 @@ func (s *Supervisor) nextStep() func(context.Context) error {
 
 // hosting reports whether a drive has a member, lost ones included. s.mu is held.
 func (s *Supervisor) hosting(id ids.Drive) bool {
-	return slices.ContainsFunc(s.truth.Peers, func(p peer) bool { return p.Drive == id })
+	return slices.ContainsFunc(s.truth.Peers, func(p peer) bool { return p.Drive == id && s.own(p) })
 }
 
-// spare reports whether the others are a quorum, before and after p is removed. s.mu is held.
+// spare reports whether the others are a quorum, before and after p is removed. One without a vote makes no difference where
+// etcd says who has one. s.mu is held.
 func (s *Supervisor) spare(p peer) bool {
-	others := slices.DeleteFunc(slices.Clone(s.ready), func(n string) bool { return n == p.Name })
+	others := slices.DeleteFunc(s.serving(), func(n string) bool { return n == p.Name })
 	return len(others) > 0 && s.quorate(others)
 }
 
-// sweep removes from etcd whom the records do not name: left over from a change that was cut short.
-func (s *Supervisor) sweep(ctx context.Context) error {
-	members, err := s.list(ctx)
+// relearn is learn, and notes that it was done.
+func (s *Supervisor) relearn(ctx context.Context) error {
+	err := s.learn(ctx)
+	if err == nil {
+		s.mu.Lock()
+		s.learned = true
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// rename has etcd know a member under this node's name, then its record, then, with the last one, all records.
+func (s *Supervisor) rename(ctx context.Context, p peer) error {
+	members, err := s.list(ctx, s.client)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	known := s.truth.clone()
-	s.mu.Unlock()
+	to := address{p.Name, s.opt.Node}
 	for _, m := range members {
-		if name := nameOf(m); known.peer(name) == nil {
-			s.opt.Logger.Warn("removing an etcd member that no drive's record names", "member", name)
-			if err := s.removeID(ctx, m.ID); err != nil {
-				return err
+		if m.Name == p.Name && m.Node != to.node {
+			if _, err := s.client.MemberUpdate(ctx, m.id, []string{peerURL(to)}); err != nil {
+				return fmt.Errorf("renaming: %w", err)
 			}
 		}
 	}
-	s.mu.Lock()
-	s.swept = true
-	s.mu.Unlock()
-	return nil
+	return s.change(func(r *record) {
+		r.peer(p.Name).Node = to.node
+		if !slices.ContainsFunc(r.Peers, func(q peer) bool { return q.Node == s.former }) {
+			r.Node, s.renamed = to.node, false
+		}
+	})
 }
 
-// leave begins the removal of a member: from here on it is never started again (I9).
+// leave begins the removal of a member: from here on it is never started again (I9), but until etcd has removed it where
+// other nodes have members too.
 func (s *Supervisor) leave(_ context.Context, p peer) error {
 	s.opt.Logger.Info("etcd member leaves", "member", p.Name, "drive", p.Drive)
-	s.stopMember(p.Name)
+	if s.alone() {
+		s.stopMember(p.Name)
+	}
 	return s.change(func(r *record) { r.peer(p.Name).State = peerLeaving })
 }
 
 // remove ends it.
 func (s *Supervisor) remove(ctx context.Context, p peer) error {
-	members, err := s.list(ctx)
+	members, err := s.list(ctx, s.client)
 	if err != nil {
 		return err
 	}
 	for _, m := range members {
-		if nameOf(m) == p.Name {
-			if err := s.removeID(ctx, m.ID); err != nil {
+		if m.Name == p.Name {
+			if err := s.removeID(ctx, m.id); err != nil {
 				return err
 			}
 		}
 	}
+	s.stopMember(p.Name)
 	err = s.change(func(r *record) {
 		r.Peers = slices.DeleteFunc(r.Peers, func(q peer) bool { return q.Name == p.Name })
 	})
@@ -216,49 +246,80 @@ func (s *Supervisor) remove(ctx context.Context, p peer) error {
 // add makes a member on a drive: recorded, then known to etcd, then started, in this order (I9). What goes wrong on the
 // way makes it a lost one, which is removed; the drive is tried again later.
 func (s *Supervisor) add(ctx context.Context, h Host) (err error) {
-	name := newName()
+	name := NewName()
 	s.opt.Logger.Info("etcd member is added", "member", name, "path", h.Path)
 	defer func() { s.tried(h.Drive, name, err) }()
 	if err := removeStale(h.Path, ""); err != nil {
 		return err
 	}
-	err = s.change(func(r *record) {
-		r.Peers = append(r.Peers, peer{Name: name, Drive: h.Drive, State: peerJoining})
-	})
-	if err != nil {
+	s.setAdding(name, true)
+	defer s.setAdding(name, false)
+	p := peer{Name: name, Node: s.opt.Node, Drive: h.Drive, State: peerJoining}
+	if err = s.change(func(r *record) { r.Peers = append(r.Peers, p) }); err != nil {
 		return err
 	}
-	if _, err := s.client.MemberAddAsLearner(ctx, []string{peerURL(name)}); err != nil {
+	if _, err := s.client.MemberAddAsLearner(ctx, []string{peerURL(p.address())}); err != nil {
 		return fmt.Errorf("adding: %w", err)
 	}
-	s.startMember(name)
-	err = s.await(ctx, func() bool {
-		return s.started[name] || s.lost[name].kind == lossGone || s.failures[name] > 0
-	})
-	if err != nil {
+	if err := s.startJoining(ctx, name); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
 	return s.promote(ctx, name)
 }
 
-// promote makes a joining member a voter, as soon as it has caught up.
-func (s *Supervisor) promote(ctx context.Context, name string) error {
-	for {
-		members, err := s.list(ctx)
+// startJoining starts a new member, which wants to be told of just those members that etcd has: again, if other nodes
+// added one meanwhile.
+func (s *Supervisor) startJoining(ctx context.Context, name string) error {
+	for try := 1; ; try++ {
+		members, err := s.list(ctx, s.client)
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(members, func(m *etcdserverpb.Member) bool { return nameOf(m) == name })
+		s.mu.Lock()
+		delete(s.failures, name)
+		delete(s.adding, name) // a child that is started from here on starts it by itself
+		sp, p := s.spec(name), s.proc
+		s.mu.Unlock()
+		sp.Peers = sp.Peers[:0:0]
+		for _, m := range members {
+			sp.Peers = append(sp.Peers, m.address().String())
+		}
+		p.command(command{Start: &sp})
+		err = s.await(ctx, func() bool {
+			return s.started[name] || s.lost[name].kind == lossGone || s.failures[name] > 0
+		})
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		again := s.failures[name] > 0 && s.lost[name] == (loss{}) && s.spread()
+		s.mu.Unlock()
+		if !again || try == joinTries {
+			return nil // promote finds out, if it did not start
+		}
+	}
+}
+
+const joinTries = 5
+
+// promote makes a joining member a voter, as soon as it has caught up.
+func (s *Supervisor) promote(ctx context.Context, name string) error {
+	for {
+		members, err := s.list(ctx, s.client)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(members, func(m seen) bool { return m.Name == name })
 		switch {
 		case i < 0:
 			s.mu.Lock()
 			s.lost[name] = gone("etcd does not know it")
 			s.mu.Unlock()
 			return fmt.Errorf("member: etcd does not know %s", name)
-		case !members[i].IsLearner:
+		case members[i].State == peerVoter:
 			return s.change(func(r *record) { r.peer(name).State = peerVoter })
 		}
-		_, err = s.client.MemberPromote(ctx, members[i].ID)
+		_, err = s.client.MemberPromote(ctx, members[i].id)
 		if err != nil && !errors.Is(err, rpctypes.ErrMemberLearnerNotReady) && !errors.Is(err, rpctypes.ErrGRPCLearnerNotReady) {
 			return fmt.Errorf("promoting: %w", err)
 		}
@@ -294,21 +355,18 @@ func (s *Supervisor) tried(id ids.Drive, name string, err error) {
 	s.retry[id] = attempt{time.Now().Add(wait), wait}
 }
 
-func nameOf(m *etcdserverpb.Member) string {
-	for _, u := range m.PeerURLs {
-		if len(u) > len(peerURL("")) {
-			return u[len("unix://") : len(u)-len(":1")]
-		}
-	}
-	return m.Name
-}
-
-func (s *Supervisor) list(ctx context.Context) ([]*etcdserverpb.Member, error) {
-	got, err := s.client.MemberList(ctx)
+// list asks a quorum for its members.
+func (s *Supervisor) list(ctx context.Context, c *clientv3.Client) (members []seen, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.AskTimeout)
+	defer cancel()
+	got, err := c.MemberList(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing etcd members: %w", err)
 	}
-	return got.Members, nil
+	for _, m := range got.Members {
+		members = append(members, seenOf(m))
+	}
+	return members, nil
 }
 
 func (s *Supervisor) removeID(ctx context.Context, id uint64) error {
@@ -322,22 +380,34 @@ func (s *Supervisor) removeID(ctx context.Context, id uint64) error {
 // startMember starts a member in the running child; a child that starts later starts it anyway.
 func (s *Supervisor) startMember(name string) {
 	s.mu.Lock()
-	p := s.proc
 	sp := s.spec(name)
 	s.mu.Unlock()
-	if p != nil {
-		p.send(command{Start: &sp}) // an error: it has just ended
-	}
+	s.send(command{Start: &sp})
 }
 
 // stopMember stops a member in the running child.
 func (s *Supervisor) stopMember(name string) {
 	s.mu.Lock()
-	p := s.proc
 	s.unready(name)
 	s.notify()
 	s.mu.Unlock()
-	if p != nil {
-		p.send(command{Stop: name})
+	s.send(command{Stop: name})
+}
+
+// send tells the child, if it runs.
+func (s *Supervisor) send(c command) {
+	s.mu.Lock()
+	p := s.proc
+	s.mu.Unlock()
+	p.command(c)
+}
+
+// setAdding keeps a member that etcd does not know yet from being started.
+func (s *Supervisor) setAdding(name string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.adding, name)
+	if on {
+		s.adding[name] = true
 	}
 }

@@ -136,9 +136,16 @@ func (p *process) send(v any) error {
 	return err
 }
 
+// command tells the child, if there is one and it has not just ended. p may be nil.
+func (p *process) command(c command) {
+	if p != nil {
+		p.send(c) // an error: it has ended
+	}
+}
+
 // stop asks the child to end and waits; after grace it is killed, which loses nothing that was acknowledged.
 func (p *process) stop(grace time.Duration) {
-	p.send(command{Keep: true}) // an error: it has ended
+	p.command(command{Keep: true})
 	p.mu.Lock()
 	p.in.Close()
 	p.mu.Unlock()

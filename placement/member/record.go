@@ -19,21 +19,24 @@ import (
 )
 
 const (
-	etcdDir       = "etcd"
-	recordFile    = "member.json"
-	recordVersion = 1
+	etcdDir    = "etcd"
+	recordFile = "member.json"
+	versionOne = 1 // no node is named
+	versionTwo = 2
 )
 
-// record is member.json: one on each drive that hosts a member, all telling the same but for Name and Drive. The one with
-// the greatest (Control, Generation, Serial) tells the truth; a drive whose Name it does not list hosts nothing.
+// record is member.json: one on each drive of a node, all of the node's telling the same but for Name and Drive. The one with
+// the greatest (Control, Generation, Serial) tells the truth of the node's own members; a drive whose Name it does not list
+// hosts nothing. What it says of members of other nodes is what etcd last said.
 type record struct {
 	Version    int         `json:"version"`
 	Cluster    ids.Cluster `json:"cluster"`
 	Drive      ids.Drive   `json:"drive"`
 	Name       string      `json:"name"`
-	Token      string      `json:"token"`      // of the etcd cluster
-	Generation uint64      `json:"generation"` // raised when a survivor went on alone
-	Serial     uint64      `json:"serial"`     // raised by every change of Peers
+	Node       string      `json:"node,omitempty"` // whose drive this is; empty: of the only node
+	Token      string      `json:"token"`          // of the etcd cluster
+	Generation uint64      `json:"generation"`     // raised when a survivor went on alone
+	Serial     uint64      `json:"serial"`         // raised by every change of Peers
 	Forming    bool        `json:"forming,omitempty"`
 	Alone      bool        `json:"alone,omitempty"` // the start as the only member has not succeeded yet
 	// Control is the generation of the control state that this etcd was made for: a restore raises it (I9). 0: 1.
@@ -44,9 +47,12 @@ type record struct {
 // peer is one member, and where its data is.
 type peer struct {
 	Name  string    `json:"name"`
-	Drive ids.Drive `json:"drive"`
+	Node  string    `json:"node,omitempty"` // as etcd knows it
+	Drive ids.Drive `json:"drive"`          // zero for one of another node that has not started yet
 	State peerState `json:"state"`
 }
+
+func (p peer) address() address { return address{p.Name, p.Node} }
 
 type peerState string
 
@@ -64,20 +70,29 @@ var (
 	errOutlived   = errors.New("member: " + recordFile + " is of an etcd that was given up by a restore")
 )
 
-// newName makes a member's name: never used before.
-func newName() string {
+// NewName makes a member's name: never used before.
+func NewName() string {
 	var b [6]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
 	return "m" + hex.EncodeToString(b[:])
 }
 
-func (r *record) names() (names []string) {
+// addresses are those of the members that are to stay.
+func (r *record) addresses() (all []string) {
 	for _, p := range r.Peers {
 		if p.State != peerLeaving {
-			names = append(names, p.Name)
+			all = append(all, p.address().String())
 		}
 	}
-	return names
+	return all
+}
+
+// format is the oldest version that has all that r says: one that knows no nodes could not reach the members.
+func (r *record) format() int {
+	if r.Node != "" || slices.ContainsFunc(r.Peers, func(p peer) bool { return p.Node != "" }) {
+		return versionTwo
+	}
+	return versionOne
 }
 
 func (r *record) peer(name string) *peer {
@@ -136,19 +151,23 @@ func parseRecord(b []byte) (*record, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("%w: %v", errBadRecord, err)
 	}
-	if r.Version != recordVersion || r.Name != "" && !nameForm.MatchString(r.Name) || len(r.Peers) == 0 || r.Token == "" {
+	if r.Version != versionOne && r.Version != versionTwo || r.Name != "" && !nameForm.MatchString(r.Name) || len(r.Peers) == 0 || r.Token == "" {
 		return nil, fmt.Errorf("%w: version %d", errBadRecord, r.Version)
 	}
 	for _, p := range r.Peers {
-		if !nameForm.MatchString(p.Name) {
-			return nil, fmt.Errorf("%w: peer %q", errBadRecord, p.Name)
+		if !addressForm.MatchString(p.address().String()) || !nameForm.MatchString(p.Name) {
+			return nil, fmt.Errorf("%w: peer %q", errBadRecord, p.address())
 		}
+	}
+	if r.Version < r.format() {
+		return nil, fmt.Errorf("%w: version %d names nodes", errBadRecord, r.Version)
 	}
 	return &r, nil
 }
 
-// writeRecord replaces the record on a drive; durable when it returns.
+// writeRecord replaces the record on a drive, in the format that it needs; durable when it returns.
 func writeRecord(h Host, r *record) error {
+	r.Version = r.format()
 	b, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
@@ -168,6 +187,21 @@ func writeRecord(h Host, r *record) error {
 func hasData(drive, name string) bool {
 	return wal.Exist(filepath.Join(dataDir(drive, name), "member", "wal"))
 }
+
+// putAway takes a member's directory out of its place on a drive, under a name that is never started, in the place of an
+// earlier one.
+func putAway(drive, name string) error {
+	old, err := filepath.Glob(filepath.Join(drive, etcdDir, "m*"+awaySuffix))
+	for _, path := range old {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	if e := os.Rename(dataDir(drive, name), dataDir(drive, name+awaySuffix)); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+const awaySuffix = ".removed"
 
 // removeStale removes what is in DRIVE/etcd besides keep, a member's name or "".
 func removeStale(drive, keep string) error {

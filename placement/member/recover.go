@@ -12,9 +12,10 @@ import (
 func (s *Supervisor) ensureQuorum() error {
 	s.mu.Lock()
 	quorate, allowed := s.quorate(s.startable()), s.mayGoAlone()
+	elsewhere := s.spread() || len(s.truth.Peers) == 0
 	s.mu.Unlock()
 	switch {
-	case quorate:
+	case quorate || elsewhere: // other nodes have a say
 		return nil
 	case !allowed:
 		return s.noQuorum()
@@ -37,7 +38,7 @@ func (s *Supervisor) noQuorum() error {
 // mayGoAlone is the rule: all members are ours to fence, and the lost ones are fewer than it takes to commit, whether or
 // not those that were joining had a vote. Members that merely wait for space are not lost. s.mu is held.
 func (s *Supervisor) mayGoAlone() bool {
-	if !s.opt.Sole || len(s.startable()) == 0 {
+	if !s.opt.Sole || s.spread() || len(s.startable()) == 0 {
 		return false
 	}
 	voters, all, lostVoters, lostAll := 0, 0, 0, 0
@@ -124,7 +125,7 @@ func (s *Supervisor) goAlone(survivor string) error {
 	defer s.mu.Unlock()
 	clear(s.lost)
 	clear(s.failures)
-	s.swept = false
+	s.learned = false
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"syscall"
@@ -9,7 +10,6 @@ import (
 
 // keepRunning starts the child, again and again, until Close.
 func (s *Supervisor) keepRunning() {
-	defer s.done.Done()
 	wait := restartWaitMin
 	for s.ctx.Err() == nil {
 		started := time.Now()
@@ -26,10 +26,14 @@ func (s *Supervisor) keepRunning() {
 	}
 }
 
-func (s *Supervisor) sleep(d time.Duration) {
+func (s *Supervisor) sleep(d time.Duration) { s.pause(s.ctx, d) }
+
+// pause waits for d, or until ctx ends or the supervisor is closed.
+func (s *Supervisor) pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
+	case <-ctx.Done():
 	case <-s.ctx.Done():
 	case <-t.C:
 	}
@@ -37,7 +41,7 @@ func (s *Supervisor) sleep(d time.Duration) {
 
 // runOnce runs the child until it ends.
 func (s *Supervisor) runOnce() error {
-	if err := s.await(s.ctx, func() bool { return !s.recovering && s.quorate(s.startable()) }); err != nil {
+	if err := s.await(s.ctx, s.runnable); err != nil {
 		return err
 	}
 	p, err := spawn(&s.opt, s.dir)
@@ -50,9 +54,7 @@ func (s *Supervisor) runOnce() error {
 	specs := s.specs()
 	s.mu.Unlock()
 	for i := range specs {
-		if err := p.send(command{Start: &specs[i]}); err != nil {
-			break // it has ended
-		}
+		p.command(command{Start: &specs[i]})
 	}
 	stop := make(chan struct{})
 	go func() {
@@ -67,6 +69,12 @@ func (s *Supervisor) runOnce() error {
 	<-p.exited
 	s.ended(p, starting)
 	return p.err
+}
+
+// runnable reports whether the child is to run: with members, and enough of them where other nodes have none. s.mu is held.
+func (s *Supervisor) runnable() bool {
+	names := s.startable()
+	return !s.recovering && len(names) > 0 && (s.spread() || s.quorate(names))
 }
 
 // follow takes the child's events until it ends, and returns which member was starting then.
@@ -153,14 +161,20 @@ func (s *Supervisor) ended(p *process, starting string) {
 // specs says how each member is to be started now. s.mu is held.
 func (s *Supervisor) specs() (all []spec) {
 	for _, name := range s.startable() {
-		all = append(all, s.spec(name))
+		if !s.adding[name] {
+			all = append(all, s.spec(name))
+		}
 	}
 	return all
 }
 
 func (s *Supervisor) spec(name string) spec {
-	h := s.hosts[s.truth.peer(name).Drive]
-	sp := spec{Name: name, Dir: dataDir(h.Path, name), Token: s.truth.Token, Peers: s.truth.names(), Mode: modeRun}
+	p := s.truth.peer(name)
+	h := s.hosts[p.Drive]
+	sp := spec{
+		Name: name, Node: s.opt.Node, Drive: p.Drive, Dir: dataDir(h.Path, name),
+		Token: s.truth.Token, Peers: s.truth.addresses(), Mode: modeRun,
+	}
 	switch {
 	case s.truth.Alone:
 		sp.Mode = modeAlone

@@ -15,7 +15,8 @@ import (
 type Survey struct {
 	Members int  // that there are by the newest record; 0: no record
 	Here    int  // of these, whose state is here
-	Enough  bool // Start would go on with them
+	Others  int  // of these, that other nodes have: nothing is known of them here
+	Enough  bool // Start would go on with those that are here
 }
 
 // Look surveys the drives. It starts and changes nothing. Errors: what Options refuses.
@@ -27,12 +28,20 @@ func Look(opt Options) (Survey, error) {
 	for _, h := range opt.Drives {
 		s.hosts[h.Drive] = h
 	}
-	if s.truth = s.newestRecord(); s.truth == nil {
+	newest := s.newestRecord()
+	if newest == nil {
 		return Survey{}, nil
 	}
+	s.setTruth(newest)
 	s.inspectAll()
 	here := s.startable()
-	return Survey{Members: len(s.truth.Peers), Here: len(here), Enough: s.quorate(here) || s.mayGoAlone()}, nil
+	found := Survey{Members: len(s.truth.Peers), Here: len(here), Enough: s.quorate(here) || s.mayGoAlone()}
+	for _, p := range s.truth.Peers {
+		if !s.own(p) {
+			found.Others++
+		}
+	}
+	return found, nil
 }
 
 // PutAside takes what is left of an etcd on a drive out of its place, under a name that nothing looks at: it is not started

@@ -15,7 +15,7 @@ func TestI9_OutlivedEtcdIsNotStarted(t *testing.T) {
 	s := start(t, opt)
 	put(t, s, "k", "old")
 	s.Close()
-	if got, err := Look(opt); err != nil || got != (Survey{3, 3, true}) {
+	if got, err := Look(opt); err != nil || got != (Survey{3, 3, 0, true}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	var old []string
@@ -49,7 +49,7 @@ func TestI9_OutlivedEtcdIsNotStarted(t *testing.T) {
 		}
 	}
 	comeBack(0)
-	if got, err := Look(opt); err != nil || got != (Survey{3, 2, true}) {
+	if got, err := Look(opt); err != nil || got != (Survey{3, 2, 0, true}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	s = start(t, opt)

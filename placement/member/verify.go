@@ -2,34 +2,33 @@ package member
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-	"google.golang.org/grpc"
 )
 
-// verify compares the content of the members that serve, by its hash at one revision: a flipped bit in a member's
-// database can be a wrong value without being an error. Those that differ from the majority are lost; those that agree
-// are dialled. Without a majority, as with two members, nobody can tell: it is said, and both go on.
+// verify compares the content of the members that serve, on all nodes, by its hash at one revision: a flipped bit in a
+// member's database can be a wrong value without being an error. This node's that differ from the majority are lost, as
+// other nodes find theirs out; those that agree are dialled. Without a majority, as with two members, nobody can tell: it is said, and both go on.
 func (s *Supervisor) verify(ctx context.Context) {
 	s.mu.Lock()
-	names := slices.Clone(s.ready)
+	var all []target
+	for _, n := range s.serving() {
+		all = append(all, target{n, s.truth.peer(n).Node})
+	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
-	clients := make(map[string]*clientv3.Client, len(names))
-	for _, n := range names {
-		c, err := s.clientOf(n)
+	clients := make(map[string]*clientv3.Client, len(all))
+	for _, t := range all {
+		c, err := s.clientOf(t)
 		if err != nil {
 			continue
 		}
 		defer c.Close()
-		clients[n] = c
+		clients[t.name] = c
 	}
 	hashes := hashAll(ctx, clients)
 	if len(hashes) > 0 {
@@ -87,8 +86,12 @@ func (s *Supervisor) judge(hashes map[string]content) {
 		case h == best || !majority:
 			s.trusted = append(s.trusted, n)
 		case h.compact == best.compact && s.lost[n] == (loss{}):
+			p := s.truth.peer(n)
+			if p == nil || !s.own(*p) {
+				continue
+			}
 			s.lost[n] = gone("its content differs from the others'")
-			s.opt.Logger.Error("etcd member is damaged: it is replaced", "member", n, "drive", s.truth.peer(n).Drive)
+			s.opt.Logger.Error("etcd member is damaged: it is replaced", "member", n, "drive", p.Drive)
 		}
 	}
 	slices.Sort(s.trusted)
@@ -106,7 +109,7 @@ func (s *Supervisor) verifyDue() bool {
 // look compares the members where that is due, and stops those that are lost by it.
 func (s *Supervisor) look(ctx context.Context) {
 	s.mu.Lock()
-	due := s.verifyDue() && s.quorate(s.ready)
+	due := s.verifyDue() && s.quorate(s.serving())
 	s.mu.Unlock()
 	if !due {
 		return
@@ -144,7 +147,7 @@ func (s *Supervisor) relieve(ctx context.Context) {
 	names := slices.Clone(s.ready)
 	s.mu.Unlock()
 	for _, n := range names {
-		if c, err := s.clientOf(n); err == nil {
+		if c, err := s.clientOf(target{n, s.opt.Node}); err == nil {
 			c.Defragment(ctx, endpoint)
 			c.Close()
 		}
@@ -154,20 +157,4 @@ func (s *Supervisor) relieve(ctx context.Context) {
 			s.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a))
 		}
 	}
-}
-
-// clientOf connects to one member.
-func (s *Supervisor) clientOf(name string) (*clientv3.Client, error) {
-	c, err := clientv3.New(clientv3.Config{
-		Endpoints: s.Endpoints(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", s.socket(name))
-		})},
-		Logger: zap.NewNop(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("member: %w", err)
-	}
-	return c, nil
 }
