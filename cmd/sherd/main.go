@@ -51,6 +51,7 @@ func rootCommand() *cobra.Command {
 		newEtcdCommand(),
 		newStatusCommand(),
 		newDriveCommand(),
+		newNodeCommand(),
 		newHealCommand(),
 		newScrubCommand(),
 		newQuarantineCommand(),
@@ -59,6 +60,7 @@ func rootCommand() *cobra.Command {
 		newRescueCommand(),
 		newDoctorCommand(),
 		newBenchCommand(),
+		newDevCommand(),
 		newVersionCommand(),
 	)
 	for _, group := range root.Commands() {
