@@ -39,7 +39,8 @@ type op struct {
 	found  []brief // what the index says of each key; nil: not asked yet
 	asked  uint64  // the group in hand when found was asked for
 	millis int64
-	carry  bool // the keys are there already, by a record in from.Segment
+	carry  bool   // the keys are there already, by a record in from.Segment
+	moved  uint64 // if not 0: only if the drive knows no newer epoch of the keys' PG
 
 	epochs []chunk.Epoch // KindEpoch
 }
@@ -125,6 +126,11 @@ func (d *Drive) admit(e *segment.Entry) error {
 func (d *Drive) admitKeys(o *op) error {
 	if slices.ContainsFunc(o.keys, d.recent.inHand) {
 		return errFollow
+	}
+	if o.moved > 0 {
+		if newest := d.epochs.get(pgKey{o.keys[0].Pool, o.keys[0].PG}); newest > o.moved {
+			return fmt.Errorf("%w: %d, moved by %d", ErrEpoch, newest, o.moved)
+		}
 	}
 	if o.found == nil {
 		o.found = make([]brief, len(o.keys))

@@ -51,7 +51,6 @@ func rootCommand() *cobra.Command {
 		newEtcdCommand(),
 		newStatusCommand(),
 		newDriveCommand(),
-		newNodeCommand(),
 		newHealCommand(),
 		newScrubCommand(),
 		newQuarantineCommand(),
@@ -60,7 +59,6 @@ func rootCommand() *cobra.Command {
 		newRescueCommand(),
 		newDoctorCommand(),
 		newBenchCommand(),
-		newDevCommand(),
 		newVersionCommand(),
 	)
 	for _, group := range root.Commands() {

@@ -26,6 +26,7 @@ type Drive interface {
 	RestoreQuarantined(ctx context.Context, key ids.Chunk) error
 	RaiseEpoch(ctx context.Context, pool ids.Pool, pg ids.PG, epoch uint64) error
 	Epoch(pool ids.Pool, pg ids.PG) uint64
+	Drop(ctx context.Context, keys []ids.Chunk, epoch uint64) error
 	Health() disk.Health
 }
 
@@ -119,7 +120,7 @@ func Check(t testing.TB, d Drive, s *Sample) {
 func Run(t *testing.T, make func(t *testing.T) Drive) {
 	for name, test := range map[string]func(*testing.T, Drive){
 		"lengths": lengths, "ranges": ranges, "unsealed": unsealed, "one content": oneContent, "deleted": deleted,
-		"epochs": epochs, "listing": listing, "quarantine": quarantine, "refusals": refusals,
+		"epochs": epochs, "dropped": dropped, "listing": listing, "quarantine": quarantine, "refusals": refusals,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := make(t)
@@ -314,6 +315,47 @@ func epochs(t *testing.T, d Drive) {
 		t.Errorf("epoch %d after a chunk of 9", got)
 	}
 	mustPut(t, d, NewSample(7, 2, 100)) // another PG's
+}
+
+// I5: what is dropped is gone, and may come again under a newer epoch; a drive that knows such a one drops nothing.
+func dropped(t *testing.T, d Drive) {
+	ctx := context.Background()
+	short, long, kept := NewSample(10, 1, 5000), NewSample(10, 9, 2<<20), NewSample(10, 17, 5000)
+	for _, s := range []*Sample{short, long, kept} {
+		s.Header.Epoch = 3
+		mustPut(t, d, s)
+	}
+	keys := []ids.Chunk{long.Header.Key, NewSample(10, 25, 1).Header.Key, short.Header.Key, long.Header.Key}
+	want(t, d.Drop(ctx, keys, 2), disk.ErrEpoch)
+	Check(t, d, short)
+	Check(t, d, long)
+	want(t, d.Drop(ctx, append(keys, NewSample(10, 2, 1).Header.Key), 4), disk.ErrInvalid)
+	want(t, d.Drop(ctx, keys, 0), disk.ErrInvalid)
+	for range 2 {
+		if err := d.Drop(ctx, keys, 4); err != nil {
+			t.Fatal(err)
+		}
+		absent(t, d, short.Header.Key)
+		absent(t, d, long.Header.Key)
+		Check(t, d, kept)
+	}
+	if got := d.Epoch(1, 1); got != 4 {
+		t.Errorf("epoch %d, want 4", got)
+	}
+	want(t, Put(d, short), disk.ErrEpoch)
+	short.Header.Epoch = 5
+	mustPut(t, d, short) // the slot has come back
+	Check(t, d, short)
+	want(t, d.Drop(ctx, []ids.Chunk{short.Header.Key}, 4), disk.ErrEpoch)
+	Check(t, d, short)
+	if err := Delete(d, long.Header.Key); err != nil { // what is deleted stays so
+		t.Fatal(err)
+	}
+	if err := d.Drop(ctx, keys, 5); err != nil {
+		t.Fatal(err)
+	}
+	long.Header.Epoch = 5
+	want(t, Put(d, long), disk.ErrDeleted)
 }
 
 // Listings are complete, in order, and go on where they stopped.

@@ -40,6 +40,8 @@ func (q *query) call(ctx context.Context, d *disk.Drive) (args []byte, payload *
 		args, err = q.expire(ctx, d)
 	case opEpoch:
 		err = q.raiseEpoch(ctx, d)
+	case opDrop:
+		err = q.drop(ctx, d)
 	default:
 		err = fmt.Errorf("%w: request %d", disk.ErrInvalid, q.op)
 	}
@@ -288,4 +290,16 @@ func (q *query) raiseEpoch(ctx context.Context, d *disk.Drive) error {
 	e := rec.Epochs[0]
 	q.about = &group{e.Pool, e.PG}
 	return d.RaiseEpoch(ctx, e.Pool, e.PG, e.Epoch)
+}
+
+func (q *query) drop(ctx context.Context, d *disk.Drive) error {
+	if len(q.args) < 8 {
+		return fmt.Errorf("%w: arguments", disk.ErrInvalid)
+	}
+	rec, err := chunk.ParseRecord(q.args[8:])
+	if err != nil || rec.Kind != chunk.KindDropped || len(rec.Keys) == 0 {
+		return fmt.Errorf("%w: keys", disk.ErrInvalid)
+	}
+	q.about = groupOf(rec.Keys[0])
+	return d.Drop(ctx, rec.Keys, binary.LittleEndian.Uint64(q.args))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,7 @@ func (d *Drive) Put(h chunk.Header, units [][]byte, f chunk.Footer, done func(er
 // keysMost is how many keys a request has, so that they, or their epochs, fit its arguments.
 const keysMost = 2048
 
-const _ = uint(argsMax - keysMost*ids.ChunkBytes - 10)
+const _ = uint(argsMax - keysMost*ids.ChunkBytes - 18)
 
 // Delete is disk.Drive's.
 func (d *Drive) Delete(keys []ids.Chunk, done func(error)) {
@@ -228,6 +229,18 @@ func (d *Drive) ExpireQuarantine(ctx context.Context, before time.Time) (int, er
 func (d *Drive) RaiseEpoch(ctx context.Context, pool ids.Pool, pg ids.PG, epoch uint64) error {
 	_, err := d.do(ctx, opEpoch, &group{pool, pg}, chunk.AppendEpochs(nil, chunk.Epoch{Pool: pool, PG: pg, Epoch: epoch}))
 	return err
+}
+
+// Drop is disk.Drive's.
+func (d *Drive) Drop(ctx context.Context, keys []ids.Chunk, epoch uint64) error {
+	for part := range slices.Chunk(keys, keysMost) {
+		args := binary.LittleEndian.AppendUint64(nil, epoch)
+		args = chunk.AppendKeys(args, chunk.KindDropped, 0, part)
+		if _, err := d.do(ctx, opDrop, groupOf(part[0]), args); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseRecord decodes the record of an answer.

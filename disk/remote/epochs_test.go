@@ -34,6 +34,7 @@ func TestI5_AnswersCarryTheEpoch(t *testing.T) {
 		"create":     func(d suiteDrive) { d.Create(ctx, other.Header, 3<<20) },
 		"delete":     func(d suiteDrive) { must(t, disktest.Delete(d, sample(4, 1).Header.Key)) },
 		"chunks":     func(d suiteDrive) { d.Chunks(ctx, 1, 1, ids.Chunk{Pool: 1, PG: 1}, 1) },
+		"drop":       func(d suiteDrive) { wantErr(t, d.Drop(ctx, []ids.Chunk{key}, 1), disk.ErrEpoch) },
 		"verify":     func(d suiteDrive) { d.Verify(ctx, key) },
 		"quarantine": func(d suiteDrive) { d.Quarantine(ctx, other.Header.Key, "") },
 		"restore":    func(d suiteDrive) { d.RestoreQuarantined(ctx, other.Header.Key) },

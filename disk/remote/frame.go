@@ -66,6 +66,7 @@ const (
 	opRestore                   // key (25)
 	opExpire                    // wall time in milliseconds (8); reply: count (8)
 	opEpoch                     // chunk.AppendEpochs record of one
+	opDrop                      // epoch (8), chunk.AppendKeys record of one PG's
 	opLast
 )
 

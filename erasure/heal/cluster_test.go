@@ -231,8 +231,12 @@ func (c *cluster) SlotComplete(_ context.Context, pool ids.Pool, pg ids.PG, slot
 	return nil
 }
 
-func (c *cluster) Drained(_ context.Context, id ids.Drive) error {
-	c.change(func(m *placement.Map) { m.Drives[id].State = placement.DriveUp })
+func (c *cluster) Drained(_ context.Context, id ids.Drive, since time.Time) error {
+	c.change(func(m *placement.Map) {
+		if d := m.Drives[id]; d.State == placement.DriveSuspect && d.Since.Equal(since) {
+			d.State = placement.DriveUp
+		}
+	})
 	return nil
 }
 
@@ -264,7 +268,7 @@ func (c *cluster) write(name string, size int) (body, []erasure.Missed, error) {
 	now := c.clock.Now()
 	t := erasure.Target{Pool: testPool, Bucket: 9, Object: name, Upload: ids.NewUpload(now), Stamp: now}
 	w, err := c.store.Write(c.ctx, t, int64(size), source{bytes.NewReader(b)})
-	return body{b, Item{Home{9, name}, w.Extent}}, w.Missed, err
+	return body{b, Item{Home: Home{9, name}, Extent: w.Extent}}, w.Missed, err
 }
 
 // put stores an object as the gateway does: body, then row with its repair rows.

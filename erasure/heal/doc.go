@@ -2,6 +2,7 @@
 //
 //   - repair drains the ranges' repair rows: slots that missed a write, or that scrub found missing;
 //   - rebuild fills the slots of placement groups that got a new owner, most exposed groups first;
+//   - sweep has the owners of old drop what has moved away from them;
 //   - reclaim deletes the chunks of blobs that nothing refers to any more;
 //   - collect raises the ranges' closed stamp, below which no commit is accepted (I6);
 //   - scrub reads everything, and compares rows with chunks, both ways;
@@ -12,10 +13,15 @@
 //   - I5: a group's blobs are listed only after n−w+1 owners have persisted its epoch; a slot is reported complete only
 //     after every listed blob that lives is there. What a drive that knows a newer epoch does not have is not missing, and what it has
 //     is no stray.
+//   - I5: an owner of old drops a chunk only when the map says that the slot is complete elsewhere and its owner has that very chunk, and only
+//     under the epoch by which that was so: a drive that knows a newer one may be the owner again. Chunks that a move explains are no orphans.
+//   - Several processes may do any of it at the same time. Each does its share (Options.Share of the ranges, Options.Mine of the drives); the
+//     ledger of the cluster is the sum of theirs. What needs a view of all ranges, that a drive is drained (I2), one of them decides.
 //   - I6, I15: a chunk is taken for garbage only if its upload id is older than what every range has closed, and its home
 //     says, after that, that nothing refers to it. An error is no answer. Too many at once: nothing is touched, alarm.
 //   - I13: an extent is reclaimed only if it died below the read mark, and its row stays until every drive that may hold
 //     a chunk of it has it deleted.
-//   - Every step may be repeated, by this process or the next one. Nothing is remembered but in the ranges and the map.
+//   - Every step may be repeated, by this process or the next one. Nothing is remembered but in the ranges and the map: a full scrub goes on
+//     where the process before has stopped.
 //   - A loop sleeps until something happens, with a slow tick behind it; what fails is counted and tried again later.
 package heal

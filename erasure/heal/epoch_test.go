@@ -10,12 +10,7 @@ import (
 // move gives slot 0 of group 0 to drive by and moves its chunks there, as the map and all owners then know.
 func (c *cluster) move(by int) {
 	c.t.Helper()
-	c.change(func(m *placement.Map) {
-		m.Drives[c.ids[by]] = &placement.Drive{ID: c.ids[by], State: placement.DriveUp}
-		pg := m.Pools[testPool].PGs[0]
-		pg.Epoch++
-		pg.Slots[0] = placement.Slot{Drive: c.ids[by], Since: pg.Epoch, From: pg.Slots[0].Drive}
-	})
+	c.moving(by)
 	if err := c.healer.Rebuild(c.ctx); err != nil {
 		c.t.Fatal(err)
 	}

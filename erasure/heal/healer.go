@@ -26,8 +26,18 @@ type Options struct {
 	Records Records               // required
 	Planner Planner               // required
 	Clock   *hlc.Clock            // required
-	// ReadMark is the stamp below which no open read began (I13); false: not known, reclaim waits. Required.
+	// ReadMark is the stamp below which no open read began (I13): the least of what all live gateways have published under their leases, each
+	// its oldest open read or, without one, its clock's time. A gateway that is new must have published before it reads, one that cannot
+	// renew must have ended its reads before its lease does. false: that of some gateway is not known; reclaim waits. Required.
 	ReadMark func() (hlc.Stamp, bool)
+
+	// Where several processes heal one cluster, each does a share. Shares change as processes come and go: what two do at once, or none for
+	// a while, does no harm. The zero values are those of a process that is alone.
+	Name  string                 // of the process, in the names of settings
+	Share func() (index, of int) // the ranges with these numbers modulo of are this process's; nil: all
+	Mine  func(ids.Drive) bool   // drives that it fills, sweeps and scrubs: those of its node; nil: all
+	Lead  func() bool            // it decides what needs a view of all: that a drive is drained; nil: always
+
 	// Held says that nothing is to be reclaimed or to leave quarantine now: metadata was restored (I9). nil: never.
 	Held func() bool
 	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
@@ -45,6 +55,7 @@ type Options struct {
 	GarbageAge     time.Duration // 24h: uploads older than this can no longer commit (I6)
 	CollectEvery   time.Duration // 1h: how often that is told to the ranges
 	ScrubEvery     time.Duration // 336h: from the end of a scrub to the start of the next; < 0: only when asked
+	ScrubMarkEvery time.Duration // 1m: how often it is noted how far a scrub is, at most
 	QuarantineTerm time.Duration // 168h: how long what scrub could not explain is kept
 	LedgerEvery    time.Duration // 5m: how old the ledger may grow by itself, if Version is another by then
 	StuckMax       int           // 4096: about how many rows that wait for a drive one pass of reclaim tries
@@ -53,9 +64,20 @@ type Options struct {
 	ReportsMax     int           // 10000: reported shards that wait to be healed; more are left to scrub
 }
 
+const scrubEvery = 14 * 24 * time.Hour
+
 func (o *Options) validate() error {
 	if o.Map == nil || o.Drive == nil || o.Store == nil || o.Records == nil || o.Planner == nil || o.Clock == nil || o.ReadMark == nil {
 		return errors.New("heal: a required option is missing")
+	}
+	if o.Share == nil {
+		o.Share = func() (int, int) { return 0, 1 }
+	}
+	if o.Mine == nil {
+		o.Mine = func(ids.Drive) bool { return true }
+	}
+	if o.Lead == nil {
+		o.Lead = func() bool { return true }
 	}
 	if o.Held == nil {
 		o.Held = func() bool { return false }
@@ -71,7 +93,8 @@ func (o *Options) validate() error {
 	fill(&o.DrainedAfter, 15*time.Second)
 	fill(&o.GarbageAge, 24*time.Hour)
 	fill(&o.CollectEvery, time.Hour)
-	fill(&o.ScrubEvery, 14*24*time.Hour)
+	fill(&o.ScrubEvery, scrubEvery)
+	fill(&o.ScrubMarkEvery, time.Minute)
 	fill(&o.QuarantineTerm, 7*24*time.Hour)
 	fill(&o.LedgerEvery, 5*time.Minute)
 	fill(&o.StuckMax, 1<<12)
@@ -98,11 +121,13 @@ type Healer struct {
 	healing gate // repair and rebuild
 	pace    pacer
 
-	repair, rebuild, reclaim loop
-	reports                  reports
-	counts                   counters
-	scrub                    scrubber
-	books                    books
+	repair, rebuild, reclaim, swept loop
+
+	sweeps  sweeper
+	reports reports
+	counts  counters
+	scrub   scrubber
+	books   books
 
 	reclaiming  sync.Mutex           // one pass at a time
 	reclaimFrom map[ids.Range][]byte // where the next begins
@@ -121,6 +146,8 @@ func New(opt Options) (*Healer, error) {
 	h.repair.init()
 	h.rebuild.init()
 	h.reclaim.init()
+	h.swept.init()
+	h.sweeps.init()
 	h.scrub.init()
 	h.books.init()
 	h.reports.max = opt.ReportsMax
@@ -134,6 +161,7 @@ func (h *Healer) Run(ctx context.Context) error {
 	g.Go(func() error { return h.repair.run(ctx, h.opt.Tick, h.Repair) })
 	g.Go(func() error { return h.rebuild.run(ctx, h.opt.Tick, h.Rebuild) })
 	g.Go(func() error { return h.reclaim.run(ctx, h.opt.Tick, h.Reclaim) })
+	g.Go(func() error { return h.swept.run(ctx, h.opt.Tick, h.Sweep) })
 	g.Go(func() error { return h.collectLoop(ctx) })
 	g.Go(func() error { return h.scrubLoop(ctx) })
 	g.Go(func() error { return h.ledgerLoop(ctx) })
@@ -145,6 +173,7 @@ func (h *Healer) Kick() {
 	h.repair.kick()
 	h.rebuild.kick()
 	h.reclaim.kick()
+	h.swept.kick()
 	h.books.stale()
 }
 
@@ -173,6 +202,17 @@ func (h *Healer) Report(b erasure.BadShard) {
 		}
 	}
 	h.repair.kick()
+}
+
+// ranges are those of this process's share.
+func (h *Healer) ranges() (mine []*placement.Range) {
+	index, of := h.opt.Share()
+	for _, r := range h.opt.Map().Ranges {
+		if of <= 1 || int(uint64(r.ID)%uint64(of)) == index {
+			mine = append(mine, r)
+		}
+	}
+	return mine
 }
 
 // usable gives the drive if it can be read; writable if it takes chunks too.
@@ -231,6 +271,7 @@ func (h *Healer) endAlarms(since time.Time, of func(source string) bool) {
 // counters are since the start.
 type counters struct {
 	healed, healedBytes, healFailed       atomic.Int64 // slots
+	moved                                 atomic.Int64 // chunks dropped by owners of old
 	reclaimed, reclaimFailed              atomic.Int64 // extents
 	reportsDropped, unavailable           atomic.Int64
 	scrubbed, scrubbedBytes, scrubDamaged atomic.Int64 // blobs; slots

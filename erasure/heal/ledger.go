@@ -22,7 +22,24 @@ type Ledger struct {
 	Short   []int64 // Short[i]: blobs that lack i shards; Short[0] are at full strength
 	Lost    int64   // blobs that lack more than m shards; as long as drives may come back, that need not be for ever
 	Repairs int64   // repair rows
-	Unknown int64   // blobs of pools that the map does not know
+	Unknown int64   // blobs of pools that the map does not know, and rows that cannot be read
+}
+
+// Plus is the ledger of two processes' shares: counts add up, the time is of the older, the effort of the longer. It is exact where each
+// range was in one share.
+func (l Ledger) Plus(o Ledger) Ledger {
+	sum := Ledger{
+		At: l.At, Took: max(l.Took, o.Took), Blobs: l.Blobs + o.Blobs, Bytes: l.Bytes + o.Bytes, Lost: l.Lost + o.Lost,
+		Repairs: l.Repairs + o.Repairs, Unknown: l.Unknown + o.Unknown, Short: make([]int64, max(len(l.Short), len(o.Short))),
+	}
+	if o.At.Before(l.At) {
+		sum.At = o.At
+	}
+	copy(sum.Short, l.Short)
+	for i, n := range o.Short {
+		sum.Short[i] += n
+	}
+	return sum
 }
 
 // Lacking is how many shards there are to make.
@@ -117,7 +134,7 @@ func (h *Healer) awaitStale(ctx context.Context, version uint64, failed bool) er
 	}
 }
 
-// Count makes the ledger anew from the rows, the map and the drives. It is exact if nothing changes meanwhile.
+// Count makes the ledger of this process's ranges anew from the rows, the map and the drives. It is exact if nothing changes meanwhile.
 func (h *Healer) Count(ctx context.Context) (Ledger, error) {
 	h.books.count.Lock()
 	defer h.books.count.Unlock()
@@ -157,7 +174,8 @@ type groupState struct {
 }
 
 func (c *count) run(ctx context.Context) error {
-	for _, r := range c.m.Ranges {
+	ranges := c.h.ranges()
+	for _, r := range ranges {
 		if err := c.rows(ctx, r.ID); err != nil {
 			return err
 		}
@@ -167,7 +185,7 @@ func (c *count) run(ctx context.Context) error {
 			c.note(key.ref, key.slot)
 		}
 	}
-	for _, r := range c.m.Ranges {
+	for _, r := range ranges {
 		if err := c.walk(ctx, r.ID); err != nil {
 			return err
 		}
@@ -224,6 +242,9 @@ func (c *count) walk(ctx context.Context, r ids.Range) error {
 			return err
 		}
 		for _, item := range items {
+			if item.Bad != nil {
+				c.led.Unknown++
+			}
 			for i := range item.Extent.PGs {
 				if err := c.blob(ctx, item.Extent.Blob(i)); err != nil {
 					return err

@@ -20,7 +20,7 @@ var ErrTooManyOrphans = errors.New("heal: too many chunks that nothing refers to
 
 const orphanAlarm = "orphans "
 
-// scrubDrives looks for the rows of every chunk of every drive that can be reached.
+// scrubDrives looks for the rows of every chunk of those drives of this process that can be reached.
 func (h *Healer) scrubDrives(ctx context.Context) error {
 	h.scrub.update(func(s *ScrubStatus) { s.Phase, s.Total = "chunks", 0 })
 	closed, err := h.Collect(ctx)
@@ -30,7 +30,7 @@ func (h *Healer) scrubDrives(ctx context.Context) error {
 	alarmed, drives := false, h.opt.Map().Drives
 	for id, d := range drives {
 		drive := h.usable(id)
-		if drive == nil {
+		if drive == nil || !h.opt.Mine(id) {
 			continue
 		}
 		o := &orphanage{h: h, id: id, drive: drive, closed: closed, homes: map[homeKey]Reference{}}
@@ -47,10 +47,10 @@ func (h *Healer) scrubDrives(ctx context.Context) error {
 			h.alarm(orphanAlarm+id.String(), "")
 		}
 	}
-	h.endAlarms(time.Now(), func(source string) bool { // of drives that are gone for good
+	h.endAlarms(time.Now(), func(source string) bool { // of drives that others look after now, or that are gone for good
 		id, of := strings.CutPrefix(source, orphanAlarm)
 		return of && !slices.ContainsFunc(slices.Collect(maps.Values(drives)), func(d *placement.Drive) bool {
-			return d.ID.String() == id && d.State != placement.DriveOut
+			return d.ID.String() == id && d.State != placement.DriveOut && h.opt.Mine(d.ID)
 		})
 	})
 	h.rememberOrphans(ctx)
@@ -70,8 +70,13 @@ type orphanage struct {
 
 	total   int64
 	orphans []ids.Chunk
-	strays  []ids.Chunk
+	// Of slots that have moved away for good: what their owners have too, and what nothing refers to. A move explains them, so that they
+	// are not counted as orphans (I15).
+	strays, forgotten []ids.Chunk
 }
+
+// actMost bounds how many chunks of a kind a pass acts on; the next finds the others.
+const actMost = 1 << 20
 
 type homeKey struct {
 	home   Home
@@ -123,15 +128,18 @@ func (o *orphanage) chunk(ctx context.Context, c *disk.ChunkInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	moved := o.moved(c.Key)
 	switch {
 	case ref == Unknown:
 		o.h.scrub.update(func(s *ScrubStatus) { s.Unknown++ })
-	case ref == Absent:
+	case ref == Absent && moved && len(o.forgotten) < actMost:
+		o.forgotten = append(o.forgotten, c.Key)
+	case ref == Absent && !moved:
 		o.orphans = append(o.orphans, c.Key)
-		if len(o.orphans) > o.h.opt.OrphanMax && len(o.orphans) > 1<<20 {
+		if len(o.orphans) > o.h.opt.OrphanMax && len(o.orphans) > actMost {
 			return fmt.Errorf("%w: more than %d", ErrTooManyOrphans, len(o.orphans)-1)
 		}
-	case o.stray(ctx, c.Key):
+	case ref != Absent && moved && len(o.strays) < actMost && o.confirmed(ctx, c.Key):
 		o.strays = append(o.strays, c.Key)
 	}
 	return nil
@@ -150,26 +158,59 @@ func (o *orphanage) ask(ctx context.Context, key homeKey) Reference {
 	return ref
 }
 
-// stray reports a chunk whose slot has another owner, who has it, for good. A drive that knows a newer epoch may be the owner (I5).
-func (o *orphanage) stray(ctx context.Context, key ids.Chunk) bool {
+// moved reports a chunk whose slot has another owner for good. A drive that knows a newer epoch may be the owner (I5).
+func (o *orphanage) moved(key ids.Chunk) bool {
 	pg := group(o.h.opt.Map(), key.Pool, key.PG)
 	if pg == nil || int(key.Slot) >= len(pg.Slots) || o.drive.Epoch(key.Pool, key.PG) > pg.Epoch {
 		return false
 	}
 	sl := pg.Slots[key.Slot]
-	if sl.Drive == o.id || sl.From == o.id || !sl.Complete {
-		return false
-	}
+	return sl.Drive != o.id && sl.From != o.id && sl.Complete
+}
+
+// confirmed reports that the owner has the chunk.
+func (o *orphanage) confirmed(ctx context.Context, key ids.Chunk) bool {
 	has, err := o.h.has(ctx, key)
 	return err == nil && has
 }
 
-// act puts all that was found into quarantine. Strays too: a tombstone would keep the drive from ever holding the slot again.
+// act drops strays, as Sweep does, and puts all else that was found into quarantine.
 func (o *orphanage) act(ctx context.Context) error {
-	if err := o.quarantine(ctx, o.orphans, "nothing refers to it", func(s *ScrubStatus) { s.Quarantined++ }); err != nil {
+	const why = "nothing refers to it"
+	if err := o.quarantine(ctx, o.orphans, why, func(s *ScrubStatus) { s.Quarantined++ }); err != nil {
 		return err
 	}
-	return o.quarantine(ctx, o.strays, "its slot is complete on another drive", func(s *ScrubStatus) { s.Strays++ })
+	if err := o.quarantine(ctx, o.forgotten, why+", and its slot is another drive's", func(s *ScrubStatus) { s.Strays++ }); err != nil {
+		return err
+	}
+	for len(o.strays) > 0 {
+		n := 1
+		for n < len(o.strays) && o.strays[n].Pool == o.strays[0].Pool && o.strays[n].PG == o.strays[0].PG {
+			n++
+		}
+		if err := o.drop(ctx, o.strays[:n]); err != nil {
+			return err
+		}
+		o.strays = o.strays[n:]
+	}
+	return nil
+}
+
+// drop drops strays of one group, if they are that still.
+func (o *orphanage) drop(ctx context.Context, keys []ids.Chunk) error {
+	pg := group(o.h.opt.Map(), keys[0].Pool, keys[0].PG)
+	if pg == nil || slices.ContainsFunc(keys, func(k ids.Chunk) bool { return !o.moved(k) }) {
+		return nil
+	}
+	err := o.drive.Drop(ctx, keys, pg.Epoch)
+	if errors.Is(err, disk.ErrEpoch) {
+		return nil // the slot is on its way back
+	}
+	if err == nil {
+		o.h.counts.moved.Add(int64(len(keys)))
+		o.h.scrub.update(func(s *ScrubStatus) { s.Strays += int64(len(keys)) })
+	}
+	return err
 }
 
 func (o *orphanage) quarantine(ctx context.Context, keys []ids.Chunk, why string, count func(*ScrubStatus)) error {
@@ -189,17 +230,12 @@ func (o *orphanage) quarantine(ctx context.Context, keys []ids.Chunk, why string
 // expire deletes what has been in quarantine for its term; not while there are alarms about too many orphans (I15), nor soon
 // after a restore (I9).
 func (h *Healer) expire(ctx context.Context) {
-	if h.opt.Held() {
+	if h.opt.Held() || h.orphansAnywhere() {
 		return
-	}
-	for _, alarm := range h.Alarms() {
-		if strings.HasPrefix(alarm, orphanAlarm) {
-			return
-		}
 	}
 	for id := range h.opt.Map().Drives {
 		drive := h.usable(id)
-		if drive == nil {
+		if drive == nil || !h.opt.Mine(id) {
 			continue
 		}
 		n, err := drive.ExpireQuarantine(ctx, time.Now().Add(-h.opt.QuarantineTerm))

@@ -150,12 +150,7 @@ func (r *randomRun) settle() {
 	if led := c.checkLedger(); led.Short[0] != led.Blobs || led.Repairs != 0 || r.weak() != 0 {
 		c.t.Errorf("after %v: %+v, %d weak drives", r.log, led, r.weak())
 	}
-	want := 0
-	for _, o := range c.bodies {
-		for i := range o.item.Extent.PGs {
-			want += len(slotList(storedSlots(c.m.Load().Pools[testPool], o.item.Extent.Blob(i).Size)))
-		}
-	}
+	want := c.wanted()
 	for i := range c.ids {
 		if c.m.Load().Drives[c.ids[i]].State == placement.DriveOut {
 			want += len(c.all(i))

@@ -19,8 +19,8 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// Rebuild makes one pass over the groups with incomplete slots, the most exposed first, and reports the slots complete
-// that hold everything then.
+// Rebuild makes one pass over the groups with slots that this process's drives are to fill, the most exposed first, and reports the
+// slots complete that hold everything then.
 //
 // Errors: ctx's; else the first of those that left a slot incomplete, which the next pass tries again.
 func (h *Healer) Rebuild(ctx context.Context) (first error) {
@@ -50,7 +50,7 @@ func (h *Healer) incomplete(m *placement.Map) (jobs []groupJob) {
 			for slot, sl := range pg.Slots {
 				if !sl.Complete {
 					lacks |= 1 << slot
-					todo = todo || h.writable(sl.Drive) != nil
+					todo = todo || h.fills(sl)
 				}
 			}
 			if todo {
@@ -62,6 +62,11 @@ func (h *Healer) incomplete(m *placement.Map) (jobs []groupJob) {
 		return cmp.Or(cmp.Compare(b.short, a.short), cmp.Compare(a.pool.ID, b.pool.ID), cmp.Compare(a.id, b.id))
 	})
 	return jobs
+}
+
+// fills reports a slot that this process is to fill, and can.
+func (h *Healer) fills(sl placement.Slot) bool {
+	return !sl.Complete && h.opt.Mine(sl.Drive) && h.writable(sl.Drive) != nil
 }
 
 // filling is one pass over one group.
@@ -79,7 +84,7 @@ type filling struct {
 func (h *Healer) rebuildGroup(ctx context.Context, g groupJob) error {
 	f := &filling{h: h, groupJob: g}
 	for slot, sl := range g.pg.Slots {
-		if !sl.Complete && h.writable(sl.Drive) != nil {
+		if h.fills(sl) {
 			f.targets |= 1 << slot
 		}
 	}
@@ -140,10 +145,9 @@ func (f *filling) raise(ctx context.Context, id ids.Drive, slot int, lists *[]*l
 	if d == nil || d.RaiseEpoch(ctx, f.pool.ID, f.id, f.pg.Epoch) != nil {
 		return false
 	}
-	*lists = append(*lists, &listing{
-		drive: d, slot: uint8(slot), owner: f.pg.Slots[slot].Drive == id,
-		after: ids.Chunk{Pool: f.pool.ID, PG: f.id},
-	})
+	l := f.h.list(d, f.pool.ID, f.id)
+	l.slot, l.owner = uint8(slot), f.pg.Slots[slot].Drive == id
+	*lists = append(*lists, l)
 	return true
 }
 
@@ -155,6 +159,11 @@ type listing struct {
 	page  []disk.ChunkInfo
 	end   bool
 	after ids.Chunk
+	most  int // chunks of a page
+}
+
+func (h *Healer) list(d Drive, pool ids.Pool, pg ids.PG) *listing {
+	return &listing{drive: d, after: ids.Chunk{Pool: pool, PG: pg}, most: h.opt.Page}
 }
 
 // listed is one blob of a group.
@@ -173,7 +182,7 @@ func (f *filling) merge(ctx context.Context, lists []*listing, fn func(listed)) 
 		}
 		var least *disk.ChunkInfo
 		for _, l := range lists {
-			if err := l.fetch(ctx, f); err != nil {
+			if err := l.fetch(ctx); err != nil {
 				return err
 			}
 			if len(l.page) > 0 && (least == nil || compareBlobs(l.page[0].Key.Blob, least.Key.Blob) < 0) {
@@ -196,17 +205,19 @@ func (f *filling) merge(ctx context.Context, lists []*listing, fn func(listed)) 
 	}
 }
 
-func (l *listing) fetch(ctx context.Context, f *filling) (err error) {
-	for len(l.page) == 0 && !l.end {
-		if l.page, err = l.drive.Chunks(ctx, f.pool.ID, f.id, l.after, f.h.opt.Page); err != nil {
-			return err
-		}
-		if len(l.page) == 0 {
-			l.end = true
-			return nil
-		}
-		l.after = l.page[len(l.page)-1].Key
+// fetch asks for the next page if there is none.
+func (l *listing) fetch(ctx context.Context) (err error) {
+	if len(l.page) > 0 || l.end {
+		return nil
 	}
+	if l.page, err = l.drive.Chunks(ctx, l.after.Pool, l.after.PG, l.after, l.most); err != nil {
+		return err
+	}
+	if len(l.page) == 0 {
+		l.end = true
+		return nil
+	}
+	l.after = l.page[len(l.page)-1].Key
 	return nil
 }
 
@@ -242,6 +253,7 @@ func (f *filling) complete(ctx context.Context) error {
 			return err
 		}
 		f.h.books.stale()
+		f.h.swept.kick()
 	}
 	return f.err
 }

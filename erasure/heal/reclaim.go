@@ -11,7 +11,7 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
-// Reclaim makes one pass over the reclaim rows that died below the read mark (I13): deletes the chunks, then the rows. Of rows that
+// Reclaim makes one pass over the reclaim rows of this process's ranges that died below the read mark (I13): deletes the chunks, then the rows. Of rows that
 // cannot be reclaimed yet it tries a bounded number; the next pass goes on behind them.
 //
 // Errors: ctx's; else the first of those that left a row, which the next pass tries again.
@@ -22,7 +22,7 @@ func (h *Healer) Reclaim(ctx context.Context) (first error) {
 	if !ok || h.opt.Held() {
 		return nil // etcd is away, or a gateway has not said yet
 	}
-	for _, r := range h.opt.Map().Ranges {
+	for _, r := range h.ranges() {
 		if err := h.reclaimRange(ctx, r.ID, below); err != nil && first == nil {
 			first = fmt.Errorf("reclaim rows of range %d: %w", r.ID, err)
 		}
@@ -65,6 +65,9 @@ func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp)
 func (h *Healer) deleteExtents(ctx context.Context, rows []Reclaim) (done []Reclaim, failed error) {
 	var refs []erasure.BlobRef
 	for _, row := range rows {
+		if row.Bad != nil {
+			h.badRow(row.Home, row.Bad)
+		}
 		for i := range row.Extent.PGs {
 			refs = append(refs, row.Extent.Blob(i))
 		}
@@ -72,7 +75,7 @@ func (h *Healer) deleteExtents(ctx context.Context, rows []Reclaim) (done []Recl
 	errs := h.opt.Store.DeleteAll(ctx, refs)
 	for _, row := range rows {
 		n := len(row.Extent.PGs)
-		if err := errors.Join(errs[:n]...); err == nil {
+		if err := errors.Join(append(errs[:n:n], row.Bad)...); err == nil {
 			done = append(done, row)
 		} else {
 			h.counts.reclaimFailed.Add(1)

@@ -29,13 +29,15 @@ type Reclaim struct {
 	Home
 	Extent erasure.Extent
 	Died   hlc.Stamp
-	Row    any // whatever Records needs to acknowledge it
+	Row    any   // whatever Records needs to acknowledge it
+	Bad    error // the row cannot be read: Extent is not known
 }
 
 // Item is an extent that some row refers to.
 type Item struct {
 	Home
 	Extent erasure.Extent
+	Bad    error // the row cannot be read: Extent is not known
 }
 
 // Reference says what a home's rows say of a body.
@@ -72,8 +74,8 @@ type Records interface {
 type Planner interface {
 	// SlotComplete: owner holds all that was written to the slot before it became the owner, at epoch since.
 	SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error
-	// Drained: no repair row names the suspect drive any more; it may count as up again (I2).
-	Drained(ctx context.Context, drive ids.Drive) error
+	// Drained: no repair row names the drive that is suspect since then any more; it may count as up again (I2).
+	Drained(ctx context.Context, drive ids.Drive, since time.Time) error
 	// Remember writes a setting of the map; an empty value removes it.
 	Remember(ctx context.Context, name, value string) error
 }
@@ -84,6 +86,7 @@ type Drive interface {
 	Chunks(ctx context.Context, pool ids.Pool, pg ids.PG, after ids.Chunk, max int) ([]disk.ChunkInfo, error)
 	AllChunks(ctx context.Context, after *ids.Chunk, max int) ([]disk.ChunkInfo, error)
 	RaiseEpoch(ctx context.Context, pool ids.Pool, pg ids.PG, epoch uint64) error
+	Drop(ctx context.Context, keys []ids.Chunk, epoch uint64) error
 	ExpireQuarantine(ctx context.Context, before time.Time) (int, error)
 }
 

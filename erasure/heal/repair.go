@@ -18,14 +18,14 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// Repair makes one pass over what was reported and over all repair rows, healing what can be healed now, and lets
-// suspect drives that no row names count as up again.
+// Repair makes one pass over what was reported and over the repair rows of this process's ranges, healing what can be healed now. The
+// leader then lets suspect drives that no row of any range names count as up again.
 //
 // Errors: ctx's; else the first of those that left something undone, which the next pass tries again.
 func (h *Healer) Repair(ctx context.Context) error {
-	p := &repairPass{h: h, started: time.Now(), owed: map[ids.Drive]bool{}}
+	p := &repairPass{h: h}
 	p.reported(ctx)
-	for _, r := range h.opt.Map().Ranges {
+	for _, r := range h.ranges() {
 		if err := p.drain(ctx, r.ID); err != nil {
 			p.fail(fmt.Errorf("repair rows of range %d: %w", r.ID, err))
 		}
@@ -33,18 +33,20 @@ func (h *Healer) Repair(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	p.drained(ctx)
+	if h.opt.Lead() {
+		if err := h.drained(ctx); err != nil {
+			p.fail(err)
+		}
+	}
 	return p.err
 }
 
 // repairPass is one Repair.
 type repairPass struct {
-	h       *Healer
-	started time.Time
+	h *Healer
 
-	mu   sync.Mutex
-	owed map[ids.Drive]bool // drives that rows still name
-	err  error              // the first
+	mu  sync.Mutex
+	err error // the first
 }
 
 func (p *repairPass) fail(err error) {
@@ -53,12 +55,6 @@ func (p *repairPass) fail(err error) {
 	if p.err == nil {
 		p.err = err
 	}
-}
-
-func (p *repairPass) owe(id ids.Drive) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.owed[id] = true
 }
 
 // blobJob is what one blob lacks.
@@ -80,7 +76,6 @@ func (p *repairPass) drain(ctx context.Context, r ids.Range) error {
 		done := p.page(ctx, rows)
 		if len(done) > 0 {
 			if err := p.h.opt.Records.AckRepair(ctx, r, done); err != nil {
-				p.oweAll(done)
 				return err
 			}
 			p.h.books.stale()
@@ -89,14 +84,6 @@ func (p *repairPass) drain(ctx context.Context, r ids.Range) error {
 			return err
 		}
 		after = next
-	}
-}
-
-func (p *repairPass) oweAll(rows []Repair) {
-	for _, row := range rows {
-		if id, ok := owner(p.h.opt.Map(), row.Ref, row.Slot); ok {
-			p.owe(id)
-		}
 	}
 }
 
@@ -149,12 +136,9 @@ func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
 		id, ok := owner(h.opt.Map(), row.Ref, row.Slot)
 		if ok && h.writable(id) != nil {
 			rows, job.slots = append(rows, row), append(job.slots, row.Slot)
-		} else {
-			p.owe(id)
 		}
 	}
 	if len(rows) == 0 || h.healing.pass(ctx) != nil {
-		p.oweAll(rows)
 		return nil
 	}
 	ref, err := h.opt.Records.Referenced(ctx, job.home, job.ref.Blob.Upload)
@@ -170,7 +154,6 @@ func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
 		}
 		p.fail(err)
 	}
-	p.oweAll(rows)
 	return nil
 }
 
@@ -199,23 +182,48 @@ func (h *Healer) healedOne(job *blobJob, err error) {
 	}
 }
 
-// drained lets suspect drives count as up again that answer, and that no row names (I2). They must have been suspect for a
+// drained lets suspect drives count as up again that answer, and that no row of any range names (I2). They must have been suspect for a
 // while, so that the rows of writes that were under way when they turned suspect are there.
-func (p *repairPass) drained(ctx context.Context) {
-	if p.err != nil {
-		return
-	}
-	for id, d := range p.h.opt.Map().Drives {
-		if d.State != placement.DriveSuspect || p.owed[id] || p.started.Sub(d.Since) < p.h.opt.DrainedAfter {
+func (h *Healer) drained(ctx context.Context) error {
+	m, started, suspects := h.opt.Map(), time.Now(), map[ids.Drive]time.Time{}
+	for id, d := range m.Drives {
+		if d.State != placement.DriveSuspect || started.Sub(d.Since) < h.opt.DrainedAfter {
 			continue
 		}
-		if drive := p.h.opt.Drive(id); drive == nil || drive.Health().State != disk.OK {
-			continue
-		}
-		if err := p.h.opt.Planner.Drained(ctx, id); err != nil {
-			p.fail(err)
+		if drive := h.opt.Drive(id); drive != nil && drive.Health().State == disk.OK {
+			suspects[id] = d.Since
 		}
 	}
+	for _, r := range m.Ranges {
+		if err := h.clear(ctx, r.ID, suspects); err != nil {
+			return fmt.Errorf("repair rows of range %d: %w", r.ID, err)
+		}
+	}
+	for id, since := range suspects {
+		if err := h.opt.Planner.Drained(ctx, id, since); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear takes those out of suspects that rows of r name.
+func (h *Healer) clear(ctx context.Context, r ids.Range, suspects map[ids.Drive]time.Time) error {
+	for after := []byte(nil); len(suspects) > 0; {
+		rows, next, err := h.opt.Records.Repairs(ctx, r, after, h.opt.Page)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			id, _ := owner(h.opt.Map(), row.Ref, row.Slot)
+			delete(suspects, id)
+		}
+		if next == nil {
+			return nil
+		}
+		after = next
+	}
+	return nil
 }
 
 // owner is who holds a slot by m.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/erasure"
 )
 
@@ -50,7 +51,7 @@ func (r *reports) drop(key reportKey) {
 	delete(r.wait, key)
 }
 
-// reported heals what readers found, as far as the owners are there now. What fails waits for scrub.
+// reported heals what readers found, as far as the owners are there now, and have room. What fails for good waits for scrub.
 func (p *repairPass) reported(ctx context.Context) {
 	h := p.h
 	for key := range h.reports.all() {
@@ -67,9 +68,19 @@ func (p *repairPass) reported(ctx context.Context) {
 		} else {
 			err = h.heal(ctx, &blobJob{ref: key.ref, slots: []uint8{key.slot}})
 		}
-		if err != nil && (ctx.Err() != nil || errors.Is(err, erasure.ErrUnavailable)) {
+		if err != nil && (ctx.Err() != nil || passing(err)) {
 			continue
 		}
 		h.reports.drop(key)
 	}
+}
+
+// passing reports an error that says nothing of the blob, and will pass.
+func passing(err error) bool {
+	for _, is := range []error{erasure.ErrUnavailable, disk.ErrUnavailable, disk.ErrFull, disk.ErrEpoch} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }

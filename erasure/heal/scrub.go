@@ -119,14 +119,17 @@ func (h *Healer) scrubLoop(ctx context.Context) error {
 	}
 }
 
-// Scrub compares rows with chunks and chunks with rows. What is missing or damaged is put into the repair queue, damaged
-// chunks and those that nothing explains into quarantine.
+// Scrub compares rows with chunks and chunks with rows: those of this process's ranges and drives. What is missing or damaged is put into
+// the repair queue, damaged chunks and those that nothing explains into quarantine. A full one goes on where the last one was ended.
 //
-// Errors: ctx's; of the ranges and drives, which leave the rest unlooked at; ErrTooManyOrphans.
+// Errors: ctx's; of the ranges and drives, of which the rest is unlooked at; ErrTooManyOrphans.
 func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
-	begun := time.Now()
+	mark := scrubMark{Began: time.Now()}
+	if kind == ScrubFull {
+		mark = h.recallMark(mark)
+	}
 	h.scrub.update(func(s *ScrubStatus) {
-		*s = ScrubStatus{Running: true, Kind: kind, Phase: "blobs", Started: begun, Total: h.books.last().Blobs}
+		*s = ScrubStatus{Running: true, Kind: kind, Phase: "blobs", Started: mark.Began, Total: h.books.last().Blobs}
 	})
 	defer func() {
 		h.scrub.update(func(s *ScrubStatus) {
@@ -136,13 +139,8 @@ func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
 			}
 		})
 	}()
-	for _, r := range h.opt.Map().Ranges {
-		if err := h.scrubRange(ctx, r.ID, kind); err != nil {
-			return fmt.Errorf("scrub range %d: %w", r.ID, err)
-		}
-	}
-	if kind == ScrubFull {
-		h.endAlarms(begun, func(source string) bool { return strings.HasPrefix(source, blobAlarm) })
+	if err := h.scrubRanges(ctx, kind, &mark); err != nil {
+		return err
 	}
 	h.repair.kick()
 	err = h.scrubDrives(ctx)
@@ -156,11 +154,40 @@ func (h *Healer) Scrub(ctx context.Context, kind ScrubKind) (err error) {
 	return h.opt.VerifyState(ctx)
 }
 
+// scrubRanges looks for the chunks of every row of this process's ranges, from mark on. One that does not answer holds up no other.
+func (h *Healer) scrubRanges(ctx context.Context, kind ScrubKind, mark *scrubMark) (first error) {
+	for _, r := range h.ranges() {
+		after, todo := mark.from(r)
+		if !todo {
+			continue
+		}
+		keep := func(next []byte) {
+			if kind == ScrubFull {
+				h.rememberMark(ctx, mark, r, next)
+			}
+		}
+		keep(after) // all before it is done
+		if err := h.scrubRange(ctx, r.ID, after, kind, keep); err != nil && first == nil {
+			first = fmt.Errorf("scrub range %d: %w", r.ID, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if kind == ScrubFull {
+		h.forgetMark(ctx)
+		if first == nil {
+			h.endAlarms(mark.Began, func(source string) bool { return strings.HasPrefix(source, blobAlarm) })
+		}
+	}
+	return first
+}
+
 // Compare queues every slot for repair that a row refers to and that has no chunk, reading no payload: for a drive that
 // came back without chunks it should have. Errors: ctx's, and those of the ranges, which leave the rest unlooked at.
 func (h *Healer) Compare(ctx context.Context) error {
 	for _, r := range h.opt.Map().Ranges {
-		if err := h.scrubRange(ctx, r.ID, ScrubLight); err != nil {
+		if err := h.scrubRange(ctx, r.ID, nil, ScrubLight, func([]byte) {}); err != nil {
 			return fmt.Errorf("compare range %d: %w", r.ID, err)
 		}
 	}
@@ -168,9 +195,9 @@ func (h *Healer) Compare(ctx context.Context) error {
 	return nil
 }
 
-// scrubRange looks for the chunks of every row of a range.
-func (h *Healer) scrubRange(ctx context.Context, r ids.Range, kind ScrubKind) error {
-	for after := []byte(nil); ; {
+// scrubRange looks for the chunks of every row of a range behind after, and says after each page where to go on.
+func (h *Healer) scrubRange(ctx context.Context, r ids.Range, after []byte, kind ScrubKind, keep func(next []byte)) error {
+	for {
 		items, next, err := h.opt.Records.Walk(ctx, r, after, h.opt.Page)
 		if err != nil {
 			return err
@@ -186,6 +213,7 @@ func (h *Healer) scrubRange(ctx context.Context, r ids.Range, kind ScrubKind) er
 			return err
 		}
 		after = next
+		keep(next)
 	}
 }
 
@@ -194,6 +222,10 @@ func (h *Healer) scrubItems(ctx context.Context, items []Item, kind ScrubKind) (
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(h.opt.Workers)
 	for _, item := range items {
+		if item.Bad != nil {
+			h.badRow(item.Home, item.Bad)
+			continue
+		}
 		for i := range item.Extent.PGs {
 			if err := h.scrub.gate.pass(ctx); err != nil {
 				g.Wait()
@@ -343,6 +375,11 @@ func before(key ids.Chunk) ids.Chunk {
 		}
 	}
 	return key
+}
+
+// badRow alarms about a row that cannot be read: what it refers to is neither healed nor deleted.
+func (h *Healer) badRow(home Home, why error) {
+	h.alarm(fmt.Sprintf("%sof bucket %d key %q", blobAlarm, home.Bucket, home.Key), "its row cannot be read: "+why.Error())
 }
 
 // lost alarms about a blob that is beyond repair, unless it has died meanwhile.

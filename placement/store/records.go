@@ -59,8 +59,7 @@ const (
 	electionPrefix = "elect/"
 
 	nodesDir    = "nodes/"
-	aliveDir    = "alive/"  // under leases; in no copy of the control state
-	tokensDir   = "tokens/" // likewise
+	aliveDir    = "alive/" // under leases; in no copy of the control state
 	drivesDir   = "drives/"
 	poolsDir    = "pools/"
 	pgsDir      = "pgs/"

@@ -22,7 +22,7 @@ import (
 func (n *Node) startHeal(loops context.Context) (err error) {
 	n.heal, err = heal.New(heal.Options{
 		Map:      n.store.Map,
-		Drive:    n.drive,
+		Drive:    n.healDrive,
 		Store:    n.blobs,
 		Records:  healRecords{n.records},
 		Planner:  healPlanner{n},
@@ -52,6 +52,14 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 	return nil
 }
 
+func (n *Node) healDrive(id ids.Drive) heal.Drive {
+	d := n.bays.drive(id)
+	if d == nil {
+		return nil
+	}
+	return erasure.Local(d)
+}
+
 // healPlanner writes what the healer found out to the map.
 type healPlanner struct{ n *Node }
 
@@ -69,15 +77,15 @@ func (p healPlanner) Remember(ctx context.Context, name, value string) error {
 	return p.n.store.PutSetting(ctx, name, value)
 }
 
-// Drained implements heal.Planner. The drive is up again if it is still the one that was suspect, and healthy.
-func (p healPlanner) Drained(ctx context.Context, id ids.Drive) error {
+// Drained implements heal.Planner. The drive is up again if it is suspect as it was then, and healthy.
+func (p healPlanner) Drained(ctx context.Context, id ids.Drive, since time.Time) error {
 	d := p.n.bays.drive(id)
 	if d == nil || usable(d) != nil || p.n.incomplete(id) {
 		return nil
 	}
 	return p.n.store.EditDrive(ctx, id, func(r *placement.Drive) error {
-		if r.State != placement.DriveSuspect {
-			return fmt.Errorf("%w: drive %s is %s", store.ErrConflict, id, r.State)
+		if r.State != placement.DriveSuspect || !r.Since.Equal(since) {
+			return fmt.Errorf("%w: drive %s is %s since %s", store.ErrConflict, id, r.State, r.Since)
 		}
 		r.State, r.Reason, r.Since = placement.DriveUp, "", time.Now().UTC().Truncate(time.Millisecond)
 		return nil
@@ -132,12 +140,9 @@ func (h healRecords) Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp,
 	out := make([]heal.Reclaim, len(rows))
 	for i, row := range rows {
 		e, bad := object.ExtentOf(row.Extent)
-		if bad != nil {
-			return nil, nil, bad
-		}
 		out[i] = heal.Reclaim{
 			Home:   heal.Home{Bucket: ids.Bucket(row.Bucket), Key: row.Key},
-			Extent: e, Died: hlc.Stamp(row.Died), Row: row,
+			Extent: e, Died: hlc.Stamp(row.Died), Row: row, Bad: bad,
 		}
 	}
 	return out, next, err
@@ -175,10 +180,7 @@ func (h healRecords) Walk(ctx context.Context, r ids.Range, after []byte, max in
 	out := make([]heal.Item, len(items))
 	for i, item := range items {
 		e, bad := object.ExtentOf(item.Extent)
-		if bad != nil {
-			return nil, nil, bad
-		}
-		out[i] = heal.Item{Home: heal.Home{Bucket: item.Bucket, Key: item.Key}, Extent: e}
+		out[i] = heal.Item{Home: heal.Home{Bucket: item.Bucket, Key: item.Key}, Extent: e, Bad: bad}
 	}
 	return out, next, err
 }
