@@ -57,6 +57,8 @@ type Drive struct {
 	Replaces ids.Drive  `json:"replaces,omitzero"` // the drive whose path it took over
 	// Draining: it is to give away what it holds (`sherd drive drain`). Until a slot has moved it is written as any other.
 	Draining bool `json:"draining,omitempty"`
+	// Added: by command, to a node that ran: the node opens it at the next start though its path is not among the arguments.
+	Added bool `json:"added,omitempty"`
 	// Removed: it is out because an operator took it away when nothing was on it any more. The row stays, so that the directory
 	// does not come back as the drive it was (I10).
 	Removed  bool  `json:"removed,omitempty"`

@@ -15,7 +15,7 @@ import (
 
 func newDriveCommand() *cobra.Command {
 	var c adminClient
-	cmd := &cobra.Command{Use: "drive", Short: "List drives, replace one"}
+	cmd := &cobra.Command{Use: "drive", Short: "List drives, add, drain, remove or replace one"}
 	c.addFlags(cmd)
 	cmd.AddCommand(
 		&cobra.Command{
@@ -26,6 +26,7 @@ func newDriveCommand() *cobra.Command {
 		},
 		newDriveReplaceCommand(&c),
 	)
+	cmd.AddCommand(drivePlaceCommands(&c)...)
 	return cmd
 }
 
@@ -90,9 +91,11 @@ func newHealCommand() *cobra.Command {
 	return cmd
 }
 
+var errJSONFollow = errors.New("--follow and --wait print for people: with --json, ask again and again instead")
+
 func followHeal(cmd *cobra.Command, c *adminClient) error {
 	if c.json {
-		return errors.New("--follow and --wait print for people: poll `sherd heal status --json` instead")
+		return errJSONFollow
 	}
 	return follow(cmd.Context(), cmd.OutOrStdout(), time.Second, func() (string, bool, error) {
 		var h adminapi.Heal

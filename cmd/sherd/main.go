@@ -51,6 +51,8 @@ func rootCommand() *cobra.Command {
 		newEtcdCommand(),
 		newStatusCommand(),
 		newDriveCommand(),
+		newNodeCommand(),
+		newPlanCommand(),
 		newHealCommand(),
 		newScrubCommand(),
 		newQuarantineCommand(),

@@ -177,6 +177,9 @@ func stateText(d *adminapi.Drive) string {
 	if d.Low {
 		state += ", full"
 	}
+	if d.Draining {
+		state += ", draining"
+	}
 	return state
 }
 

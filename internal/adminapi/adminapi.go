@@ -17,6 +17,8 @@
 //	GET  quarantine        []Quarantined
 //	POST quarantine/restore RestoreRequest -> Quarantined
 //	POST control/confirm   -> Confirmed   ends the caution after a restore of the control state
+//
+// placement.go has those about drives, nodes, plans and pools.
 package adminapi
 
 import "time"
@@ -117,6 +119,9 @@ type Drive struct {
 	Etcd       bool      `json:"etcd"`     // hosts a member
 	Queued     int64     `json:"queued"`   // repairs that wait for it
 	Errors     int64     `json:"errors"`   // since the process started
+	Weight     float64   `json:"weight"`   // share of placement
+	Slots      int       `json:"slots"`    // shard columns of placement groups that it has, or others are filled from
+	Draining   bool      `json:"draining,omitempty"`
 }
 
 // Range is one Raft group.

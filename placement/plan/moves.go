@@ -42,6 +42,20 @@ func Moves(m *placement.Map, pace Pace) (changes []Change) {
 	return changes
 }
 
+// InMotion counts the slots that are being filled.
+func InMotion(m *placement.Map) (n int) {
+	for _, pool := range m.Pools {
+		for _, pg := range pool.PGs {
+			for _, s := range pg.Slots {
+				if !s.Complete && !s.Drive.IsZero() {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
 // inMotion counts the incomplete slots that each drive takes part in.
 func inMotion(m *placement.Map) map[ids.Drive]int {
 	moving := map[ids.Drive]int{}

@@ -47,7 +47,7 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 	case "POST control/confirm":
 		return a.confirm(ctx)
 	}
-	return nil, fmt.Errorf("%w: %s %s", gateway.ErrNoSuchCall, call.Method, call.Path)
+	return a.placement(ctx, call)
 }
 
 func decode[T any](body json.RawMessage) (v T, err error) {

@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
 	"github.com/sherd-io/sherd/placement/store"
 )
 
 // errGivenUp reports a drive that was away for too long, or replaced: its id does not come back (I10).
 var errGivenUp = errors.New("it was given up, and does not come back under its id: empty the directory to use it as a new drive")
+
+// errRemoved reports a drive that an operator took out of the cluster.
+var errRemoved = errors.New("it was removed from the cluster: take its path from the server's drives, or empty the directory to use it as a new one")
 
 const wasAway = "was away; catching up"
 
@@ -55,7 +60,7 @@ func (n *Node) enlistAll(ctx context.Context) error {
 // enlistAtStart is enlist, where a drive that is refused is put out of service alone.
 func (n *Node) enlistAtStart(ctx context.Context, b *bay, d *disk.Drive) error {
 	err := n.enlist(ctx, b, d)
-	if errors.Is(err, errGivenUp) {
+	if errors.Is(err, errGivenUp) || errors.Is(err, errRemoved) {
 		n.bays.remove(b, "")
 		n.letGo(b, d)
 		n.note(b, err)
@@ -87,14 +92,14 @@ func (n *Node) ownerOf(path string) *placement.Drive {
 // enlist sees to it that the map has the drive that is in b, and what it says of it. While etcd is away a drive that the
 // map knows is taken all the same: the planner says it again later.
 //
-// Errors: errGivenUp, store.ErrUnavailable.
+// Errors: errGivenUp, errRemoved, store.ErrUnavailable.
 func (n *Node) enlist(ctx context.Context, b *bay, d *disk.Drive) error {
 	known := n.store.Map().Drives[d.ID()]
-	switch {
-	case known == nil:
+	if known == nil {
 		return n.enlistNew(ctx, b, d)
-	case known.State == placement.DriveOut:
-		return fmt.Errorf("%s: drive %s, since %s: %w", b.path, d.ID(), known.Since.Format("2006-01-02 15:04"), errGivenUp)
+	}
+	if err := n.gone(b, d.ID()); err != nil {
+		return err
 	}
 	err := n.enlistKnown(ctx, b, d, known)
 	if errors.Is(err, store.ErrUnavailable) {
@@ -103,6 +108,18 @@ func (n *Node) enlist(ctx context.Context, b *bay, d *disk.Drive) error {
 		return nil
 	}
 	return err
+}
+
+// gone tells why the drive of that id does not come back.
+func (n *Node) gone(b *bay, id ids.Drive) error {
+	switch known := n.store.Map().Drives[id]; {
+	case known == nil || known.State != placement.DriveOut:
+		return nil
+	case known.Removed:
+		return fmt.Errorf("%s: drive %s: %w", b.path, id, errRemoved)
+	default:
+		return fmt.Errorf("%s: drive %s, since %s: %w", b.path, id, known.Since.Format("2006-01-02 15:04"), errGivenUp)
+	}
 }
 
 func (n *Node) enlistKnown(ctx context.Context, b *bay, d *disk.Drive, known *placement.Drive) error {
@@ -125,13 +142,23 @@ func (n *Node) enlistKnown(ctx context.Context, b *bay, d *disk.Drive, known *pl
 // enlistNew adds a drive that was just formatted, in the place of the one that the map has at its path.
 func (n *Node) enlistNew(ctx context.Context, b *bay, d *disk.Drive) error {
 	fresh := n.record(b.path, d)
+	fresh.Weight = plan.WeightOf(fresh)
 	old := n.ownerOf(b.path)
 	if old == nil {
 		return n.store.AddDrive(ctx, fresh)
 	}
-	fresh.Weight = old.Weight
+	if !byCapacity(old) {
+		fresh.Weight = old.Weight // as somebody set it
+	}
 	fresh.Mount = fresh.Mount || old.Mount
 	return n.store.ReplaceDrive(ctx, old.ID, fresh, "replaced by "+d.ID().String())
+}
+
+// byCapacity reports a weight that nobody has set. The size that was weighed may have changed a little since.
+func byCapacity(d *placement.Drive) bool {
+	own := *d
+	own.Weight = 0
+	return math.Abs(d.Weight-plan.WeightOf(&own)) <= d.Weight/100
 }
 
 // reportDown tells the map that a drive does not answer. When etcd is away the planner says it again later.

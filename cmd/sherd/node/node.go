@@ -44,6 +44,7 @@ type Node struct {
 	clock   *hlc.Clock
 
 	bays    *bays
+	adding  sync.Mutex         // one drive is added at a time
 	members *member.Supervisor // the embedded etcd; nil with an external one
 	virgin  bool               // nothing was ever stored on the drives: a first start
 	store   *store.Store
@@ -110,7 +111,9 @@ func (n *Node) start(ctx, loops context.Context) error {
 		run  func(ctx, loops context.Context) error
 	}{
 		{"drives", n.openDrives},
+		{"added drives", n.openAdded},
 		{"control state", n.startControl},
+		{"drives added last", n.openAddedLate},
 		{"credentials", n.startIdentity},
 		{"object records", n.startRecords},
 		{"blobs", n.startBlobs},

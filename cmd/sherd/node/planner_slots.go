@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/sherd-io/sherd/placement"
@@ -20,7 +21,7 @@ func (p *planner) moveSlots(ctx context.Context, lead *store.Lead) error {
 	if m.Revision == p.settled {
 		return nil
 	}
-	changes := plan.Lost(m)
+	changes, level := plan.Lost(m), slog.LevelInfo
 	if _, held := p.n.held(time.Now()); len(changes) == 0 {
 		if held {
 			return nil // what was restored may be wrong about who is there
@@ -29,11 +30,12 @@ func (p *planner) moveSlots(ctx context.Context, lead *store.Lead) error {
 			p.settled = m.Revision
 			return nil
 		}
+		level = slog.LevelDebug // a few at a time, for hours
 	}
 	if err := lead.ApplyAll(ctx, changes); err != nil {
 		return err
 	}
-	p.n.log.Info("slots have new owners", "changes", len(changes), "first", changes[0].String())
+	p.n.log.Log(ctx, level, "slots have new owners", "changes", len(changes), "first", changes[0].String())
 	p.n.heal.Kick()
 	return nil
 }
@@ -46,6 +48,7 @@ func (p *planner) follow(ctx context.Context) {
 			return
 		}
 		seen = m.Revision
+		p.n.dropRemoved(ctx)
 		p.wake()
 	}
 }

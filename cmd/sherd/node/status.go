@@ -182,6 +182,7 @@ func (n *Node) driveList(ctx context.Context) (out []adminapi.Drive) {
 		}
 	}
 	slices.SortFunc(out[given:], func(a, b adminapi.Drive) int { return strings.Compare(a.Path, b.Path) })
+	placeDrives(m, out)
 	return out
 }
 

@@ -132,7 +132,7 @@ func (n *Node) fill(ctx context.Context, b *bay) error {
 	case l.state == disk.Formatted && l.id.Cluster != n.cluster:
 		return n.otherCluster(b, l)
 	case l.state == disk.Formatted:
-		if err := n.original(b, l.id.Drive); err != nil {
+		if err := cmp.Or(n.original(b, l.id.Drive), n.gone(b, l.id.Drive)); err != nil {
 			return err
 		}
 		b.setLast(l.id.Drive)
