@@ -40,7 +40,10 @@ func newDriveReplaceCommand(c *adminClient) *cobra.Command {
 			"The new drive gets an id of its own, and what the old one held is rebuilt on it: see `sherd heal status`.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			abs, err := filepath.Abs(args[0])
+			if req.Path = args[0]; !filepath.IsAbs(req.Path) && req.Node != "" {
+				return fmt.Errorf("%s: give the path on node %s as it is there, from /", req.Path, req.Node)
+			}
+			abs, err := filepath.Abs(req.Path)
 			if err != nil {
 				return err
 			}
@@ -55,6 +58,7 @@ func newDriveReplaceCommand(c *adminClient) *cobra.Command {
 			return followHeal(cmd, c)
 		},
 	}
+	cmd.Flags().StringVar(&req.Node, "node", "", "the node that has the path (default: the one at --endpoint)")
 	cmd.Flags().BoolVar(&req.Force, "force", false, "also where a mount point is missing, or more drives are empty than may be lost")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all is rebuilt")
 	return cmd

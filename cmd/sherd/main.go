@@ -61,6 +61,7 @@ func rootCommand() *cobra.Command {
 		newRescueCommand(),
 		newDoctorCommand(),
 		newBenchCommand(),
+		newDevCommand(),
 		newVersionCommand(),
 	)
 	for _, group := range root.Commands() {

@@ -12,7 +12,7 @@ import (
 
 func newNodeCommand() *cobra.Command {
 	var c adminClient
-	cmd := &cobra.Command{Use: "node", Short: "List nodes, drain or remove one"}
+	cmd := &cobra.Command{Use: "node", Short: "List nodes, let one join, drain or remove one"}
 	c.addFlags(cmd)
 	var drain adminapi.NodeRequest
 	drainCmd := &cobra.Command{
@@ -35,6 +35,7 @@ func newNodeCommand() *cobra.Command {
 			Use: "ls", Short: "List nodes", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return fetch(cmd, &c, "GET", "nodes", nil, printNodes) },
 		},
+		newNodeTokenCommand(&c),
 		drainCmd,
 		&cobra.Command{
 			Use: "remove NODE", Short: "Take a node that is stopped, and was drained or is lost, out of the cluster", Args: cobra.ExactArgs(1),

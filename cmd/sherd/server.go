@@ -26,6 +26,7 @@ const stopWithin = 30 * time.Second
 type serverFlags struct {
 	log     logFlags
 	cfg     node.Config
+	cluster clusterFlags
 	listen  []string
 	profile string
 	memory  string
@@ -48,7 +49,15 @@ func newServerCommand() *cobra.Command {
 			if f.cfg.Drives, err = nodeDrives(cmd, args); err != nil {
 				return err
 			}
-			if len(f.cfg.Drives) == 0 {
+			gateway, storage, err := parseRoles(f.cluster.roles)
+			if err != nil {
+				return err
+			}
+			f.cfg.NoObjects = !gateway
+			if !storage && len(f.cfg.Drives) > 0 {
+				return errors.New("--roles gateway is for a node without drives: leave them out")
+			}
+			if storage && len(f.cfg.Drives) == 0 {
 				return errors.New("no drives given: sherd server './data/d{1...6}' serves from six directories")
 			}
 			return f.serve(cmd.Context(), cmd)
@@ -62,6 +71,7 @@ func (f *serverFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	addConfigFlag(cmd)
 	f.log.add(fl)
+	f.cluster.add(fl)
 	fl.StringSliceVar(&f.listen, "listen", []string{":9000"}, "addresses to serve on, such as 127.0.0.1:9000 or [::]:9000")
 	fl.StringSliceVar(&f.cfg.Domains, "domain", nil, "domains whose sub-domains are buckets (virtual-host style)")
 	fl.StringVar(&f.cfg.Region, "region", "us-east-1", "region that clients sign for")
@@ -100,7 +110,13 @@ func (f *serverFlags) serve(ctx context.Context, cmd *cobra.Command) error {
 	if err := preflight(f.cfg.Drives, logger); err != nil {
 		return err
 	}
+	if f.cfg.Cluster, err = f.cluster.complete(f.cfg.Name); err != nil {
+		return err
+	}
 	if f.cfg.Listeners, err = f.listeners(); err != nil {
+		if l := f.cfg.Cluster.Listener; l != nil {
+			l.Close()
+		}
 		return err
 	}
 	n, err := node.Start(ctx, f.cfg)

@@ -16,6 +16,7 @@
 //	POST scrub/pause       -> Scrub   start goes on where it stopped
 //	GET  quarantine        []Quarantined
 //	POST quarantine/restore RestoreRequest -> Quarantined
+//	POST nodes/token       TokenRequest -> Token   lets one node join, once
 //	POST control/confirm   -> Confirmed   ends the caution after a restore of the control state
 //
 // placement.go has those about drives, nodes, plans and pools.
@@ -40,16 +41,33 @@ type Status struct {
 	Healthy  bool      `json:"healthy"`  // nothing in Problems is an Error
 	Problems []Problem `json:"problems"` // most severe first
 
-	Space    Space     `json:"space"`
-	Pools    []Pool    `json:"pools"`
-	Drives   []Drive   `json:"drives"`
-	Ranges   []Range   `json:"ranges"`
-	Etcd     []Member  `json:"etcd"` // empty with an external etcd
-	Buckets  int       `json:"buckets"`
-	Usage    Usage     `json:"usage"`
-	Ledger   Ledger    `json:"ledger"`
+	Nodes    []NodeState `json:"nodes"` // by name
+	Space    Space       `json:"space"`
+	Pools    []Pool      `json:"pools"`
+	Drives   []Drive     `json:"drives"`
+	Ranges   []Range     `json:"ranges"`
+	Etcd     []Member    `json:"etcd"` // empty with an external etcd
+	Buckets  int         `json:"buckets"`
+	Usage    Usage       `json:"usage"`
+	Ledger   Ledger      `json:"ledger"`
+	Memory   Memory      `json:"memory"`
+	Settings []Setting   `json:"settings,omitempty"`
+}
+
+// NodeState is a node, and what it says of itself; without an answer, what the map says.
+type NodeState struct {
+	Name     string    `json:"name"`
+	Zone     string    `json:"zone,omitempty"`
+	Addr     string    `json:"addr,omitempty"`   // of the node port
+	Alive    bool      `json:"alive"`            // it shows signs of life
+	Reason   string    `json:"reason,omitempty"` // why it does not answer
+	Version  string    `json:"version,omitempty"`
+	Started  time.Time `json:"started,omitzero"`
+	Planner  bool      `json:"planner,omitempty"` // it is elected to plan
 	Memory   Memory    `json:"memory"`
-	Settings []Setting `json:"settings,omitempty"`
+	Drives   []Drive   `json:"drives"`
+	Space    Space     `json:"space"`
+	Problems []Problem `json:"problems,omitempty"` // that only it sees
 }
 
 // Setting is one value of the configuration that is in force, for people.
@@ -144,6 +162,7 @@ type RangeReplica struct {
 // Member is one embedded etcd member.
 type Member struct {
 	Name    string `json:"name"`
+	Node    string `json:"node,omitempty"`
 	Drive   string `json:"drive"`
 	Healthy bool   `json:"healthy"`
 	Leader  bool   `json:"leader"`
@@ -219,6 +238,7 @@ type Scrub struct {
 // Quarantined is one chunk that the scrubber could not explain.
 type Quarantined struct {
 	Drive   string    `json:"drive"`
+	Node    string    `json:"node"`
 	Path    string    `json:"path"`  // of the drive
 	Chunk   string    `json:"chunk"` // key, as ids.Chunk prints it
 	Bucket  uint64    `json:"bucket"`
@@ -231,6 +251,7 @@ type Quarantined struct {
 
 // ReplaceRequest names a drive path whose directory is blank now.
 type ReplaceRequest struct {
+	Node string `json:"node,omitempty"` // empty: the one that is asked
 	Path string `json:"path"`
 	// Force adopts also what was a mount point and is none now, and more than m blank drives (I10).
 	Force bool `json:"force"`
@@ -245,4 +266,16 @@ type RestoreRequest struct {
 // Confirmed answers control/confirm.
 type Confirmed struct {
 	Held bool `json:"held"` // there was something to confirm
+}
+
+// TokenRequest asks for a token with which one node joins.
+type TokenRequest struct {
+	Life time.Duration `json:"life"` // ns
+}
+
+// Token lets one node join.
+type Token struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+	Join    string    `json:"join"` // address of the node port to join by
 }

@@ -92,7 +92,7 @@ func New(opt Options) (*Port, error) {
 	return p, nil
 }
 
-// Listen gives the connections of a protocol as a listener does; their Conn is a *Conn. Call it once a protocol, before Serve.
+// Listen gives the connections of a protocol as a listener does; their Conn is a *Conn. Call it once a protocol; before that its connections are closed.
 func (p *Port) Listen(protocol Protocol) net.Listener {
 	q := &queue{port: p, conns: make(chan net.Conn), done: make(chan struct{})}
 	p.mu.Lock()

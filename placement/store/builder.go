@@ -87,7 +87,7 @@ func (b *builder) putRow(key string, value []byte, revision int64) error {
 		}
 		return err
 	}
-	return nil // last, next/, lock/, elect/: not of the map
+	return nil // last, next/, lock/, elect/, tokens/: not of the map
 }
 
 // split cuts "dir/" off a key; a key without a directory is its own.

@@ -84,7 +84,7 @@ func (s *Store) Copy(ctx context.Context) (*Copy, error) {
 	for _, kv := range rows {
 		r := CopyRow{strings.TrimPrefix(string(kv.Key), s.opt.Prefix), string(kv.Value)}
 		switch dir, _ := split(r.Key); dir {
-		case clusterKey, lastKey, "lock/", electionPrefix, aliveDir:
+		case clusterKey, lastKey, "lock/", electionPrefix, aliveDir, tokensDir:
 		case iamDir:
 			c.secrets = append(c.secrets, r)
 		default:

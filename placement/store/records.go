@@ -59,7 +59,8 @@ const (
 	electionPrefix = "elect/"
 
 	nodesDir    = "nodes/"
-	aliveDir    = "alive/" // under leases; in no copy of the control state
+	aliveDir    = "alive/"  // under leases; in no copy of the control state
+	tokensDir   = "tokens/" // likewise
 	drivesDir   = "drives/"
 	poolsDir    = "pools/"
 	pgsDir      = "pgs/"

@@ -1,13 +1,19 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/trust"
 )
 
 // admin answers the calls of internal/adminapi.
@@ -19,31 +25,25 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 	case "GET status":
 		return a.n.status(ctx), nil
 	case "GET drives":
-		return a.n.driveList(ctx), nil
+		return a.n.allDrives(ctx), nil
 	case "POST drives/replace":
 		return a.replace(ctx, call.Body)
 	case "GET heal":
 		return a.n.healStatus(), nil
-	case "POST heal/start":
-		a.n.heal.Kick()
-		return a.n.healStatus(), nil
-	case "POST heal/pause":
-		a.n.heal.Pause()
-		return a.n.healStatus(), nil
-	case "POST heal/resume":
-		a.n.heal.Resume()
-		return a.n.healStatus(), nil
+	case "POST heal/start", "POST heal/pause", "POST heal/resume":
+		err := a.n.everywhere(ctx, call.Path)
+		return a.n.healStatus(), err
 	case "GET scrub":
 		return a.n.scrubStatus(), nil
-	case "POST scrub/start":
-		return a.n.scrubStart()
-	case "POST scrub/pause":
-		a.n.heal.PauseScrub()
-		return a.n.scrubStatus(), nil
+	case "POST scrub/start", "POST scrub/pause":
+		err := a.n.everywhere(ctx, call.Path)
+		return a.n.scrubStatus(), err
 	case "GET quarantine":
 		return a.n.quarantined(ctx)
 	case "POST quarantine/restore":
 		return a.restore(ctx, call.Body)
+	case "POST nodes/token":
+		return a.token(ctx, call.Body)
 	case "POST control/confirm":
 		return a.confirm(ctx)
 	}
@@ -63,6 +63,9 @@ func (a admin) replace(ctx context.Context, body json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if req.Node != "" && req.Node != a.n.cfg.Name {
+		return a.elsewhere(ctx, req.Node, "POST", "drives/replace", req)
+	}
 	b := a.n.bays.at(req.Path)
 	if b == nil {
 		return nil, fmt.Errorf("%w: the server was not started with a drive at %s", gateway.ErrBadCall, req.Path)
@@ -76,6 +79,32 @@ func (a admin) replace(ctx context.Context, body json.RawMessage) (any, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: %s was lost again", gateway.ErrConflict, b.path)
+}
+
+// tokenLifeMax is how long a token holds at most.
+const tokenLifeMax = 7 * 24 * time.Hour
+
+// token makes one with which a node joins (`sherd node token`, I24).
+func (a admin) token(ctx context.Context, body json.RawMessage) (any, error) {
+	req, err := decode[adminapi.TokenRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	p := a.n.peers
+	switch {
+	case p == nil:
+		return nil, fmt.Errorf("%w: this server has no node port: start it with --advertise host:port", gateway.ErrConflict)
+	case p.signer == nil:
+		return nil, fmt.Errorf("%w: this node cannot sign certificates: ask one that was started with the cluster's secret, or the first", gateway.ErrConflict)
+	case req.Life <= 0 || req.Life > tokenLifeMax:
+		return nil, fmt.Errorf("%w: a token holds for up to %s", gateway.ErrBadCall, tokenLifeMax)
+	}
+	t := trust.NewToken(p.signer.Hash())
+	expires := time.Now().Add(req.Life).UTC().Truncate(time.Second)
+	if err := a.n.store.PutToken(ctx, t.Record(expires)); err != nil {
+		return nil, err
+	}
+	return adminapi.Token{Token: t.String(), Expires: expires, Join: a.n.cfg.Cluster.Advertise}, nil
 }
 
 func (a admin) restore(ctx context.Context, body json.RawMessage) (any, error) {
@@ -101,8 +130,8 @@ func (n *Node) restoreChunk(ctx context.Context, q adminapi.Quarantined) error {
 	if err := id.UnmarshalText([]byte(q.Drive)); err != nil {
 		return err
 	}
-	d := n.bays.drive(id)
-	if d == nil {
+	d, ok := n.drive(id).(quarantiner)
+	if !ok {
 		return fmt.Errorf("%w: drive %s is not in service", gateway.ErrConflict, q.Drive)
 	}
 	entries, err := d.Quarantined(ctx)
@@ -117,24 +146,33 @@ func (n *Node) restoreChunk(ctx context.Context, q adminapi.Quarantined) error {
 	return fmt.Errorf("%w: no such chunk in quarantine", gateway.ErrBadCall)
 }
 
-// quarantined lists what is in quarantine on all open drives.
+// quarantiner is a drive, here or on another node, whose quarantine can be looked at.
+type quarantiner interface {
+	Quarantined(ctx context.Context) ([]disk.QuarantineEntry, error)
+	RestoreQuarantined(ctx context.Context, key ids.Chunk) error
+}
+
+// quarantined lists what is in quarantine on all drives that are in service, by node and path.
 func (n *Node) quarantined(ctx context.Context) ([]adminapi.Quarantined, error) {
 	out := []adminapi.Quarantined{}
-	for _, b := range n.bays.list() {
-		d, id, _ := b.current()
-		if d == nil {
+	for id, rec := range n.store.Map().Drives {
+		d, ok := n.drive(id).(quarantiner)
+		if !ok {
 			continue
 		}
 		entries, err := d.Quarantined(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", b.path, err)
+			return nil, fmt.Errorf("%s on node %s: %w", rec.Path, rec.Node, err)
 		}
 		for _, e := range entries {
 			out = append(out, adminapi.Quarantined{
-				Drive: id.String(), Path: b.path, Chunk: e.Key.String(), Bucket: uint64(e.Bucket), Object: e.Object,
+				Drive: id.String(), Node: rec.Node, Path: rec.Path, Chunk: e.Key.String(), Bucket: uint64(e.Bucket), Object: e.Object,
 				Bytes: int64(e.Bytes), Reason: e.Reason, Since: e.Time, Expires: e.Time.Add(n.cfg.QuarantineTerm),
 			})
 		}
 	}
+	slices.SortFunc(out, func(a, b adminapi.Quarantined) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Path, b.Path), strings.Compare(a.Chunk, b.Chunk))
+	})
 	return out, nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/sherd-io/sherd/placement"
 )
 
 // stageLeast is how long a part may take to stop at least, though the time for all is over.
@@ -21,9 +24,11 @@ func (n *Node) Close(ctx context.Context) error {
 		{"gateway", n.stopServing},
 		{"loops", n.stopLoops},
 		{"object records", n.stopParts},
+		{"what other nodes use", n.stopSharing},
 		{"drives", n.closeDrives},
 		{"map", n.stopMap},
 		{"etcd", n.stopMembers},
+		{"node port", n.stopPort},
 	}
 	var errs []error
 	for _, s := range stages {
@@ -47,6 +52,9 @@ func (n *Node) stopServing(ctx context.Context) error {
 		for _, l := range n.cfg.Listeners {
 			l.Close() // never served
 		}
+		if l := n.cfg.Cluster.Listener; l != nil && n.peers == nil {
+			l.Close()
+		}
 		return nil
 	}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -68,7 +76,7 @@ func (n *Node) stopLoops(context.Context) error {
 	return nil
 }
 
-func (n *Node) stopParts(context.Context) error {
+func (n *Node) stopParts(ctx context.Context) error {
 	if n.gateway != nil {
 		n.gateway.Close()
 	}
@@ -76,7 +84,39 @@ func (n *Node) stopParts(context.Context) error {
 		n.blobs.Close()
 	}
 	if n.records != nil {
+		n.handOver(ctx)
 		n.records.Close()
+	}
+	return nil
+}
+
+// handOver has other nodes lead the ranges that this one leads, so that nobody waits for an election.
+func (n *Node) handOver(ctx context.Context) {
+	if n.peers == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, stageLeast)
+	defer cancel()
+	leads := func(r *placement.Range) bool { return n.records.Leads(r.ID) }
+	for ctx.Err() == nil && slices.ContainsFunc(n.store.Map().Ranges, leads) {
+		for id := range *n.bays.byID.Load() {
+			n.records.Yield(ctx, id)
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// stopSharing ends what the other nodes have of this one, but for the tunnels to its members of etcd: the map is still to be told.
+func (n *Node) stopSharing(context.Context) error {
+	if n.peers != nil {
+		n.peers.stopSharing()
+	}
+	return nil
+}
+
+func (n *Node) stopPort(context.Context) error {
+	if n.peers != nil {
+		n.peers.close()
 	}
 	return nil
 }
@@ -112,6 +152,9 @@ func (n *Node) closeDrives(ctx context.Context) error {
 }
 
 func (n *Node) stopMap(context.Context) error {
+	if n.alive != nil {
+		n.alive.Withdraw()
+	}
 	if n.store == nil {
 		return nil
 	}

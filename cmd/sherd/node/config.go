@@ -18,7 +18,8 @@ type Config struct {
 	Zone    string
 	Profile plan.Profile // of the first pool; by the number of drives
 
-	Etcd EtcdConfig // external etcd; the embedded one if it has no endpoints
+	Etcd    EtcdConfig // external etcd; the embedded one if it has no endpoints
+	Cluster ClusterConfig
 
 	Listeners      []net.Listener // what the gateway serves on; required. The node closes them
 	Domains        []string       // virtual-host style: bucket.DOMAIN
@@ -26,6 +27,7 @@ type Config struct {
 	Root           Credentials    // from the environment; empty: the stored pair, or a new one
 	TrustedProxies []string       // CIDRs whose X-Forwarded-* count
 	Pprof          bool           // serves /_/debug/pprof to root
+	NoObjects      bool           // a dedicated storage node: only /_/ is served
 
 	MemoryLimit  int64         // bytes; DefaultMemoryLimit
 	WriteQuorum  int           // erasure.Options.WriteQuorum
@@ -67,7 +69,11 @@ type EtcdConfig struct {
 }
 
 func (c *Config) validate() error {
-	if len(c.Drives) == 0 {
+	setDefault(&c.Name, "node1")
+	if err := c.Cluster.validate(c.Name); err != nil {
+		return err
+	}
+	if len(c.Drives) == 0 && !c.Cluster.several() {
 		return errors.New("no drives given")
 	}
 	if len(c.Listeners) == 0 {
@@ -79,7 +85,6 @@ func (c *Config) validate() error {
 	if _, err := prefixes(c.TrustedProxies); err != nil {
 		return err
 	}
-	setDefault(&c.Name, "node1")
 	setDefault(&c.Fstab, "/etc/fstab")
 	setDefault(&c.Region, "us-east-1")
 	setDefault(&c.MemoryLimit, DefaultMemoryLimit())

@@ -21,6 +21,7 @@ import (
 // the cluster's first records.
 func (n *Node) startControl(ctx, loops context.Context) error {
 	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Floor: n.copiedPosition(ctx), Logger: n.log}
+	n.virgin = n.virgin && opt.Floor == (store.Position{}) && n.mayBegin()
 	if n.external() {
 		if err := n.cfg.Etcd.Fill(&opt); err != nil {
 			return err
@@ -29,12 +30,19 @@ func (n *Node) startControl(ctx, loops context.Context) error {
 		return err
 	}
 	var err error
-	n.store, err = store.Open(ctx, opt)
+	if n.store, err = store.Open(ctx, opt); n.peers != nil && err == nil {
+		n.peers.store.Store(n.store)
+	}
 	switch {
 	case errors.Is(err, store.ErrTimeTravel):
 		return fmt.Errorf("%w: an older etcd was put in the place of the right one: bring that back, or, if it is lost, %s", err, restoreRemedy)
 	case err != nil:
 		return err
+	}
+	if n.newcomer { // those who found the cluster may not be done
+		if _, err := n.store.Wait(ctx, func(m *placement.Map) bool { return m.Cluster == n.cluster }); err != nil {
+			return err
+		}
 	}
 	if n.store.Bootstrapped() {
 		n.warnProfile()
@@ -71,9 +79,9 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 	for _, h := range hosts {
 		all = append(all, h.Drive)
 	}
-	var err error
-	n.members, err = member.Start(ctx, member.Options{
+	set := member.Options{
 		Cluster:     n.cluster,
+		Node:        n.cfg.Name,
 		Drives:      hosts,
 		Want:        all[:min(len(all), n.memberCount())],
 		Bootstrap:   n.virgin && n.bays.open() == len(n.bays.list()),
@@ -83,7 +91,20 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 		Env:         n.cfg.EtcdEnv,
 		MemoryBytes: n.budget.Etcd,
 		Logger:      n.log,
-	})
+	}
+	if n.peers != nil {
+		if err := n.peers.shareMembers(&set); err != nil {
+			return err
+		}
+	}
+	var err error
+	if n.members, err = member.New(set); err != nil {
+		return err
+	}
+	if n.peers != nil {
+		n.peers.members.Store(n.members)
+	}
+	err = n.members.Start(ctx)
 	switch {
 	case errors.Is(err, member.ErrNoMembers):
 		return fmt.Errorf("%w: bring a drive back that has one; if they are all lost, %s", err, restoreRemedy)
@@ -127,29 +148,33 @@ func (n *Node) hosts() (out []member.Host) {
 
 // bootstrap writes a new cluster's first records.
 func (n *Node) bootstrap(ctx context.Context) error {
-	if open, all := n.bays.open(), len(n.bays.list()); open < all {
-		return fmt.Errorf("a first start wants all drives, and %d of %d are open", open, all)
-	}
-	var drives []*placement.Drive
-	for _, b := range n.bays.list() {
-		if d, _, _ := b.current(); d != nil {
-			drives = append(drives, n.record(b.path, d))
-		}
-	}
-	initial, err := plan.Initial(plan.InitialOptions{
-		Cluster: n.cluster,
-		Nodes:   []placement.Node{{Name: n.cfg.Name, Zone: n.cfg.Zone}},
-		Drives:  drives,
-		Profile: n.cfg.Profile,
-	})
+	initial, err := n.initial()
 	if err != nil {
 		return err
 	}
-	if err := n.store.Bootstrap(ctx, initial); err != nil && !errors.Is(err, store.ErrBootstrapped) {
+	root, fresh := n.cfg.Root, false
+	if root.AccessKey == "" {
+		root, fresh = NewCredentials(), true
+		initial.Identities = append(initial.Identities, &placement.Identity{AccessKey: root.AccessKey, Secret: root.SecretKey, Root: true})
+	}
+	switch err := n.store.Bootstrap(ctx, initial); {
+	case errors.Is(err, store.ErrBootstrapped): // by another node
+		return nil
+	case err != nil:
 		return err
 	}
-	n.log.Info("new cluster", "cluster", n.cluster, "drives", len(drives), "data", initial.Pool.K, "parity", initial.Pool.M)
+	n.rootFresh = fresh
+	n.log.Info("new cluster", "cluster", n.cluster, "nodes", len(initial.Nodes), "drives", len(initial.Drives), "data", initial.Pool.K, "parity", initial.Pool.M)
 	return nil
+}
+
+// initial is what a new cluster begins with: the same for all who found it.
+func (n *Node) initial() (placement.Initial, error) {
+	nodes, drives, err := n.beginning()
+	if err != nil {
+		return placement.Initial{}, err
+	}
+	return plan.Initial(plan.InitialOptions{Cluster: n.cluster, Nodes: nodes, Drives: drives, Profile: n.cfg.Profile})
 }
 
 // record is the map's row for a drive that was just formatted.

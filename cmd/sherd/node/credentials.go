@@ -58,10 +58,8 @@ func ensureRoot(ctx context.Context, given Credentials, store identities) (c Cre
 	if given.AccessKey != "" {
 		return given, false, nil
 	}
-	for _, id := range store.Map().Identities {
-		if id.Root {
-			return Credentials{id.AccessKey, id.Secret}, false, nil
-		}
+	if c, ok := storedRoot(store.Map()); ok {
+		return c, false, nil
 	}
 	c = NewCredentials()
 	err = store.PutIdentity(ctx, placement.Identity{AccessKey: c.AccessKey, Secret: c.SecretKey, Root: true})
@@ -69,4 +67,14 @@ func ensureRoot(ctx context.Context, given Credentials, store identities) (c Cre
 		return Credentials{}, false, fmt.Errorf("storing the new root credentials: %w", err)
 	}
 	return c, true, nil
+}
+
+// storedRoot is root's pair in the map: the first, if several nodes made one at a time.
+func storedRoot(m *placement.Map) (c Credentials, ok bool) {
+	for _, id := range m.Identities {
+		if id.Root && (!ok || id.AccessKey < c.AccessKey) {
+			c, ok = Credentials{id.AccessKey, id.Secret}, true
+		}
+	}
+	return c, ok
 }

@@ -22,7 +22,7 @@ import (
 func (n *Node) startHeal(loops context.Context) (err error) {
 	n.heal, err = heal.New(heal.Options{
 		Map:      n.store.Map,
-		Drive:    n.healDrive,
+		Drive:    n.drive,
 		Store:    n.blobs,
 		Records:  healRecords{n.records},
 		Planner:  healPlanner{n},
@@ -50,14 +50,6 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		}
 	})
 	return nil
-}
-
-func (n *Node) healDrive(id ids.Drive) heal.Drive {
-	d := n.bays.drive(id)
-	if d == nil {
-		return nil
-	}
-	return erasure.Local(d)
 }
 
 // healPlanner writes what the healer found out to the map.

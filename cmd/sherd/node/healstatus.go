@@ -125,11 +125,6 @@ func (n *Node) healProblems() (out []adminapi.Problem) {
 	return out
 }
 
-func (n *Node) scrubStart() (any, error) {
-	n.heal.StartScrub(heal.ScrubFull)
-	return n.scrubStatus(), nil
-}
-
 // scrubStatus is what the scrubber does, and found.
 func (n *Node) scrubStatus() adminapi.Scrub {
 	s := n.heal.ScrubStatus()

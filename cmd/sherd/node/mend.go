@@ -27,7 +27,7 @@ func (n *Node) mend(b *bay, d *disk.Drive) {
 	b.setLacking(true)
 	n.loops.Go(func() {
 		for n.loopCtx.Err() == nil {
-			err := n.distrust(n.loopCtx, d.ID())
+			err := n.distrust(n.loopCtx, d.ID(), "lost chunks; they are made again")
 			if err == nil {
 				err = n.heal.Compare(n.loopCtx)
 			}
@@ -63,17 +63,25 @@ func (n *Node) incomplete(id ids.Drive) bool {
 }
 
 // distrust has the map say that an up drive is suspect.
-func (n *Node) distrust(ctx context.Context, id ids.Drive) error {
+func (n *Node) distrust(ctx context.Context, id ids.Drive, reason string) error {
 	if d := n.store.Map().Drives[id]; d == nil || d.State != placement.DriveUp {
 		return nil
 	}
-	return n.store.SetDriveState(ctx, id, placement.DriveSuspect, "lost chunks; they are made again")
+	return n.store.SetDriveState(ctx, id, placement.DriveSuspect, reason)
 }
 
-// verifyState checks rows and logs of all drives, one drive after another. One that fails loses its replicas and index, is
-// opened again without them and filled anew; the next is not looked at before that is done, so that damage on several
-// drives costs no range its quorum.
+// verifyElection is what nodes take turns under in which they verify their drives' rows and logs.
+const verifyElection = "verify"
+
+// verifyState checks rows and logs of this node's drives, one drive after another, and one node after another. One that fails
+// loses its replicas and index, is opened again without them and filled anew; the next is not looked at before that is done, so
+// that damage on several drives costs no range its quorum.
 func (n *Node) verifyState(ctx context.Context) error {
+	turn, err := n.store.Campaign(ctx, verifyElection, n.cfg.Name)
+	if err != nil {
+		return err
+	}
+	defer resign(turn)
 	for _, b := range n.bays.list() {
 		d, _, _ := b.current()
 		if d == nil || d.Health().State != disk.OK {
@@ -116,7 +124,7 @@ func (n *Node) whole(b *bay) bool {
 	}
 	for _, r := range n.records.Status() {
 		for _, rep := range r.Replicas {
-			if rep.Joining || !rep.Here {
+			if rep.Joining || rep.Drive == d.ID() && !rep.Here {
 				return false
 			}
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/erasure/heal"
 	"github.com/sherd-io/sherd/gateway"
@@ -43,20 +44,26 @@ type Node struct {
 	buffers *bufpool.Pool
 	clock   *hlc.Clock
 
-	bays    *bays
-	adding  sync.Mutex         // one drive is added at a time
-	members *member.Supervisor // the embedded etcd; nil with an external one
-	virgin  bool               // nothing was ever stored on the drives: a first start
-	store   *store.Store
-	records *meta.Node
-	blobs   *erasure.Store
-	heal    *heal.Healer
-	objects *object.Store
-	planner *planner
-	gateway *gateway.Server
-	http    *http.Server
-	serving sync.WaitGroup
-	failed  chan error // what ended serving though nobody asked
+	bays       *bays
+	adding     sync.Mutex         // one drive is added at a time
+	peers      *peers             // the other nodes; nil: there are none
+	remotes    *remotes           // their drives
+	members    *member.Supervisor // the embedded etcd; nil with an external one
+	virgin     bool               // nothing was ever stored on the drives: a first start
+	newcomer   bool               // its drives are blank, and the cluster has begun without them
+	distrusted *distrusted        // drives of other nodes that writes of this one have missed
+	agreed     []cluster.Proposal // what the first nodes of several begin with, by node
+	store      *store.Store
+	alive      *store.Presence
+	records    *meta.Node
+	blobs      *erasure.Store
+	heal       *heal.Healer
+	objects    *object.Store
+	planner    *planner
+	gateway    *gateway.Server
+	http       *http.Server
+	serving    sync.WaitGroup
+	failed     chan error // what ended serving though nobody asked
 
 	healedMu                    sync.Mutex
 	healedBase, healedBaseBytes int64 // what was healed when there was last nothing to heal
@@ -84,6 +91,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		for _, l := range cfg.Listeners {
 			l.Close()
 		}
+		if l := cfg.Cluster.Listener; l != nil {
+			l.Close()
+		}
 		return nil, err
 	}
 	n := &Node{
@@ -94,6 +104,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		bays:    newBays(cfg.Drives),
 		failed:  make(chan error, 1),
 	}
+	n.remotes, n.distrusted = newRemotes(n), newDistrusted()
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.loopCtx, n.stop, n.started = loops, stop, time.Now()
 	if err := n.start(ctx, loops); err != nil {
@@ -110,10 +121,11 @@ func (n *Node) start(ctx, loops context.Context) error {
 		name string
 		run  func(ctx, loops context.Context) error
 	}{
+		{"node port", n.startPort},
 		{"drives", n.openDrives},
-		{"added drives", n.openAdded},
+		{"founding", n.found},
 		{"control state", n.startControl},
-		{"drives added last", n.openAddedLate},
+		{"membership", n.enter},
 		{"credentials", n.startIdentity},
 		{"object records", n.startRecords},
 		{"blobs", n.startBlobs},
@@ -128,6 +140,9 @@ func (n *Node) start(ctx, loops context.Context) error {
 		n.log.Debug("started", "part", s.name, "took", time.Since(at))
 	}
 	n.awaitLeaders(ctx, 10*time.Second)
+	if n.peers != nil {
+		n.peers.up.Store(true)
+	}
 	n.planner.wake() // a new range is noted as begun
 	n.loops.Go(func() {
 		if err := n.gateway.RecoverBuckets(loops); err != nil && loops.Err() == nil {
@@ -136,6 +151,14 @@ func (n *Node) start(ctx, loops context.Context) error {
 	})
 	n.log.Info("ready", "took", time.Since(begin).Round(time.Millisecond), "drives", n.bays.open())
 	return nil
+}
+
+// fail reports what ended serving though nobody asked; the first such error counts.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
 }
 
 // Failed receives an error if serving ends by itself.

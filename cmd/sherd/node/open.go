@@ -39,11 +39,9 @@ func (n *Node) openDrives(ctx, _ context.Context) error {
 		if path := missingMount(n.cfg.FS, n.cfg.Fstab, n.cfg.Drives); path != "" {
 			return fmt.Errorf("a first start would format what is below the mount point %s: %s has it, and it is not mounted: mount it first", path, n.cfg.Fstab)
 		}
-		n.cluster = ids.NewCluster()
-		if err := n.format(f.blank); err != nil {
+		if err := n.firstDrives(ctx, &f); err != nil || n.newcomer {
 			return err
 		}
-		f.formatted, f.blank = f.blank, nil
 	}
 	if err := n.openAll(ctx, f.formatted); err != nil {
 		return err
@@ -68,8 +66,10 @@ func (n *Node) lookAtAll(ctx context.Context) ([]look, error) {
 
 // sort tells which paths are drives of the cluster, which is the one that most of them are of, and which may become some.
 func (n *Node) sort(looks []look) (f found, err error) {
-	if n.cluster, err = clusterOf(looks); err != nil {
+	if all, err := clusterOf(looks); err != nil {
 		return f, err
+	} else if all != (ids.Cluster{}) {
+		n.cluster = all
 	}
 	for i, b := range n.bays.list() {
 		l := &looks[i]
@@ -168,7 +168,7 @@ func (n *Node) openAll(ctx context.Context, bays []*bay) error {
 		})
 	}
 	wg.Wait()
-	if n.bays.open() == 0 {
+	if n.bays.open() == 0 && len(bays) > 0 {
 		return errors.Join(errs...)
 	}
 	return ctx.Err()

@@ -8,6 +8,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,9 +29,11 @@ const stagingDir = "staging"
 
 // startIdentity finds root's credentials and brings map and drives together.
 func (n *Node) startIdentity(ctx, _ context.Context) (err error) {
-	if n.root, n.rootFresh, err = ensureRoot(ctx, n.cfg.Root, n.store); err != nil {
+	root, fresh, err := ensureRoot(ctx, n.cfg.Root, n.store)
+	if err != nil {
 		return err
 	}
+	n.root, n.rootFresh = root, n.rootFresh || fresh
 	return n.enlistAll(ctx)
 }
 
@@ -38,8 +41,9 @@ func (n *Node) startIdentity(ctx, _ context.Context) (err error) {
 // them comes up all the same and says why it is not ready.
 func (n *Node) startRecords(ctx, loops context.Context) (err error) {
 	n.planner = newPlanner(n)
-	n.records, err = meta.New(meta.Options{
-		Map: n.store.Map,
+	opt := meta.Options{
+		Self: n.cfg.Name,
+		Map:  n.store.Map,
 		Next: func(ctx context.Context, after int64) (*placement.Map, error) {
 			return n.store.Wait(ctx, func(m *placement.Map) bool { return m.Revision > after })
 		},
@@ -49,9 +53,15 @@ func (n *Node) startRecords(ctx, loops context.Context) (err error) {
 		OnLost:   n.planner.replicaLost,
 		OnFailed: n.recordsFailed,
 		Logger:   n.log,
-	})
-	if err != nil {
+	}
+	if n.peers != nil {
+		opt.Peers = n.peers.openRecords()
+	}
+	if n.records, err = meta.New(opt); err != nil {
 		return err
+	}
+	if n.peers != nil {
+		n.peers.serveRecords()
 	}
 	for _, b := range n.bays.list() {
 		if d, _, _ := b.current(); d != nil {
@@ -135,8 +145,8 @@ func (n *Node) startBlobs(_, loops context.Context) error {
 }
 
 func (n *Node) blobDrive(id ids.Drive) erasure.Drive {
-	if d := n.bays.drive(id); d != nil {
-		return erasure.Local(d)
+	if d := n.drive(id); d != nil {
+		return d
 	}
 	return nil
 }
@@ -145,6 +155,7 @@ func (n *Node) blobDrive(id ids.Drive) erasure.Drive {
 func (n *Node) badShard(b erasure.BadShard) {
 	if b.Kind == erasure.Unavailable && b.Write {
 		n.bays.doubt(b.Drive, fmt.Errorf("a write gave it up: %w", b.Err))
+		n.distrusted.add(b.Drive)
 	}
 	n.heal.Report(b)
 }
@@ -174,20 +185,33 @@ func (n *Node) startGateway(_, loops context.Context) error {
 	}
 	n.loops.Go(func() { n.planner.run(loops) })
 	n.loops.Go(func() { n.planner.keepElected(loops) })
+	n.loops.Go(func() { n.planner.followNodes(loops) })
+	n.loops.Go(func() { n.keepDistrust(loops) })
 	n.loops.Go(func() { n.keepCopies(loops) })
 	n.loops.Go(func() { n.keepCount(loops) })
 	n.http = n.gateway.HTTPServer()
+	if n.cfg.NoObjects {
+		n.http.Handler = ownPages(n.http.Handler)
+	}
 	for _, l := range n.cfg.Listeners {
 		n.serving.Go(func() {
 			if err := n.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				select {
-				case n.failed <- fmt.Errorf("serving %s: %w", l.Addr(), err):
-				default:
-				}
+				n.fail(fmt.Errorf("serving %s: %w", l.Addr(), err))
 			}
 		})
 	}
 	return nil
+}
+
+// ownPages lets only the paths below /_/ through to h: of a node that is no gateway.
+func ownPages(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/_/") {
+			http.Error(w, "this node stores only: ask a gateway of the cluster", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // credentials knows root's pair, and the map's.
@@ -205,17 +229,31 @@ func (n *Node) credentials(accessKey string) (string, gateway.Identity, bool) {
 // unready gives the reasons why requests cannot all be served.
 func (n *Node) unready() []string {
 	var why []string
-	for _, r := range n.records.Status() {
+	for _, r := range n.ledRanges() {
 		if r.Leader.IsZero() {
 			why = append(why, fmt.Sprintf("range %d of the object records has no leader", r.ID))
 		}
 	}
 	for _, p := range n.store.Map().Pools {
-		if n.bays.open() < p.K {
-			why = append(why, fmt.Sprintf("only %d drives are in service, %d are needed to read", n.bays.open(), p.K))
+		if open := n.inService(); open < p.K {
+			why = append(why, fmt.Sprintf("only %d drives are in service, %d are needed to read", open, p.K))
 		}
 	}
 	return why
+}
+
+// ledRanges is what is known of the ranges' leaders. Where replicas are here they know it; else the other nodes are asked.
+func (n *Node) ledRanges() []meta.RangeStatus {
+	all := n.records.Status()
+	if n.peers == nil || !slices.ContainsFunc(all, func(r meta.RangeStatus) bool { return r.Leader.IsZero() }) {
+		return all
+	}
+	ctx, cancel := context.WithTimeout(n.loopCtx, time.Second)
+	defer cancel()
+	if asked, err := n.records.Survey(ctx); err == nil {
+		return asked
+	}
+	return all
 }
 
 func prefixes(list []string) (out []netip.Prefix, err error) {

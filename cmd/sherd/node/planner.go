@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,16 @@ func (p *planner) run(ctx context.Context) {
 	}
 }
 
+// followNodes wakes the planner when a node comes or goes.
+func (p *planner) followNodes(ctx context.Context) {
+	for m := p.n.store.Map(); ; p.wake() {
+		var err error
+		if m, err = p.n.store.Wait(ctx, func(now *placement.Map) bool { return !maps.Equal(now.Alive, m.Alive) }); err != nil {
+			return
+		}
+	}
+}
+
 // wakeHealer has the healer look again when the map changed since the given revision, and as long as a drive is suspect:
 // only the healer can say that it is so no more. It returns the revision that it saw.
 func (p *planner) wakeHealer(seen int64) int64 {
@@ -103,6 +114,7 @@ func (p *planner) step(ctx context.Context) error {
 	)
 	if lead := p.lead.Load(); lead != nil {
 		err = errors.Join(err,
+			p.missNodes(ctx, lead),
 			p.putOut(ctx, lead),
 			p.giveUp(ctx, lead),
 			p.moveSlots(ctx, lead),
@@ -147,6 +159,19 @@ func resign(lead *store.Lead) {
 	ctx, cancel := context.WithTimeout(context.Background(), resignWithin)
 	defer cancel()
 	_ = lead.Resign(ctx)
+}
+
+// missNodes says that the drives of nodes that show no sign of life are down.
+func (p *planner) missNodes(ctx context.Context, lead *store.Lead) error {
+	var errs []error
+	m := p.n.store.Map()
+	for id, d := range m.Drives {
+		if d.Node == p.n.cfg.Name || m.Alive[d.Node] || !d.Up() {
+			continue
+		}
+		errs = append(errs, lead.SetDriveState(ctx, id, placement.DriveDown, "node "+d.Node+" shows no sign of life"))
+	}
+	return errors.Join(errs...)
 }
 
 // stateDrives says again what the map did not take when it happened.

@@ -49,12 +49,17 @@ func (n *Node) status(ctx context.Context) adminapi.Status {
 	m := n.store.Map()
 	s := adminapi.Status{
 		Cluster: n.cluster.String(), Node: n.cfg.Name, Version: n.cfg.Version, Started: n.started,
-		Drives: n.driveList(ctx), Etcd: n.memberList(), Ranges: n.rangeList(),
-		Buckets: len(m.Buckets), Ledger: n.ledger(),
-		Memory: adminapi.Memory{Limit: n.cfg.MemoryLimit, Resident: resident(os.Getpid(), n.childPid())},
+		Nodes: n.nodeStates(ctx), Etcd: n.memberList(), Ranges: n.rangeList(ctx),
+		Buckets: len(m.Buckets), Ledger: n.ledger(), Memory: n.memory(),
 	}
 	s.Usage, s.Problems = n.usage(ctx)
-	s.Space = n.space()
+	for _, node := range s.Nodes {
+		s.Drives = append(s.Drives, node.Drives...)
+		s.Space.Raw += node.Space.Raw
+		s.Space.RawFree += node.Space.RawFree
+		s.Problems = append(s.Problems, n.nodeProblems(&node)...)
+	}
+	s.Space = n.usable(s.Space)
 	s.Pools = n.poolList(s)
 	s.Problems = append(s.Problems, n.problems(s)...)
 	slices.SortStableFunc(s.Problems, func(a, b adminapi.Problem) int {
@@ -106,12 +111,21 @@ func (n *Node) space() (s adminapi.Space) {
 		s.Raw += sp.Total
 		s.RawFree += max(sp.Free-sp.Reserve, 0)
 	}
+	return n.usable(s)
+}
+
+// usable adds to raw space what the first pool makes of it.
+func (n *Node) usable(s adminapi.Space) adminapi.Space {
 	for _, p := range n.store.Map().Pools {
 		s.Usable = s.Raw * int64(p.K) / int64(p.N())
 		s.UsableFree = s.RawFree * int64(p.K) / int64(p.N())
 		break
 	}
 	return s
+}
+
+func (n *Node) memory() adminapi.Memory {
+	return adminapi.Memory{Limit: n.cfg.MemoryLimit, Resident: resident(os.Getpid(), n.childPid())}
 }
 
 func (n *Node) poolList(s adminapi.Status) (out []adminapi.Pool) {
@@ -128,7 +142,7 @@ func (n *Node) poolList(s adminapi.Status) (out []adminapi.Pool) {
 			MayLose:     min(p.M, lossesCovered(plan.ReplicaCount(p.M, drives))),
 			MayLoseNow:  max(min(promise.Drives(), p.M), 0),
 			UsableAfter: s.Space.Usable * int64(max(drives-p.M, 0)) / int64(max(drives, 1)),
-			Writable:    n.bays.open() >= p.W(),
+			Writable:    n.inService() >= p.W(),
 		})
 	}
 	return out
@@ -136,12 +150,7 @@ func (n *Node) poolList(s adminapi.Status) (out []adminapi.Pool) {
 
 func (n *Node) driveList(ctx context.Context) (out []adminapi.Drive) {
 	m := n.store.Map()
-	replicas := map[ids.Drive]int{}
-	for _, r := range m.Ranges {
-		for _, rep := range r.Replicas {
-			replicas[rep.Drive]++
-		}
-	}
+	replicas := replicaCounts(m)
 	hosts := map[ids.Drive]bool{}
 	if n.members != nil {
 		for _, mem := range n.members.Members() {
@@ -186,8 +195,25 @@ func (n *Node) driveList(ctx context.Context) (out []adminapi.Drive) {
 	return out
 }
 
-func (n *Node) rangeList() (out []adminapi.Range) {
-	for _, r := range n.records.Status() {
+// replicaCounts is how many replicas of ranges each drive has.
+func replicaCounts(m *placement.Map) map[ids.Drive]int {
+	count := map[ids.Drive]int{}
+	for _, r := range m.Ranges {
+		for _, rep := range r.Replicas {
+			count[rep.Drive]++
+		}
+	}
+	return count
+}
+
+func (n *Node) rangeList(ctx context.Context) (out []adminapi.Range) {
+	within, cancel := context.WithTimeout(ctx, stateWithin)
+	defer cancel()
+	all, err := n.records.Survey(within)
+	if err != nil {
+		all = n.records.Status() // what is known here
+	}
+	for _, r := range all {
 		row := adminapi.Range{ID: uint64(r.ID), Quorum: r.Quorum, Applied: r.Commit}
 		if !r.Leader.IsZero() {
 			row.Leader = r.Leader.String()
@@ -195,7 +221,7 @@ func (n *Node) rangeList() (out []adminapi.Range) {
 		for _, rep := range r.Replicas {
 			state := "follower"
 			switch {
-			case !rep.Here:
+			case !rep.Runs:
 				state = "lost"
 			case rep.Drive == r.Leader:
 				state = "leader"
@@ -217,7 +243,7 @@ func (n *Node) memberList() (out []adminapi.Member) {
 	}
 	leader := n.etcdLeader()
 	for _, m := range n.members.Members() {
-		out = append(out, adminapi.Member{Name: m.Name, Drive: m.Drive.String(), Healthy: m.Ready, Leader: m.Name == leader, Reason: m.Reason})
+		out = append(out, adminapi.Member{Name: m.Name, Node: m.Node, Drive: m.Drive.String(), Healthy: m.Ready, Leader: m.Name == leader, Reason: m.Reason})
 	}
 	return out
 }
@@ -277,9 +303,6 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 	if age := n.store.ContactAge(); age > 30*time.Second {
 		add(adminapi.SeverityError, "objects are served from memory; buckets and drives cannot change", "etcd has not been reached for %s", age.Round(time.Second))
 	}
-	if dev := n.sharedDevice(); dev != "" {
-		add(adminapi.SeverityWarning, "use one file system on one device for each drive", "%d drives on 1 device (%s): no protection against its loss", len(n.bays.list()), dev)
-	}
 	for i, short := range s.Ledger.Short {
 		if i > 0 && short > 0 {
 			verb := "lack"
@@ -289,8 +312,7 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 			add(adminapi.SeverityWarning, "healing makes them whole as drives allow: see `sherd heal status`", "%s %s %s", plural.Of(short, "blob"), verb, plural.Of(i, "shard"))
 		}
 	}
-	out = append(out, n.holdProblem(time.Now())...)
-	return append(out, n.healProblems()...)
+	return append(out, n.holdProblem(time.Now())...)
 }
 
 // sharedDevice names the device if all drives are on one though there are several drives.

@@ -104,8 +104,8 @@ func post(ctx context.Context, client *http.Client, url string, body []byte, int
 type Desk struct {
 	Cluster   ids.Cluster
 	Authority *trust.Authority // nil: this node cannot sign
-	// Redeem uses a token up, so that nobody can a second time; trust.ErrToken if it is none.
-	Redeem func(ctx context.Context, t trust.Token) error
+	// Redeem uses a token up, so that nobody can a second time, and lets the node in; trust.ErrToken if it is none.
+	Redeem func(ctx context.Context, t trust.Token, node string) error
 	// Free refuses a name that another node has.
 	Free  func(node string) error
 	Nodes func() map[string]string
@@ -133,7 +133,7 @@ func (d *Desk) Welcome(ctx context.Context, r JoinRequest) (JoinAnswer, error) {
 	if err != nil {
 		return JoinAnswer{}, err
 	}
-	if err := d.Redeem(ctx, t); err != nil { // last: a request that was refused leaves the token good
+	if err := d.Redeem(ctx, t, r.Node); err != nil { // last: a request that was refused leaves the token good
 		return JoinAnswer{}, err
 	}
 	return JoinAnswer{Cluster: d.Cluster, Authority: d.Authority.Certificate(), Cert: cert, Nodes: d.Nodes()}, nil

@@ -42,7 +42,7 @@ func desk(t *testing.T) (addr string, d *Desk, token trust.Token) {
 			}
 			return nil
 		},
-		Redeem: func(_ context.Context, got trust.Token) error {
+		Redeem: func(_ context.Context, got trust.Token, _ string) error {
 			if used || got != token {
 				return trust.ErrToken
 			}

@@ -1,0 +1,146 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
+	"github.com/sherd-io/sherd/internal/nodeport"
+)
+
+// Calls between nodes are small: HTTP/1.1 with JSON over connections of nodeport.Calls, whose peer is a node of the cluster. Those who
+// join come over nodeport.Join, and can ask for nothing else.
+const (
+	callWithin  = 5 * time.Second
+	callBodyMax = 8 << 20
+)
+
+// named tells the handlers of an HTTP server who the peer of a connection is, and hides that it is TLS.
+type named struct{ net.Listener }
+
+// peerAddr is a remote address that says which node is there.
+type peerAddr struct {
+	net.Addr
+	node string
+}
+
+func (a peerAddr) String() string { return a.node }
+
+type namedConn struct {
+	net.Conn
+	peer peerAddr
+}
+
+func (c namedConn) RemoteAddr() net.Addr { return c.peer }
+
+// Accept implements net.Listener.
+func (l named) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return namedConn{c, peerAddr{c.RemoteAddr(), c.(*nodeport.Conn).Node}}, nil
+}
+
+// routes are the calls that other nodes, and those who join, may make.
+func (p *peers) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+cluster.JoinPath, p.join)
+	calls := http.NewServeMux()
+	calls.HandleFunc("GET /founding", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.told.Load()) })
+	for pattern, f := range p.n.nodeCalls() {
+		calls.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if !p.up.Load() {
+				refuse(w, http.StatusServiceUnavailable, errors.New("the node is starting"))
+				return
+			}
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, callBodyMax))
+			if err != nil {
+				refuse(w, http.StatusBadRequest, err)
+				return
+			}
+			answer, err := f(r.Context(), r.RemoteAddr, body)
+			if err != nil {
+				refuse(w, http.StatusConflict, err)
+				return
+			}
+			reply(w, answer)
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.RemoteAddr == "" { // one who joins
+			refuse(w, http.StatusForbidden, errors.New("that is for nodes of the cluster"))
+			return
+		}
+		calls.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the peer sees what is cut off
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(cluster.Refusal{Error: err.Error()})
+}
+
+// errPeerRefused reports a call that another node answered with an error.
+var errPeerRefused = errors.New("the node refused")
+
+// call asks another node. Errors: errPeerRefused, the network's, ctx's.
+func call[T any](ctx context.Context, p *peers, node, method, path string, body any) (answer T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return answer, err
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+node+path, in)
+	if err != nil {
+		return answer, err
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return answer, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, callBodyMax))
+	if err != nil {
+		return answer, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var r cluster.Refusal
+		if json.Unmarshal(b, &r) != nil || r.Error == "" {
+			r.Error = resp.Status
+		}
+		return answer, fmt.Errorf("%w: %s: %s", errPeerRefused, node, r.Error)
+	}
+	return answer, json.Unmarshal(b, &answer)
+}
+
+// nodeCall answers one call of another node.
+type nodeCall func(ctx context.Context, from string, body []byte) (any, error)
+
+// nodeCalls are what other nodes may ask once all parts are there.
+func (n *Node) nodeCalls() map[string]nodeCall {
+	return map[string]nodeCall{
+		"GET /state":  func(ctx context.Context, _ string, _ []byte) (any, error) { return n.state(ctx), nil },
+		"POST /admin": n.adminForOther,
+		"POST /order": func(_ context.Context, _ string, body []byte) (any, error) { return nil, n.order(string(body)) },
+	}
+}

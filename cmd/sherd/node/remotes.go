@@ -1,0 +1,127 @@
+package node
+
+import (
+	"context"
+	"maps"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sherd-io/sherd/disk/remote"
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/erasure/heal"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/nodeport"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// remotes are the drives of other nodes: a client for each node that has any, by the map.
+type remotes struct {
+	n    *Node
+	byID atomic.Pointer[map[ids.Drive]heal.Drive]
+
+	mu      sync.Mutex
+	clients map[string]*remote.Client
+}
+
+func newRemotes(n *Node) *remotes {
+	r := &remotes{n: n, clients: map[string]*remote.Client{}}
+	r.byID.Store(&map[ids.Drive]heal.Drive{})
+	return r
+}
+
+// drive is the drive with that id, of this node or another; nil: it is not in service here, or not in the map. It costs no lock.
+func (n *Node) drive(id ids.Drive) heal.Drive {
+	if d := n.bays.drive(id); d != nil {
+		return erasure.Local(d)
+	}
+	if d, ok := (*n.remotes.byID.Load())[id]; ok {
+		return d
+	}
+	return nil
+}
+
+// follow keeps the clients what the map says until ctx ends.
+func (r *remotes) follow(ctx context.Context) {
+	defer r.close()
+	for {
+		m := r.n.store.Map()
+		r.update(m)
+		if _, err := r.n.store.Wait(ctx, drivesMoved(m)); err != nil {
+			return
+		}
+	}
+}
+
+// drivesMoved accepts a map in which drives, or nodes, are others than in m.
+func drivesMoved(m *placement.Map) func(*placement.Map) bool {
+	return func(now *placement.Map) bool {
+		return !maps.EqualFunc(now.Drives, m.Drives, func(a, b *placement.Drive) bool { return a.Node == b.Node && a.State == b.State }) ||
+			nodesChanged(m)(now)
+	}
+}
+
+// nodesChanged accepts a map whose nodes are others than m's.
+func nodesChanged(m *placement.Map) func(*placement.Map) bool {
+	return func(now *placement.Map) bool {
+		return !maps.EqualFunc(now.Nodes, m.Nodes, func(a, b *placement.Node) bool { return *a == *b })
+	}
+}
+
+func (r *remotes) update(m *placement.Map) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	byID, wanted := map[ids.Drive]heal.Drive{}, map[string]bool{}
+	for id, d := range m.Drives {
+		if d.Node == r.n.cfg.Name || d.State == placement.DriveOut || m.Nodes[d.Node] == nil || r.n.peers == nil {
+			continue
+		}
+		wanted[d.Node] = true
+		byID[id] = erasure.Remote(r.client(d.Node).Drive(id))
+	}
+	r.byID.Store(&byID)
+	for node, c := range r.clients {
+		if !wanted[node] {
+			delete(r.clients, node)
+			r.n.loops.Go(c.Close)
+		}
+	}
+}
+
+// client is the one for a node's drives; r.mu is held.
+func (r *remotes) client(node string) *remote.Client {
+	c := r.clients[node]
+	if c == nil {
+		c = remote.NewClient(remote.Options{
+			Dial:    func(ctx context.Context) (net.Conn, error) { return r.n.peers.port.Dial(ctx, node, nodeport.Drive) },
+			Cluster: r.n.cluster, Buffers: r.n.buffers, Logger: r.n.log.With("node", node),
+		})
+		r.clients[node] = c
+	}
+	return c
+}
+
+// reachable says whether a node's drives answer, and since when they do or do not.
+func (r *remotes) reachable(node string) (ok bool, since time.Time) {
+	r.mu.Lock()
+	c := r.clients[node]
+	r.mu.Unlock()
+	if c == nil {
+		return false, time.Time{}
+	}
+	since, err := c.Reachable()
+	return err == nil, since
+}
+
+func (r *remotes) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, c := range r.clients {
+		wg.Go(c.Close)
+	}
+	wg.Wait()
+	r.clients = map[string]*remote.Client{}
+	r.byID.Store(&map[ids.Drive]heal.Drive{})
+}

@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Any of four nodes dies under load, comes back, and is made whole; then all die at once and three of them start: whatever was
+// acknowledged is there, and was readable all the time.
+func TestClusterSurvivesItsNodes(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 4, 2, "--ec", "4+2")
+	rng := random(t)
+	l := f.startTraffic("survive", rng, 6)
+	l.awaitWrites(50, 60*time.Second)
+	for range count(2, 40) {
+		s := f.nodes[rng.IntN(len(f.nodes))]
+		s.kill9()
+		l.awaitWrites(50, 60*time.Second)
+		f.run(s)
+		f.waitHealed(120 * time.Second)
+	}
+	l.awaitWrites(20, 60*time.Second)
+	l.halt.Store(true)
+	for _, s := range f.nodes {
+		s.kill9()
+	}
+	l.wg.Wait()
+	f.run(f.nodes[:3]...)
+	l.end(f.nodes[1])
+	f.run(f.nodes[3])
+	f.waitHealed(120 * time.Second)
+	l.m.checkAll(t, f.nodes[3].client())
+}
+
+// A node that is stopped as an upgrade stops it costs no client that tries once more a read, and nobody an election.
+func TestClusterRollingRestart(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, 3, "--ec", "4+2")
+	rng := random(t)
+	l := f.startTraffic("rolling", rng, 4)
+	l.awaitWrites(20, 60*time.Second)
+	for _, s := range f.nodes {
+		s.stop()
+		l.awaitWrites(20, 60*time.Second)
+		f.run(s)
+		f.waitHealed(120 * time.Second)
+	}
+	l.end(f.nodes[0])
+}
+
+// A node joins with a token, which nobody can use again; what is stored moves on to it.
+func TestClusterNodeJoins(t *testing.T) {
+	t.Parallel()
+	first := newServer(t, options{drives: 3})
+	port := freePort(t)
+	first.flags = []string{"--node", "n1", "--advertise", fmt.Sprintf("127.0.0.1:%d", port)}
+	first.run()
+	first.waitReady(30 * time.Second)
+	body := content(1, 300_000)
+	must(t, first.client().makeBucket("join"))
+	must(t, first.client().put("join", "before", body))
+
+	token, err := admin[struct{ Token string }](first, "node", "token")
+	must(t, err)
+	second := newServer(t, options{drives: 3})
+	second.flags = []string{
+		"--node", "n2", "--advertise", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--join", fmt.Sprintf("127.0.0.1:%d", port), "--token", token.Token,
+	}
+	second.run()
+	second.waitReady(60 * time.Second)
+	got, err := second.client().get("join", "before")
+	must(t, err)
+	if !bytes.Equal(got, body) {
+		t.Error("other bytes through the node that joined")
+	}
+	must(t, second.client().put("join", "after", body))
+	if got, err = first.client().get("join", "after"); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("through the first node: %d bytes, %v", len(got), err)
+	}
+	second.stop()
+	second.restart() // by its papers: the token was used up
+	st, err := first.status()
+	must(t, err)
+	if n := len(drivesOf(&st, "n2")); n != 3 {
+		t.Errorf("%d drives of n2 in the status", n)
+	}
+	third := newServer(t, options{drives: 1, notReady: true})
+	third.flags = []string{
+		"--node", "n3", "--advertise", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--join", fmt.Sprintf("127.0.0.1:%d", port), "--token", token.Token,
+	}
+	third.run()
+	third.killed = true // it is to end by itself
+	select {
+	case <-third.ended:
+		if code := third.cmd.ProcessState.ExitCode(); code == 0 {
+			t.Error("a used token: exit code 0")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("a used token lets a node in")
+	}
+}
