@@ -12,7 +12,6 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
-	"github.com/sherd-io/sherd/placement"
 )
 
 // Answer answers another node's request, from the replicas here alone: it is never passed on. A request is answered
@@ -75,38 +74,51 @@ func (n *Node) answerDo(ctx context.Context, lead *replica.Replica, do *remotepb
 
 // answerRead evaluates a read under lead's lease.
 func (n *Node) answerRead(ctx context.Context, lead *replica.Replica, req *remotepb.Request) *remotepb.Response {
-	row := n.directory().rows[lead.Range()]
-	if row == nil {
-		return failed(remotepb.Code_STALE, nil)
-	}
 	resp := &remotepb.Response{}
-	err := lead.Read(ctx, atOneState(req, func(rows pebble.Reader) error {
-		resp.Reset() // of a try that did not count
-		return evaluate(rows, spanOf(row), req, resp)
-	}))
-	if err == nil {
+	err := lead.Read(ctx, reading(lead, req, resp))
+	switch {
+	case err == nil:
 		return resp
-	}
-	if !answers(err) && ctx.Err() == nil {
-		n.noteUnreadable(row, lead, err)
+	case !answers(err) && ctx.Err() == nil:
+		n.noteUnreadable(lead, err)
 	}
 	return done(err)
 }
 
-// atOneState has fn see one state of all rows, if req looks at more than one.
-func atOneState(req *remotepb.Request, fn func(pebble.Reader) error) func(pebble.Reader) error {
-	switch req.Op.(type) {
-	case *remotepb.Request_Get, *remotepb.Request_Extents, *remotepb.Request_Completed,
-		*remotepb.Request_Counters, *remotepb.Request_List:
-		return fn // one row, or one iterator
+// reading answers req into resp from rows of lead's, if they are still its own (I15, I20).
+func reading(lead *replica.Replica, req *remotepb.Request, resp *remotepb.Response) func(pebble.Reader) error {
+	key := func(rows pebble.Reader) error {
+		resp.Reset() // of a try that did not count
+		err := evaluateKey(rows, req, resp)
+		if !lead.Covers(req.Place) { // after the rows were read: a split tells it before it changes them
+			return errSplit
+		}
+		return err
 	}
-	return snapshotted(fn)
+	switch req.Op.(type) {
+	case *remotepb.Request_Get, *remotepb.Request_Extents, *remotepb.Request_Completed:
+		return key // one row, or one iterator
+	case *remotepb.Request_ListParts, *remotepb.Request_Referenced:
+		return snapshotted(key)
+	}
+	return snapshotted(func(rows pebble.Reader) error {
+		resp.Reset()
+		span, err := lead.ReadSpan(rows)
+		if err != nil {
+			return err
+		}
+		if !span.Contains(req.Place) {
+			return errSplit
+		}
+		resp.End = span.End
+		return evaluate(rows, span, req, resp)
+	})
 }
 
 // answers reports whether an error of a read is an answer, or the replica's refusal, and not its drive's.
 func answers(err error) bool {
 	for _, is := range [...]error{
-		ErrNoSuchKey, ErrNoSuchUpload, ErrBadCommand, replica.ErrNotLeader, replica.ErrStopped,
+		ErrNoSuchKey, ErrNoSuchUpload, ErrBadCommand, errSplit, replica.ErrNotLeader, replica.ErrStopped,
 		context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, is) {
@@ -117,9 +129,9 @@ func answers(err error) bool {
 }
 
 // noteUnreadable reports rows that cannot be read.
-func (n *Node) noteUnreadable(row *placement.Range, lead *replica.Replica, err error) {
+func (n *Node) noteUnreadable(lead *replica.Replica, err error) {
 	drive := lead.Host().Drive()
-	n.opt.Logger.Error("rows of a range cannot be read", "range", uint64(row.ID), "drive", drive, "err", err)
+	n.opt.Logger.Error("rows of a range cannot be read", "range", uint64(lead.Range()), "drive", drive, "err", err)
 	if pebble.IsCorruptionError(err) { // Pebble tells its listener of tables, but not of separated values
 		go n.opt.OnFailed(drive, fmt.Errorf("%w: %w", replica.ErrLost, err))
 	}
@@ -143,6 +155,7 @@ func done(err error) *remotepb.Response {
 		{ErrNoSuchKey, remotepb.Code_NO_SUCH_KEY},
 		{ErrNoSuchUpload, remotepb.Code_NO_SUCH_UPLOAD},
 		{ErrBadCommand, remotepb.Code_BAD_REQUEST},
+		{errSplit, remotepb.Code_SPLIT},
 		{replica.ErrNotLeader, remotepb.Code_NOT_LEADER},
 		{replica.ErrStopped, remotepb.Code_NOT_LEADER},
 		{replica.ErrBusy, remotepb.Code_BUSY},

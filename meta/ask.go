@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	"github.com/sherd-io/sherd/internal/ids"
-	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
-	"github.com/sherd-io/sherd/placement"
 )
 
 var (
@@ -17,26 +15,14 @@ var (
 	errElsewhere = errors.New("meta: range is not led here")
 )
 
-// finder finds a range in a map; nil if the map has none.
-type finder func(*placement.Map) *placement.Range
-
-func findKey(bucket ids.Bucket, key string) finder {
-	route := keys.Route(bucket, key)
-	return func(m *placement.Map) *placement.Range { return m.RangeFor(route) }
-}
-
-func findRange(id ids.Range) finder {
-	return func(m *placement.Map) *placement.Range { return rangeOf(m, id) }
-}
-
 // ask has the leader of a range, here or on another node, answer a request that may be done twice, and asks until one
 // answers. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrUnavailable.
-func (n *Node) ask(ctx context.Context, find finder, req *remotepb.Request) (*remotepb.Response, error) {
+func (n *Node) ask(ctx context.Context, which finder, req *remotepb.Request) (*remotepb.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
 	defer cancel()
 	s := search{n: n}
 	for {
-		row := find(n.opt.Map())
+		row := which.in(n.directory())
 		if row == nil {
 			return nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
 		}
@@ -44,7 +30,7 @@ func (n *Node) ask(ctx context.Context, find finder, req *remotepb.Request) (*re
 		if err != nil {
 			return nil, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, row.ID, err)
 		}
-		req.Range, req.Generation = uint64(row.ID), row.Generation
+		req.Range, req.Generation, req.Place = uint64(row.ID), row.Generation, which.place
 		resp, err := n.askOne(ctx, to, req)
 		if err == nil {
 			err = answerError(resp)
@@ -57,6 +43,9 @@ func (n *Node) ask(ctx context.Context, find finder, req *remotepb.Request) (*re
 			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, row.ID, err)
 		case errors.Is(err, errStaleRange):
 			s.stale(ctx, to)
+		case errors.Is(err, errSplit):
+			n.awaitSplit(ctx, row)
+			s = search{n: n}
 		default:
 			s.missed(to, row, ids.Replica(resp.GetLeader()))
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // Do has the range of (bucket, key) commit and apply cmd, and returns what that gave, refusals included. It fills in
-// request id (if there is none), stamp and generation, and retries under the one request id (I1).
+// request id, stamp and generation, and retries under the one request id (I1).
 //
 // Memory: cmd and all it refers to may be used again when Do has returned. The result is shared: do not change it.
 // Errors: ErrUnavailable: the command may be applied, now or later, or not. ErrFull: it is not.
@@ -23,7 +23,7 @@ func (n *Node) Do(ctx context.Context, bucket ids.Bucket, key string, cmd *metap
 	return n.do(ctx, findKey(bucket, key), cmd)
 }
 
-// DoRange is Do for a command to a range as a whole.
+// DoRange is Do for a command to a range of an id, whatever its span is by now.
 func (n *Node) DoRange(ctx context.Context, id ids.Range, cmd *metapb.Command) (*metapb.Result, error) {
 	return n.do(ctx, findRange(id), cmd)
 }
@@ -37,46 +37,61 @@ func rangeOf(m *placement.Map, id ids.Range) *placement.Range {
 	return nil
 }
 
-func (n *Node) do(ctx context.Context, find finder, cmd *metapb.Command) (*metapb.Result, error) {
+// do is Do for whichever range. A request id is the range's to which it was first sent, though the key be another's after a
+// split (I1, I20): that range knows what became of it, or refuses it for ever. After that refusal the command goes, under
+// another id, to the range that has the place.
+func (n *Node) do(ctx context.Context, which finder, cmd *metapb.Command) (*metapb.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
 	defer cancel()
-	request := cmd.Request
-	if len(request) == 0 {
-		id := ids.NewUpload(n.opt.Clock.Now())
-		request = id[:]
+	for {
+		result, row, err := n.doRequest(ctx, which, cmd)
+		if err != nil || result.GetCode() != metapb.Code_STALE_RANGE || which.id != 0 {
+			return result, err
+		}
+		n.awaitSplit(ctx, row)
+		if cause := ctx.Err(); cause != nil {
+			return nil, fmt.Errorf("%w: range %d: %w, after %w", ErrUnavailable, row.ID, cause, errSplit)
+		}
 	}
+}
+
+// doRequest has one range commit and apply cmd under one request id. It returns the row of that range.
+func (n *Node) doRequest(ctx context.Context, which finder, cmd *metapb.Command) (*metapb.Result, *placement.Range, error) {
+	request := ids.NewUpload(n.opt.Clock.Now())
 	s := search{n: n}
 	for tried := false; ; {
-		rng := find(n.opt.Map())
+		rng := which.in(n.directory())
 		if rng == nil {
-			return nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
+			return nil, nil, fmt.Errorf("%w: no range in the map", ErrUnavailable)
 		}
 		if !tried && addsData(cmd) && n.low(rng) { // after a try it may be applied
-			return nil, ErrFull
+			return nil, rng, ErrFull
 		}
 		to, err := s.next(ctx, rng)
 		if err != nil {
-			return nil, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, rng.ID, err)
+			return nil, rng, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, rng.ID, err)
 		}
 		// Each try has its own command: an earlier one may still be under way.
-		try := &metapb.Command{Request: request, Rules: cmd.Rules, Op: cmd.Op}
+		try := &metapb.Command{Request: request[:], Rules: cmd.Rules, From: cmd.From, Op: cmd.Op}
 		result, hint, err := n.attempt(ctx, to, rng, try, tried)
 		switch cause := ctx.Err(); {
 		case err == nil:
 			s.found(to, rng.ID)
-			return result, nil
+			return result, rng, nil
 		case errors.Is(err, ErrFull) && !tried:
-			return nil, ErrFull
+			return nil, rng, ErrFull
 		case cause != nil:
-			return nil, fmt.Errorf("%w: range %d: %w, after %w", ErrUnavailable, rng.ID, cause, err)
+			return nil, rng, fmt.Errorf("%w: range %d: %w, after %w", ErrUnavailable, rng.ID, cause, err)
 		case errors.Is(err, replica.ErrBusy), errors.Is(err, ErrBadCommand):
-			return nil, fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
+			return nil, rng, fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		case errors.Is(err, errStaleRange):
 			s.stale(ctx, to)
 		default:
 			s.missed(to, rng, hint)
 		}
-		tried = tried || !undone(err)
+		if tried = tried || !undone(err); tried {
+			which = findRange(rng.ID)
+		}
 	}
 }
 
@@ -137,7 +152,7 @@ func (n *Node) run(ctx context.Context, bucket ids.Bucket, key string, cmd *meta
 
 func outcomeError(result *metapb.Result) error {
 	err := codeError(result)
-	if errors.Is(err, errStaleRange) {
+	if errors.Is(err, errSplit) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
@@ -155,36 +170,48 @@ func (n *Node) PutVersion(ctx context.Context, rules int64, p *metapb.PutVersion
 // atomically; of several ranges, range by range.
 // Errors: ErrPrecondition, ErrStaleRules, ErrUnavailable.
 func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) error {
-	for _, part := range n.splitKeys(ids.Bucket(d.Bucket), d.Keys) {
+	bucket := ids.Bucket(d.Bucket)
+	return byRange(ctx, n, d.Keys, func(key string) []byte { return keys.Route(bucket, key) }, func(part []string) *metapb.Command {
 		cmd := &metapb.DeleteVersions{Bucket: d.Bucket, Keys: part, Condition: d.Condition}
-		_, err := n.run(ctx, ids.Bucket(d.Bucket), part[0], &metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: cmd}})
+		return &metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: cmd}}
+	})
+}
+
+// byRange sends a command about several keys to each range that has some of them. If a range splits meanwhile, so are they.
+func byRange[T any](ctx context.Context, n *Node, all []T, route func(T) []byte, command func(part []T) *metapb.Command) error {
+	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
+	defer cancel()
+	for len(all) > 0 {
+		d := n.directory()
+		row := findPlace(route(all[0])).in(d)
+		if row == nil {
+			return fmt.Errorf("%w: no range in the map", ErrUnavailable)
+		}
+		var part, rest []T
+		for _, t := range all {
+			if len(d.m.Ranges) == 1 || findPlace(route(t)).in(d) == row {
+				part = append(part, t)
+			} else {
+				rest = append(rest, t)
+			}
+		}
+		result, err := n.do(ctx, findRange(row.ID), command(part))
 		if err != nil {
 			return err
 		}
+		switch err := codeError(result); {
+		case errors.Is(err, errSplit):
+			n.awaitSplit(ctx, row)
+		case err != nil:
+			return err
+		default:
+			all = rest
+		}
+		if cause := ctx.Err(); cause != nil {
+			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, row.ID, cause)
+		}
 	}
 	return nil
-}
-
-// splitKeys groups keys by the range that holds them.
-func (n *Node) splitKeys(bucket ids.Bucket, all []string) [][]string {
-	m := n.opt.Map()
-	if len(m.Ranges) == 1 && len(all) > 0 {
-		return [][]string{all}
-	}
-	var order []*placement.Range
-	parts := map[*placement.Range][]string{}
-	for _, key := range all {
-		rng := m.RangeFor(keys.Route(bucket, key))
-		if parts[rng] == nil {
-			order = append(order, rng)
-		}
-		parts[rng] = append(parts[rng], key)
-	}
-	out := make([][]string, 0, len(order))
-	for _, rng := range order {
-		out = append(out, parts[rng])
-	}
-	return out
 }
 
 // CreateUpload begins a multipart upload. Errors: ErrStaleRules, ErrSealed, ErrTooOld, ErrFull, ErrUnavailable.

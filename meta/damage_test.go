@@ -22,7 +22,7 @@ func TestI10_DamagedRowsAreReported(t *testing.T) {
 	lead, err := tn.node.leader(tn.ctx(), rng.ID, nil)
 	check(t, err)
 	damaged := func(pebble.Reader) error { return pebble.ErrCorruption }
-	if err := tn.node.read(tn.ctx(), rng, damaged); !errors.Is(err, ErrUnavailable) {
+	if err := tn.node.readKey(tn.ctx(), bucket, "k", damaged); !errors.Is(err, ErrUnavailable) {
 		t.Fatal(err)
 	}
 	if f := <-failed; f.drive != lead.Host().Drive() || !errors.Is(f.err, replica.ErrLost) {

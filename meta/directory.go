@@ -42,7 +42,8 @@ func (n *Node) reconcileAfter() time.Duration {
 func (n *Node) Reconcile(ctx context.Context) error {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()
-	m := n.opt.Map()
+	n.noteChildren()
+	m := n.view()
 	var errs []error
 	first := &firsts{n: n, m: m}
 	for _, row := range m.Ranges {
@@ -132,7 +133,10 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 		}
 		voters, learners := members(row)
 		return h.Adopt(ctx, row.ID, row.Generation, voters, learners)
-	case named.Joining && !n.ran[key]:
+	case h.Occupied(row.ID, row.Start):
+		// The parent's replica there has not split: it will, or a snapshot takes it past the split.
+		return fmt.Errorf("%w: replica %d of range %d waits", replica.ErrOverlap, named.ID, row.ID)
+	case named.Joining && !n.ran.has(key):
 		return h.Create(ctx, specOf(row, named, nil))
 	case may.make:
 		voters, _ := members(row)
@@ -173,15 +177,16 @@ func (n *Node) start(ctx context.Context, m *placement.Map, row *placement.Range
 		return fmt.Errorf("meta: range %d: replica %d has generation %d, the directory %d",
 			row.ID, r.ID(), r.Generation(), row.Generation)
 	}
+	key := rangeReplica{row.ID, r.ID()}
 	if r.Running() {
+		n.ran.add(key)
 		return nil
 	}
-	key := rangeReplica{row.ID, r.ID()}
-	grace := n.ran[key] || !n.made[key] && !sameNode(m, row)
+	grace := n.ran.has(key) || !n.made[key] && !sameNode(m, row)
 	if err := h.Start(ctx, row.ID, grace); err != nil {
 		return err
 	}
-	n.ran[key] = true
+	n.ran.add(key)
 	*started = true
 	return nil
 }
@@ -240,7 +245,7 @@ func (n *Node) longest(row *placement.Range) (best *replica.Replica, here int) {
 // succeed hands the ranges that a stopped host led to the replicas here with the longest logs: its leases ended with
 // it, so nobody need wait for their time-outs.
 func (n *Node) succeed(h *replica.Host) {
-	m := n.opt.Map()
+	m := n.view()
 	for _, old := range h.Replicas() {
 		n.onLeader(old, false)
 		row := rangeOf(m, old.Range())

@@ -24,7 +24,8 @@ var (
 	ErrUnavailable  = errors.New("meta: range has no leader, or the outcome is unknown") // retry later
 	ErrFull         = errors.New("meta: most drives of the range are full")
 
-	errStaleRange = errors.New("meta: key is not in the range: the map is old")
+	errStaleRange = errors.New("meta: range has another generation: the map is old")
+	errSplit      = errors.New("meta: key is not in the range: it has split") // and the map does not have that yet
 )
 
 // PartChangedError says which part.
@@ -57,7 +58,7 @@ func codeError(r *metapb.Result) error {
 	case metapb.Code_STALE_RULES:
 		return ErrStaleRules
 	case metapb.Code_STALE_RANGE:
-		return errStaleRange
+		return errSplit
 	}
 	return fmt.Errorf("%w: %v", ErrBadCommand, r.GetCode())
 }

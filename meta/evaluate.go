@@ -15,8 +15,8 @@ import (
 // pageMax bounds what one request may ask for, whatever it says: more than any caller here does.
 const pageMax = 1 << 16
 
-// evaluate answers a read from the rows of a range. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrBadCommand; else the drive's.
-func evaluate(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *remotepb.Response) (err error) {
+// evaluateKey answers a read of one key's rows. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrBadCommand; else the drive's.
+func evaluateKey(rows pebble.Reader, req *remotepb.Request, resp *remotepb.Response) (err error) {
 	switch op := req.Op.(type) {
 	case *remotepb.Request_Get:
 		q := op.Get
@@ -43,19 +43,19 @@ func evaluate(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *
 			return state.Referenced(rows, ids.Bucket(q.Bucket), q.Key, id)
 		})
 		resp.Ref = uint32(ref)
-	case *remotepb.Request_List:
-		resp.Page, err = evaluateList(rows, span, op.List)
-	case *remotepb.Request_ListUploads:
-		resp.Uploads, err = evaluateListUploads(rows, span, op.ListUploads)
 	default:
-		return evaluateRange(rows, span, req, resp)
+		return fmt.Errorf("%w: %T", ErrBadCommand, op)
 	}
 	return err
 }
 
-// evaluateRange answers reads of a range as a whole.
-func evaluateRange(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *remotepb.Response) (err error) {
+// evaluate answers a read of a range's rows within span. Errors: as evaluateKey.
+func evaluate(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *remotepb.Response) (err error) {
 	switch op := req.Op.(type) {
+	case *remotepb.Request_List:
+		resp.Page, err = evaluateList(rows, span, op.List)
+	case *remotepb.Request_ListUploads:
+		resp.Uploads, err = evaluateListUploads(rows, span, op.ListUploads)
 	case *remotepb.Request_Counters:
 		resp.Counters, err = state.CountersOf(rows, span.ID, ids.Bucket(op.Counters.Bucket))
 	case *remotepb.Request_Usage:

@@ -1,16 +1,13 @@
 package meta
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/state"
-	"github.com/sherd-io/sherd/placement"
 )
 
 // Requests and answers of listings are package state's.
@@ -30,34 +27,34 @@ func NextEntry(p []byte) (e Entry, rest []byte, ok bool) { return state.NextEntr
 // was acknowledged before the call. Errors: ErrUnavailable.
 func (n *Node) List(ctx context.Context, req ListRequest, buf []byte) (ListPage, error) {
 	page := ListPage{Entries: buf}
-	spans := n.rangesOf(req.Bucket, max(req.Prefix, req.After))
-	for i, rng := range spans {
+	span := bucketSpan(req.Bucket)
+	for place := keys.AppendPrefix(nil, req.Bucket, max(req.Prefix, req.After)); ; {
 		rest := req
 		rest.Max -= page.Count
 		if page.Count > 0 {
 			rest.After = page.Next
 		}
-		if rest.Max <= 0 && req.Max > 0 {
+		full := page.Count == req.Max && page.Count > 0
+		if full {
 			rest.Max = 1 // only to know whether there is more
 		}
-		full := page.Count == req.Max
-		part, err := n.listRange(ctx, rng, rest, page.Entries)
+		part, end, err := n.listRange(ctx, place, rest, page.Entries)
 		if err != nil {
 			return ListPage{Entries: buf}, err
 		}
-		if full && i > 0 {
-			page.Truncated = part.Count > 0 || part.Truncated
+		if full {
+			page.Truncated = part.Count > 0
 		} else {
 			page = ListPage{
 				Entries: part.Entries, Count: page.Count + part.Count,
 				Truncated: part.Truncated, Next: orElse(part.Next, page.Next),
 			}
 		}
-		if page.Truncated {
-			break
+		if page.Truncated || ends(end, span) || req.Max <= 0 {
+			return page, nil
 		}
+		place = end
 	}
-	return page, nil
 }
 
 func orElse(s, other string) string {
@@ -67,64 +64,74 @@ func orElse(s, other string) string {
 	return other
 }
 
-func (n *Node) listRange(ctx context.Context, rng *placement.Range, req ListRequest, buf []byte) (page ListPage, err error) {
-	err = n.read(ctx, rng, func(rows pebble.Reader) (err error) {
-		page, err = state.List(rows, spanOf(rng), req, buf)
-		return err
-	})
-	if err != errElsewhere { //nolint:errorlint // it is never wrapped
-		return page, err
+// listRange lists the range that has place. end is where that range ended.
+func (n *Node) listRange(ctx context.Context, place []byte, req ListRequest, buf []byte) (page ListPage, end []byte, err error) {
+	if page, end, ok := n.listHere(ctx, place, req, buf); ok {
+		return page, end, nil
 	}
-	resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: &remotepb.Request_List{List: listMessage(req)}})
+	resp, err := n.ask(ctx, findPlace(place), &remotepb.Request{Op: &remotepb.Request_List{List: listMessage(req)}})
 	p := resp.GetPage()
 	return ListPage{
 		Entries: append(buf, p.GetEntries()...), Count: int(p.GetCount()), Truncated: p.GetTruncated(), Next: string(p.GetNext()),
-	}, err
+	}, resp.GetEnd(), err
 }
 
-// rangesOf lists the ranges that may hold keys of bucket from from on, in order.
-func (n *Node) rangesOf(bucket ids.Bucket, from string) (all []*placement.Range) {
-	begin := keys.AppendPrefix(nil, bucket, from)
-	end := keys.AppendPrefix(nil, bucket+1, "")
-	for _, r := range n.opt.Map().Ranges {
-		if (len(r.End) == 0 || bytes.Compare(r.End, begin) > 0) && bytes.Compare(r.Start, end) < 0 {
-			all = append(all, r)
-		}
+// listHere is listRange without a copy of the page, if the range is led here and nothing goes wrong.
+func (n *Node) listHere(ctx context.Context, place []byte, req ListRequest, buf []byte) (page ListPage, end []byte, ok bool) {
+	row := findPlace(place).in(n.directory())
+	if row == nil {
+		return page, nil, false
 	}
-	return all
+	lead, _ := n.leaderNow(row.ID, nil)
+	if lead == nil {
+		return page, nil, false
+	}
+	err := lead.Read(ctx, snapshotted(func(rows pebble.Reader) error {
+		span, err := lead.ReadSpan(rows)
+		if err != nil {
+			return err
+		}
+		if !span.Contains(place) {
+			return errSplit
+		}
+		end = span.End
+		page, err = state.List(rows, span, req, buf)
+		return err
+	}))
+	return page, end, err == nil
 }
 
 // ListUploads reads one page of unfinished uploads. Errors: ErrUnavailable.
 func (n *Node) ListUploads(ctx context.Context, req ListUploadsRequest) (ListUploadsPage, error) {
 	var page ListUploadsPage
-	for _, rng := range n.rangesOf(req.Bucket, max(req.Prefix, req.KeyMarker)) {
+	span := bucketSpan(req.Bucket)
+	span.Start = keys.AppendPrefix(nil, req.Bucket, max(req.Prefix, req.KeyMarker))
+	full := false
+	next := func() *remotepb.Request {
 		rest := req
 		rest.Max -= len(page.Entries)
 		if len(page.Entries) > 0 {
 			rest.KeyMarker, rest.IDMarker = page.NextKey, page.NextID
 		}
-		full := rest.Max <= 0 && req.Max > 0
-		if full {
-			rest.Max = 1
+		if full = rest.Max <= 0 && req.Max > 0; full {
+			rest.Max = 1 // only to know whether there is more
 		}
-		q := &remotepb.Request_ListUploads{ListUploads: listUploadsMessage(rest)}
-		resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: q})
-		if err != nil {
-			return ListUploadsPage{}, err
-		}
+		return &remotepb.Request{Op: &remotepb.Request_ListUploads{ListUploads: listUploadsMessage(rest)}}
+	}
+	err := n.sweep(ctx, span, next, func(resp *remotepb.Response) bool {
 		part := uploadsPageOf(resp.GetUploads())
-		if full {
+		switch {
+		case full:
 			page.Truncated = len(part.Entries) > 0
-		} else {
-			if len(part.Entries) > 0 {
-				page.NextKey, page.NextID = part.NextKey, part.NextID
-			}
+		case len(part.Entries) > 0:
+			page.NextKey, page.NextID = part.NextKey, part.NextID
 			page.Entries = append(page.Entries, part.Entries...)
 			page.Truncated = part.Truncated
 		}
-		if page.Truncated {
-			break
-		}
+		return !page.Truncated
+	})
+	if err != nil {
+		return ListUploadsPage{}, err
 	}
 	return page, nil
 }

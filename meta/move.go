@@ -27,7 +27,7 @@ const (
 //
 // Errors: ErrUnavailable if the range has no leader or ctx ends.
 func (n *Node) ReplaceReplica(ctx context.Context, id ids.Range, old ids.Replica, next placement.Replica) error {
-	row := rangeOf(n.opt.Map(), id)
+	row := n.directory().rows[id]
 	h := n.host(next.Drive)
 	if row == nil || h == nil {
 		return fmt.Errorf("%w: range %d or drive %v is not here", ErrUnavailable, id, next.Drive)
@@ -79,8 +79,8 @@ func (n *Node) join(ctx context.Context, row *placement.Range, h *replica.Host, 
 		return err
 	}
 	key := rangeReplica{row.ID, next.ID}
-	grace := n.ran[key] // else it is blank, and has confirmed no lease
-	n.ran[key] = true
+	grace := n.ran.has(key) // else it is blank, and has confirmed no lease
+	n.ran.add(key)
 	return h.Start(ctx, row.ID, grace)
 }
 

@@ -90,10 +90,11 @@ type Node struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	rows    atomic.Pointer[directory]
+	splits  atomic.Pointer[madeSplits]
+	ran     replicaSet // took part in this process before
 
 	// reconciling is held while replicas are made, started and ended.
 	reconciling sync.Mutex
-	ran         map[rangeReplica]bool // under reconciling: took part in this process before
 	lost        map[rangeReplica]bool
 	moving      map[rangeReplica]bool // being made by ReplaceReplica
 	made        map[rangeReplica]bool // in this process, as one of its range's first
@@ -124,7 +125,7 @@ func New(opt Options) (*Node, error) {
 	}
 	n := &Node{
 		opt: opt, mesh: replica.NewMesh(), batches: replica.NewBatches(),
-		ran: map[rangeReplica]bool{}, lost: map[rangeReplica]bool{}, moving: map[rangeReplica]bool{}, made: map[rangeReplica]bool{},
+		lost: map[rangeReplica]bool{}, moving: map[rangeReplica]bool{}, made: map[rangeReplica]bool{},
 		hosts: map[ids.Drive]*replica.Host{}, ranges: map[ids.Range]*leadership{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -146,7 +147,7 @@ func (n *Node) AddDrive(id ids.Drive, log Log, rows *pebble.DB) error {
 	opt := replica.Options{
 		Drive: id, Log: log, Rows: rows, Mesh: n.mesh, Batches: n.batches, Clock: n.opt.Clock,
 		Tick: n.opt.Tick, LogBytes: n.opt.LogBytes, Logger: n.opt.Logger,
-		OnLeader: n.onLeader, OnFailed: n.onFailed,
+		OnLeader: n.onLeader, OnChild: n.onChild, OnFailed: n.onFailed,
 	}
 	switch {
 	case n.opt.Transport != nil:

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
-	"github.com/sherd-io/sherd/placement"
 )
 
 // Peer is another node's part of the object records, as this node reaches it. It is safe for concurrent use.
@@ -23,41 +21,6 @@ type Peer interface {
 
 // ErrUnreachable reports a node that does not answer.
 var ErrUnreachable = errors.New("meta: node does not answer")
-
-// directory is a map with its ranges by id.
-type directory struct {
-	m    *placement.Map
-	rows map[ids.Range]*placement.Range
-}
-
-// directory indexes the newest map, once.
-func (n *Node) directory() *directory {
-	m := n.opt.Map()
-	d := n.rows.Load()
-	if d == nil || d.m != m {
-		d = &directory{m: m, rows: make(map[ids.Range]*placement.Range, len(m.Ranges))}
-		for _, r := range m.Ranges {
-			d.rows[r.ID] = r
-		}
-		n.rows.Store(d)
-	}
-	return d
-}
-
-// node names the node of a range's replica; "" if the map does not say.
-func (d *directory) node(row *placement.Range, id ids.Replica) string {
-	if row == nil {
-		return ""
-	}
-	for i := range row.Replicas {
-		if r := &row.Replicas[i]; r.ID == id {
-			if drive := d.m.Drives[r.Drive]; drive != nil {
-				return drive.Node
-			}
-		}
-	}
-	return ""
-}
 
 // router is the Transport of a Node with peers: the mesh for replicas here, and for the others the peer on whose drive
 // the directory has the replica. What is nowhere is dropped.

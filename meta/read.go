@@ -23,12 +23,13 @@ type GetOptions struct {
 	AsOf   hlc.Stamp // not the newest version but the newest that is not newer than this; 0: the newest
 }
 
-// read calls fn with a state of the range's rows that has all that was acknowledged before the call. fn may be called
-// more than once; only its last call counts.
+// readKey calls fn with a state of the rows of (bucket, key) that has all that was acknowledged before the call, if its range
+// is led here. fn may be called more than once; only its last call counts.
 //
 // An error of fn that is not one of the sentinels is taken for the drive's. Errors: ErrNoSuchKey, ErrNoSuchUpload,
-// ErrUnavailable; errElsewhere: the range is not led by this process, or no longer, and ask is to be used.
-func (n *Node) read(ctx context.Context, rng *placement.Range, fn func(pebble.Reader) error) error {
+// ErrUnavailable; errElsewhere: the range is not led by this process, or has split, and ask is to be used.
+func (n *Node) readKey(ctx context.Context, bucket ids.Bucket, key string, fn func(pebble.Reader) error) error {
+	rng := n.rangeFor(bucket, key)
 	if rng == nil {
 		return fmt.Errorf("%w: no range in the map", ErrUnavailable)
 	}
@@ -50,16 +51,27 @@ func (n *Node) read(ctx context.Context, rng *placement.Range, fn func(pebble.Re
 		err = lead.Read(ctx, fn)
 		switch {
 		case err == nil, errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoSuchUpload):
+			if !covers(lead, bucket, key) {
+				return errElsewhere
+			}
 			return err
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		case errors.Is(err, replica.ErrNotLeader), errors.Is(err, replica.ErrStopped):
 			refused = lead
 		default:
-			n.noteUnreadable(rng, lead, err)
+			n.noteUnreadable(lead, err)
 			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		}
 	}
+}
+
+// covers is lead.Covers of a key's route, asked after its rows were read (I15, I20).
+func covers(lead *replica.Replica, bucket ids.Bucket, key string) bool {
+	if span := lead.Span(); len(span.Start) == 0 && len(span.End) == 0 {
+		return true
+	}
+	return lead.Covers(keys.Route(bucket, key))
 }
 
 // leaderNow returns the leader if one is known.
@@ -75,7 +87,7 @@ func (n *Node) leaderNow(rng ids.Range, not *replica.Replica) (*replica.Replica,
 // Get returns the newest version of a key, and its body if asked for and inline. A delete marker is returned as such.
 // Errors: ErrNoSuchKey, ErrUnavailable.
 func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (v *metapb.Version, inline []byte, err error) {
-	err = n.read(ctx, n.rangeFor(bucket, key), func(rows pebble.Reader) (err error) {
+	err = n.readKey(ctx, bucket, key, func(rows pebble.Reader) (err error) {
 		v, inline, err = state.Get(rows, bucket, key, opt.AsOf, opt.Inline)
 		return err
 	})
@@ -101,19 +113,17 @@ func (n *Node) getElsewhere(ctx context.Context, bucket ids.Bucket, key string, 
 }
 
 func (n *Node) rangeFor(bucket ids.Bucket, key string) *placement.Range {
-	m := n.opt.Map()
+	m := n.view()
 	if len(m.Ranges) == 1 { // its span is everything
 		return m.Ranges[0]
 	}
 	return m.RangeFor(keys.Route(bucket, key))
 }
 
-func spanOf(r *placement.Range) state.Span { return state.Span{ID: r.ID, Start: r.Start, End: r.End} }
-
 // Extents returns at most max extents of the multipart version ts of key, ascending, from the one that holds byte off.
 // None: the version is gone, or off is past its end. Errors: ErrUnavailable.
 func (n *Node) Extents(ctx context.Context, bucket ids.Bucket, key string, ts hlc.Stamp, off int64, max int) (all []*metapb.Extent, err error) {
-	err = n.read(ctx, n.rangeFor(bucket, key), func(rows pebble.Reader) (err error) {
+	err = n.readKey(ctx, bucket, key, func(rows pebble.Reader) (err error) {
 		all, err = state.Extents(rows, bucket, key, ts, uint64(off), max)
 		return err
 	})
@@ -174,13 +184,13 @@ func (n *Node) Referenced(ctx context.Context, bucket ids.Bucket, key string, up
 // Counters sums a bucket's counters over all ranges. Errors: ErrUnavailable.
 func (n *Node) Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counters, error) {
 	sum := &metapb.Counters{}
-	for _, rng := range n.opt.Map().Ranges {
-		q := &remotepb.CountersOf{Bucket: uint64(bucket)}
-		resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: &remotepb.Request_Counters{Counters: q}})
-		if err != nil {
-			return nil, err
-		}
+	q := &remotepb.Request_Counters{Counters: &remotepb.CountersOf{Bucket: uint64(bucket)}}
+	err := n.sweep(ctx, bucketSpan(bucket), func() *remotepb.Request { return &remotepb.Request{Op: q} }, func(resp *remotepb.Response) bool {
 		addCounters(sum, resp.GetCounters())
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	return sum, nil
 }
@@ -188,11 +198,8 @@ func (n *Node) Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counter
 // Usage is the counters of all buckets that have any. Errors: ErrUnavailable.
 func (n *Node) Usage(ctx context.Context) (map[ids.Bucket]*metapb.Counters, error) {
 	all := map[ids.Bucket]*metapb.Counters{}
-	for _, rng := range n.opt.Map().Ranges {
-		resp, err := n.ask(ctx, findRange(rng.ID), &remotepb.Request{Op: &remotepb.Request_Usage{Usage: &remotepb.Usage{}}})
-		if err != nil {
-			return nil, err
-		}
+	q := &remotepb.Request_Usage{Usage: &remotepb.Usage{}}
+	err := n.sweep(ctx, state.KeyRange{}, func() *remotepb.Request { return &remotepb.Request{Op: q} }, func(resp *remotepb.Response) bool {
 		for _, u := range resp.GetUsage() {
 			b := ids.Bucket(u.GetBucket())
 			if all[b] == nil {
@@ -200,6 +207,10 @@ func (n *Node) Usage(ctx context.Context) (map[ids.Bucket]*metapb.Counters, erro
 			}
 			addCounters(all[b], u.GetCounters())
 		}
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }

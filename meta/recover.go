@@ -50,7 +50,7 @@ func (n *Node) Recover(ctx context.Context, id ids.Range, gen uint64, record Rec
 func (n *Node) fenceAndAdopt(ctx context.Context, id ids.Range, gen uint64, record Record) ([]placement.Replica, error) {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()
-	m := n.opt.Map()
+	m := n.view()
 	row := rangeOf(m, id)
 	if row == nil || row.Generation != gen || !sameNode(m, row) || n.rangeStatus(row, nil).Quorum || !n.recoverable(row) {
 		return nil, fmt.Errorf("%w: range %d, generation %d", ErrNotRecoverable, id, gen)

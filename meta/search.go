@@ -214,6 +214,8 @@ func answerError(r *remotepb.Response) error {
 		return replica.ErrNotLeader
 	case remotepb.Code_STALE:
 		return errStaleRange
+	case remotepb.Code_SPLIT:
+		return errSplit
 	case remotepb.Code_NO_SUCH_KEY:
 		return ErrNoSuchKey
 	case remotepb.Code_NO_SUCH_UPLOAD:

@@ -35,7 +35,7 @@ type ReplicaStatus struct {
 // Status describes every range of the map, for operators and for the planner, as this process knows it without asking
 // another. It does not block.
 func (n *Node) Status() []RangeStatus {
-	m := n.opt.Map()
+	m := n.view()
 	all := make([]RangeStatus, 0, len(m.Ranges))
 	for _, row := range m.Ranges {
 		all = append(all, n.rangeStatus(row, nil))
@@ -104,7 +104,7 @@ func (n *Node) followedLeader(row *placement.Range, s *RangeStatus) {
 // Recover may take further by itself (I4): all their replicas are on drives of this process, and those that do not run
 // number less than a commit's quorum.
 func (n *Node) Stranded() (all []ids.Range) {
-	m := n.opt.Map()
+	m := n.view()
 	for _, row := range m.Ranges {
 		s := n.rangeStatus(row, nil)
 		if !s.Quorum && sameNode(m, row) && n.recoverable(row) {

@@ -176,7 +176,7 @@ type groupState struct {
 func (c *count) run(ctx context.Context) error {
 	ranges := c.h.ranges()
 	for _, r := range ranges {
-		if err := c.rows(ctx, r.ID); err != nil {
+		if err := c.rows(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -186,7 +186,7 @@ func (c *count) run(ctx context.Context) error {
 		}
 	}
 	for _, r := range ranges {
-		if err := c.walk(ctx, r.ID); err != nil {
+		if err := c.walk(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (c *count) note(ref erasure.BlobRef, slot uint8) {
 	}
 }
 
-func (c *count) rows(ctx context.Context, r ids.Range) error {
+func (c *count) rows(ctx context.Context, r *placement.Range) error {
 	for after := []byte(nil); ; {
 		rows, next, err := c.h.opt.Records.Repairs(ctx, r, after, c.h.opt.Page)
 		if err != nil {
@@ -235,7 +235,7 @@ func (c *count) rows(ctx context.Context, r ids.Range) error {
 	}
 }
 
-func (c *count) walk(ctx context.Context, r ids.Range) error {
+func (c *count) walk(ctx context.Context, r *placement.Range) error {
 	for after := []byte(nil); ; {
 		items, next, err := c.h.opt.Records.Walk(ctx, r, after, c.h.opt.Page)
 		if err != nil {

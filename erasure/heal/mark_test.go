@@ -22,7 +22,7 @@ type stopping struct {
 	stop  context.CancelFunc
 }
 
-func (s *stopping) Walk(ctx context.Context, r ids.Range, after []byte, max int) ([]Item, []byte, error) {
+func (s *stopping) Walk(ctx context.Context, r *placement.Range, after []byte, max int) ([]Item, []byte, error) {
 	if s.pages--; s.pages < 0 {
 		s.stop()
 		return nil, nil, ctx.Err()
@@ -86,8 +86,8 @@ func TestScrubGoesOnBehindABadRange(t *testing.T) {
 // deaf is rows of which the first range does not answer.
 type deaf struct{ *rows }
 
-func (d *deaf) Walk(ctx context.Context, r ids.Range, after []byte, max int) ([]Item, []byte, error) {
-	if r == 1 {
+func (d *deaf) Walk(ctx context.Context, r *placement.Range, after []byte, max int) ([]Item, []byte, error) {
+	if r.ID == 1 {
 		return nil, nil, errors.New("no leader")
 	}
 	return d.rows.Walk(ctx, r, after, max)
@@ -121,7 +121,7 @@ type counted struct {
 	walks *int
 }
 
-func (c *counted) Walk(ctx context.Context, r ids.Range, after []byte, max int) ([]Item, []byte, error) {
+func (c *counted) Walk(ctx context.Context, r *placement.Range, after []byte, max int) ([]Item, []byte, error) {
 	*c.walks++
 	return c.rows.Walk(ctx, r, after, max)
 }

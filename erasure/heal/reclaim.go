@@ -8,7 +8,7 @@ import (
 
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/hlc"
-	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // Reclaim makes one pass over the reclaim rows of this process's ranges that died below the read mark (I13): deletes the chunks, then the rows. Of rows that
@@ -23,7 +23,7 @@ func (h *Healer) Reclaim(ctx context.Context) (first error) {
 		return nil // etcd is away, or a gateway has not said yet
 	}
 	for _, r := range h.ranges() {
-		if err := h.reclaimRange(ctx, r.ID, below); err != nil && first == nil {
+		if err := h.reclaimRange(ctx, r, below); err != nil && first == nil {
 			first = fmt.Errorf("reclaim rows of range %d: %w", r.ID, err)
 		}
 		if ctx.Err() != nil {
@@ -34,8 +34,8 @@ func (h *Healer) Reclaim(ctx context.Context) (first error) {
 }
 
 // reclaimRange goes on where the last pass stopped, to the end of the rows. h.reclaiming is held.
-func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp) (failed error) {
-	after := h.reclaimFrom[r]
+func (h *Healer) reclaimRange(ctx context.Context, r *placement.Range, below hlc.Stamp) (failed error) {
+	after := h.reclaimFrom[r.ID]
 	for stuck := 0; stuck < h.opt.StuckMax && ctx.Err() == nil; {
 		rows, next, err := h.opt.Records.Reclaims(ctx, r, below, after, h.opt.Page)
 		if err != nil {
@@ -46,12 +46,12 @@ func (h *Healer) reclaimRange(ctx context.Context, r ids.Range, below hlc.Stamp)
 			failed = err
 		}
 		if len(done) > 0 {
-			if err := h.opt.Records.AckReclaim(ctx, r, done); err != nil {
+			if err := h.opt.Records.AckReclaim(ctx, done); err != nil {
 				return err
 			}
 			h.counts.reclaimed.Add(int64(len(done)))
 		}
-		h.reclaimFrom[r] = next
+		h.reclaimFrom[r.ID] = next
 		if next == nil {
 			break
 		}
@@ -91,7 +91,7 @@ func (h *Healer) deleteExtents(ctx context.Context, rows []Reclaim) (done []Recl
 func (h *Healer) Collect(ctx context.Context) (hlc.Stamp, error) {
 	closed := h.opt.Clock.Now().Add(-h.opt.GarbageAge)
 	for _, r := range h.opt.Map().Ranges {
-		if err := h.opt.Records.RaiseClosed(ctx, r.ID, closed); err != nil {
+		if err := h.opt.Records.RaiseClosed(ctx, r, closed); err != nil {
 			return 0, fmt.Errorf("close range %d: %w", r.ID, err)
 		}
 	}

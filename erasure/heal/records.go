@@ -8,6 +8,7 @@ import (
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // Home is the object that a blob belongs to: only rows of that key refer to it (I14).
@@ -53,20 +54,21 @@ const (
 // Records is what the healer needs of the object records. meta provides it, cmd/sherd joins the two. All calls are
 // linearizable; an error says nothing about the rows.
 type Records interface {
-	// Repairs returns at most max rows behind after (nil: from the first) and where to go on; nil: no more.
-	Repairs(ctx context.Context, r ids.Range, after []byte, max int) (rows []Repair, next []byte, err error)
+	// Repairs returns at most max rows in r's span behind after (nil: from the first) and where to go on; nil: no more. Whatever
+	// splits meanwhile, the rows of the whole span come, each once (I20).
+	Repairs(ctx context.Context, r *placement.Range, after []byte, max int) (rows []Repair, next []byte, err error)
 	// AckRepair forgets rows; absent ones are no error. AddRepair adds rows; those that are there are no error.
-	AckRepair(ctx context.Context, r ids.Range, rows []Repair) error
-	AddRepair(ctx context.Context, r ids.Range, rows []Repair) error
+	AckRepair(ctx context.Context, rows []Repair) error
+	AddRepair(ctx context.Context, rows []Repair) error
 	// Reclaims returns at most max rows that died below the stamp, a page at a time as Repairs does.
-	Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, after []byte, max int) (rows []Reclaim, next []byte, err error)
-	AckReclaim(ctx context.Context, r ids.Range, rows []Reclaim) error
+	Reclaims(ctx context.Context, r *placement.Range, below hlc.Stamp, after []byte, max int) (rows []Reclaim, next []byte, err error)
+	AckReclaim(ctx context.Context, rows []Reclaim) error
 	// RaiseClosed makes r refuse commits of uploads older than closed (I6). Lower than before is no error.
-	RaiseClosed(ctx context.Context, r ids.Range, closed hlc.Stamp) error
+	RaiseClosed(ctx context.Context, r *placement.Range, closed hlc.Stamp) error
 	// Referenced asks a body's home.
 	Referenced(ctx context.Context, home Home, upload ids.Upload) (Reference, error)
 	// Walk returns every extent that a row of r refers to, a page at a time as Repairs does.
-	Walk(ctx context.Context, r ids.Range, after []byte, max int) (items []Item, next []byte, err error)
+	Walk(ctx context.Context, r *placement.Range, after []byte, max int) (items []Item, next []byte, err error)
 }
 
 // Planner is what the healer tells whoever changes the map. Calls are idempotent and checked against the map's present

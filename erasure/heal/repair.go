@@ -26,7 +26,7 @@ func (h *Healer) Repair(ctx context.Context) error {
 	p := &repairPass{h: h}
 	p.reported(ctx)
 	for _, r := range h.ranges() {
-		if err := p.drain(ctx, r.ID); err != nil {
+		if err := p.drain(ctx, r); err != nil {
 			p.fail(fmt.Errorf("repair rows of range %d: %w", r.ID, err))
 		}
 	}
@@ -67,7 +67,7 @@ type blobJob struct {
 }
 
 // drain goes through the repair rows of one range, a page at a time, most exposed blobs of the page first.
-func (p *repairPass) drain(ctx context.Context, r ids.Range) error {
+func (p *repairPass) drain(ctx context.Context, r *placement.Range) error {
 	for after := []byte(nil); ; {
 		rows, next, err := p.h.opt.Records.Repairs(ctx, r, after, p.h.opt.Page)
 		if err != nil {
@@ -75,7 +75,7 @@ func (p *repairPass) drain(ctx context.Context, r ids.Range) error {
 		}
 		done := p.page(ctx, rows)
 		if len(done) > 0 {
-			if err := p.h.opt.Records.AckRepair(ctx, r, done); err != nil {
+			if err := p.h.opt.Records.AckRepair(ctx, done); err != nil {
 				return err
 			}
 			p.h.books.stale()
@@ -195,7 +195,7 @@ func (h *Healer) drained(ctx context.Context) error {
 		}
 	}
 	for _, r := range m.Ranges {
-		if err := h.clear(ctx, r.ID, suspects); err != nil {
+		if err := h.clear(ctx, r, suspects); err != nil {
 			return fmt.Errorf("repair rows of range %d: %w", r.ID, err)
 		}
 	}
@@ -208,7 +208,7 @@ func (h *Healer) drained(ctx context.Context) error {
 }
 
 // clear takes those out of suspects that rows of r name.
-func (h *Healer) clear(ctx context.Context, r ids.Range, suspects map[ids.Drive]time.Time) error {
+func (h *Healer) clear(ctx context.Context, r *placement.Range, suspects map[ids.Drive]time.Time) error {
 	for after := []byte(nil); len(suspects) > 0; {
 		rows, next, err := h.opt.Records.Repairs(ctx, r, after, h.opt.Page)
 		if err != nil {

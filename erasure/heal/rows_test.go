@@ -11,6 +11,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // rows is a model of the object records: two ranges, keys in the second if they begin with z.
@@ -60,10 +61,10 @@ func (r *rows) do(fn func()) error {
 }
 
 // Repairs pages by position: rows are acknowledged behind the reader's back, so it keeps a copy of the first page's order.
-func (r *rows) Repairs(_ context.Context, rg ids.Range, after []byte, max int) (out []Repair, next []byte, err error) {
+func (r *rows) Repairs(_ context.Context, rg *placement.Range, after []byte, max int) (out []Repair, next []byte, err error) {
 	err = r.do(func() {
 		for _, row := range r.repairs {
-			if rangeOf(row.Home) == rg && bytesAbove(row, after) {
+			if rangeOf(row.Home) == rg.ID && bytesAbove(row, after) {
 				out = append(out, row)
 			}
 		}
@@ -80,7 +81,7 @@ func repairPos(r Repair) []byte { return append(r.Ref.Chunk(int(r.Slot)).Append(
 
 func bytesAbove(r Repair, after []byte) bool { return slices.Compare(repairPos(r), after) > 0 }
 
-func (r *rows) AckRepair(_ context.Context, _ ids.Range, rows []Repair) error {
+func (r *rows) AckRepair(_ context.Context, rows []Repair) error {
 	return r.do(func() {
 		for _, row := range rows {
 			delete(r.repairs, reportKey{ref: row.Ref, slot: row.Slot})
@@ -88,22 +89,19 @@ func (r *rows) AckRepair(_ context.Context, _ ids.Range, rows []Repair) error {
 	})
 }
 
-func (r *rows) AddRepair(_ context.Context, rg ids.Range, rows []Repair) error {
+func (r *rows) AddRepair(_ context.Context, rows []Repair) error {
 	return r.do(func() {
 		for _, row := range rows {
-			if rangeOf(row.Home) != rg {
-				panic("row of another range")
-			}
 			r.repairs[reportKey{ref: row.Ref, slot: row.Slot}] = row
 		}
 	})
 }
 
 // Reclaims pages by upload.
-func (r *rows) Reclaims(_ context.Context, rg ids.Range, below hlc.Stamp, after []byte, max int) (out []Reclaim, next []byte, err error) {
+func (r *rows) Reclaims(_ context.Context, rg *placement.Range, below hlc.Stamp, after []byte, max int) (out []Reclaim, next []byte, err error) {
 	err = r.do(func() {
 		for _, row := range r.reclaims {
-			if rangeOf(row.Home) == rg && row.Died < below && bytes.Compare(row.Extent.Upload[:], after) > 0 {
+			if rangeOf(row.Home) == rg.ID && row.Died < below && bytes.Compare(row.Extent.Upload[:], after) > 0 {
 				out = append(out, row)
 			}
 		}
@@ -116,7 +114,7 @@ func (r *rows) Reclaims(_ context.Context, rg ids.Range, below hlc.Stamp, after 
 	return out, next, err
 }
 
-func (r *rows) AckReclaim(_ context.Context, _ ids.Range, rows []Reclaim) error {
+func (r *rows) AckReclaim(_ context.Context, rows []Reclaim) error {
 	return r.do(func() {
 		for _, row := range rows {
 			r.reclaims = slices.DeleteFunc(r.reclaims, func(x Reclaim) bool { return x.Extent.Upload == row.Extent.Upload })
@@ -124,8 +122,8 @@ func (r *rows) AckReclaim(_ context.Context, _ ids.Range, rows []Reclaim) error 
 	})
 }
 
-func (r *rows) RaiseClosed(_ context.Context, rg ids.Range, closed hlc.Stamp) error {
-	return r.do(func() { r.closed[rg] = max(r.closed[rg], closed) })
+func (r *rows) RaiseClosed(_ context.Context, rg *placement.Range, closed hlc.Stamp) error {
+	return r.do(func() { r.closed[rg.ID] = max(r.closed[rg.ID], closed) })
 }
 
 func (r *rows) Referenced(_ context.Context, h Home, u ids.Upload) (ref Reference, err error) {
@@ -141,11 +139,11 @@ func (r *rows) Referenced(_ context.Context, h Home, u ids.Upload) (ref Referenc
 	return ref, errors.Join(err, r.refErr)
 }
 
-func (r *rows) Walk(_ context.Context, rg ids.Range, after []byte, max int) (out []Item, next []byte, err error) {
+func (r *rows) Walk(_ context.Context, rg *placement.Range, after []byte, max int) (out []Item, next []byte, err error) {
 	err = r.do(func() {
 		var all []Item
 		for _, it := range r.items {
-			if rangeOf(it.Home) == rg {
+			if rangeOf(it.Home) == rg.ID {
 				all = append(all, it)
 			}
 		}

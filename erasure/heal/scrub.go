@@ -167,7 +167,7 @@ func (h *Healer) scrubRanges(ctx context.Context, kind ScrubKind, mark *scrubMar
 			}
 		}
 		keep(after) // all before it is done
-		if err := h.scrubRange(ctx, r.ID, after, kind, keep); err != nil && first == nil {
+		if err := h.scrubRange(ctx, r, after, kind, keep); err != nil && first == nil {
 			first = fmt.Errorf("scrub range %d: %w", r.ID, err)
 		}
 		if ctx.Err() != nil {
@@ -187,7 +187,7 @@ func (h *Healer) scrubRanges(ctx context.Context, kind ScrubKind, mark *scrubMar
 // came back without chunks it should have. Errors: ctx's, and those of the ranges, which leave the rest unlooked at.
 func (h *Healer) Compare(ctx context.Context) error {
 	for _, r := range h.opt.Map().Ranges {
-		if err := h.scrubRange(ctx, r.ID, nil, ScrubLight, func([]byte) {}); err != nil {
+		if err := h.scrubRange(ctx, r, nil, ScrubLight, func([]byte) {}); err != nil {
 			return fmt.Errorf("compare range %d: %w", r.ID, err)
 		}
 	}
@@ -196,7 +196,7 @@ func (h *Healer) Compare(ctx context.Context) error {
 }
 
 // scrubRange looks for the chunks of every row of a range behind after, and says after each page where to go on.
-func (h *Healer) scrubRange(ctx context.Context, r ids.Range, after []byte, kind ScrubKind, keep func(next []byte)) error {
+func (h *Healer) scrubRange(ctx context.Context, r *placement.Range, after []byte, kind ScrubKind, keep func(next []byte)) error {
 	for {
 		items, next, err := h.opt.Records.Walk(ctx, r, after, h.opt.Page)
 		if err != nil {
@@ -204,7 +204,7 @@ func (h *Healer) scrubRange(ctx context.Context, r ids.Range, after []byte, kind
 		}
 		rows, err := h.scrubItems(ctx, items, kind)
 		if len(rows) > 0 {
-			if err := h.opt.Records.AddRepair(ctx, r, rows); err != nil {
+			if err := h.opt.Records.AddRepair(ctx, rows); err != nil {
 				return err
 			}
 			h.books.stale()

@@ -145,6 +145,11 @@ func (h *Host) vacant(span *state.Span) error {
 	return nil
 }
 
+// Occupied reports whether a replica of another range here covers a place.
+func (h *Host) Occupied(rng ids.Range, place []byte) bool {
+	return slices.ContainsFunc(h.Replicas(), func(o *Replica) bool { return o.rng != rng && o.Covers(place) })
+}
+
 func overlap(a, b *state.Span) bool {
 	before := func(x, y *state.Span) bool { return len(x.End) > 0 && bytes.Compare(x.End, y.Start) <= 0 }
 	return !before(a, b) && !before(b, a)

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/zeebo/xxh3"
@@ -98,11 +99,17 @@ type WalkItem struct {
 	Extent *metapb.Extent
 }
 
-// Walk returns at most max extents that versions, extents and parts of span refer to, after the cursor. next is the
-// cursor of the next call, nil at the end; a page may be empty before the end. What an upload's completion moves
-// between two calls is seen once at least; what a revision moves may be missed: Walk does not decide what is garbage.
+// Walked are the tables that are to be walked one after the other, each through all ranges: what an upload's completion moves
+// meanwhile is seen once at least then; what a revision moves may be missed: Walk does not decide what is garbage.
+func Walked() []keys.Table { return walked[:] }
+
+// Walk returns at most max extents that rows of span in the cursor's table refer to, after the cursor. next is the cursor of
+// the next call, nil at the table's end; a page may be empty before the end.
 func Walk(r pebble.Reader, span Span, after []byte, max int) (items []WalkItem, next []byte, err error) {
-	next, err = visit(r, span, walked[:], after, max, func(row keys.Row, v []byte) (bool, error) {
+	if len(after) == 0 || !slices.Contains(walked[:], keys.Table(after[0])) {
+		return nil, nil, nil
+	}
+	next, err = visit(r, span, []keys.Table{keys.Table(after[0])}, after, max, func(row keys.Row, v []byte) (bool, error) {
 		raw, err := extentIn(row.Table, v)
 		if err != nil || raw == nil {
 			return false, err

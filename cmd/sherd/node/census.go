@@ -104,7 +104,7 @@ func (n *Node) countRepairs(ctx context.Context) map[ids.Drive]int64 {
 	for _, r := range m.Ranges {
 		for after := []byte(nil); ; {
 			ctx, cancel := context.WithTimeout(ctx, usageWithin)
-			rows, next, err := n.records.Repairs(ctx, r.ID, after, censusPage)
+			rows, next, err := n.records.Repairs(ctx, r, after, censusPage)
 			cancel()
 			if err != nil {
 				break

@@ -88,7 +88,7 @@ func (p healPlanner) Drained(ctx context.Context, id ids.Drive, since time.Time)
 type healRecords struct{ *meta.Node }
 
 // Repairs implements heal.Records.
-func (h healRecords) Repairs(ctx context.Context, r ids.Range, after []byte, max int) ([]heal.Repair, []byte, error) {
+func (h healRecords) Repairs(ctx context.Context, r *placement.Range, after []byte, max int) ([]heal.Repair, []byte, error) {
 	rows, next, err := h.Node.Repairs(ctx, r, after, max)
 	out := make([]heal.Repair, len(rows))
 	for i, row := range rows {
@@ -117,17 +117,17 @@ func repairRows(rows []heal.Repair) []*metapb.Repair {
 }
 
 // AckRepair implements heal.Records.
-func (h healRecords) AckRepair(ctx context.Context, r ids.Range, rows []heal.Repair) error {
-	return h.Node.AckRepair(ctx, r, repairRows(rows))
+func (h healRecords) AckRepair(ctx context.Context, rows []heal.Repair) error {
+	return h.Node.AckRepair(ctx, repairRows(rows))
 }
 
 // AddRepair implements heal.Records.
-func (h healRecords) AddRepair(ctx context.Context, r ids.Range, rows []heal.Repair) error {
-	return h.Node.AddRepair(ctx, r, repairRows(rows))
+func (h healRecords) AddRepair(ctx context.Context, rows []heal.Repair) error {
+	return h.Node.AddRepair(ctx, repairRows(rows))
 }
 
 // Reclaims implements heal.Records.
-func (h healRecords) Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp, after []byte, max int) ([]heal.Reclaim, []byte, error) {
+func (h healRecords) Reclaims(ctx context.Context, r *placement.Range, below hlc.Stamp, after []byte, max int) ([]heal.Reclaim, []byte, error) {
 	rows, next, err := h.Node.Reclaims(ctx, r, below, after, max)
 	out := make([]heal.Reclaim, len(rows))
 	for i, row := range rows {
@@ -141,12 +141,12 @@ func (h healRecords) Reclaims(ctx context.Context, r ids.Range, below hlc.Stamp,
 }
 
 // AckReclaim implements heal.Records.
-func (h healRecords) AckReclaim(ctx context.Context, r ids.Range, rows []heal.Reclaim) error {
+func (h healRecords) AckReclaim(ctx context.Context, rows []heal.Reclaim) error {
 	out := make([]*metapb.Reclaim, len(rows))
 	for i, row := range rows {
 		out[i] = row.Row.(*metapb.Reclaim)
 	}
-	return h.Node.AckReclaim(ctx, r, out)
+	return h.Node.AckReclaim(ctx, out)
 }
 
 // Referenced implements heal.Records.
@@ -167,7 +167,7 @@ func (h healRecords) Referenced(ctx context.Context, home heal.Home, upload ids.
 }
 
 // Walk implements heal.Records.
-func (h healRecords) Walk(ctx context.Context, r ids.Range, after []byte, max int) ([]heal.Item, []byte, error) {
+func (h healRecords) Walk(ctx context.Context, r *placement.Range, after []byte, max int) ([]heal.Item, []byte, error) {
 	items, next, err := h.Node.Walk(ctx, r, after, max)
 	out := make([]heal.Item, len(items))
 	for i, item := range items {

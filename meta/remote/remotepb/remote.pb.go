@@ -32,26 +32,28 @@ const (
 	Code_STALE          Code = 2 // nothing was done: the range has another generation here
 	Code_NO_SUCH_KEY    Code = 3
 	Code_NO_SUCH_UPLOAD Code = 4
-	Code_BUSY           Code = 5 // nothing was done: too much waits already
-	Code_UNKNOWN        Code = 6 // done, or to be done, or not
-	Code_FULL           Code = 7 // nothing was done: most drives of the range are full
-	Code_FAILED         Code = 8 // nothing was done: the drive failed
-	Code_BAD_REQUEST    Code = 9 // not decodable, or of a newer version
+	Code_BUSY           Code = 5  // nothing was done: too much waits already
+	Code_UNKNOWN        Code = 6  // done, or to be done, or not
+	Code_FULL           Code = 7  // nothing was done: most drives of the range are full
+	Code_FAILED         Code = 8  // nothing was done: the drive failed
+	Code_BAD_REQUEST    Code = 9  // not decodable, or of a newer version
+	Code_SPLIT          Code = 10 // nothing was done: the place is another range's by now
 )
 
 // Enum value maps for Code.
 var (
 	Code_name = map[int32]string{
-		0: "OK",
-		1: "NOT_LEADER",
-		2: "STALE",
-		3: "NO_SUCH_KEY",
-		4: "NO_SUCH_UPLOAD",
-		5: "BUSY",
-		6: "UNKNOWN",
-		7: "FULL",
-		8: "FAILED",
-		9: "BAD_REQUEST",
+		0:  "OK",
+		1:  "NOT_LEADER",
+		2:  "STALE",
+		3:  "NO_SUCH_KEY",
+		4:  "NO_SUCH_UPLOAD",
+		5:  "BUSY",
+		6:  "UNKNOWN",
+		7:  "FULL",
+		8:  "FAILED",
+		9:  "BAD_REQUEST",
+		10: "SPLIT",
 	}
 	Code_value = map[string]int32{
 		"OK":             0,
@@ -64,6 +66,7 @@ var (
 		"FULL":           7,
 		"FAILED":         8,
 		"BAD_REQUEST":    9,
+		"SPLIT":          10,
 	}
 )
 
@@ -409,6 +412,7 @@ type Request struct {
 	TimeoutMs  uint32                 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // after which nobody waits for the answer
 	Range      uint64                 `protobuf:"varint,3,opt,name=range,proto3" json:"range,omitempty"`
 	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the range, as the asker's map has it (I4)
+	Place      []byte                 `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`            // of reads: what the asker takes for the range's, in meta/keys' encoding of routes (I20)
 	// Types that are valid to be assigned to Op:
 	//
 	//	*Request_Do
@@ -490,6 +494,13 @@ func (x *Request) GetGeneration() uint64 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *Request) GetPlace() []byte {
+	if x != nil {
+		return x.Place
+	}
+	return nil
 }
 
 func (x *Request) GetOp() isRequest_Op {
@@ -1837,6 +1848,7 @@ type Response struct {
 	Detail         string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`                                         // of a failure, for logs
 	Leader         uint64                 `protobuf:"varint,4,opt,name=leader,proto3" json:"leader,omitempty"`                                        // NOT_LEADER: the replica that leads, as far as is known
 	Clock          uint64                 `protobuf:"fixed64,5,opt,name=clock,proto3" json:"clock,omitempty"`                                         // a stamp to merge into the asker's clock (I18); 0: none
+	End            []byte                 `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`                                               // of reads of more than one key: where the range ends; empty: past the greatest
 	Result         *metapb.Result         `protobuf:"bytes,10,opt,name=result,proto3" json:"result,omitempty"`                                        // Do
 	Version        *metapb.Version        `protobuf:"bytes,11,opt,name=version,proto3" json:"version,omitempty"`                                      // Get
 	Inline         []byte                 `protobuf:"bytes,12,opt,name=inline,proto3" json:"inline,omitempty"`                                        // Get
@@ -1923,6 +1935,13 @@ func (x *Response) GetClock() uint64 {
 		return x.Clock
 	}
 	return 0
+}
+
+func (x *Response) GetEnd() []byte {
+	if x != nil {
+		return x.End
+	}
+	return nil
 }
 
 func (x *Response) GetResult() *metapb.Result {
@@ -2616,7 +2635,7 @@ const file_remote_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\x04R\x02to\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\fR\amessage\x12\x14\n" +
 	"\x05start\x18\x06 \x01(\fR\x05start\x12\x10\n" +
-	"\x03end\x18\a \x01(\fR\x03end\"\xc1\b\n" +
+	"\x03end\x18\a \x01(\fR\x03end\"\xd7\b\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -2624,7 +2643,8 @@ const file_remote_proto_rawDesc = "" +
 	"\x05range\x18\x03 \x01(\x04R\x05range\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x04 \x01(\x04R\n" +
-	"generation\x12&\n" +
+	"generation\x12\x14\n" +
+	"\x05place\x18\x05 \x01(\fR\x05place\x12&\n" +
 	"\x02do\x18\n" +
 	" \x01(\v2\x14.sherd.records.v1.DoH\x00R\x02do\x12)\n" +
 	"\x03get\x18\v \x01(\v2\x15.sherd.records.v1.GetH\x00R\x03get\x125\n" +
@@ -2719,13 +2739,14 @@ const file_remote_proto_rawDesc = "" +
 	"\aPROMOTE\x10\x01\x12\b\n" +
 	"\x04DROP\x10\x02\"\x1a\n" +
 	"\bTransfer\x12\x0e\n" +
-	"\x02to\x18\x01 \x01(\x04R\x02to\"\xb9\a\n" +
+	"\x02to\x18\x01 \x01(\x04R\x02to\"\xcb\a\n" +
 	"\bResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x16.sherd.records.v1.CodeR\x04code\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
 	"\x06leader\x18\x04 \x01(\x04R\x06leader\x12\x14\n" +
-	"\x05clock\x18\x05 \x01(\x06R\x05clock\x12-\n" +
+	"\x05clock\x18\x05 \x01(\x06R\x05clock\x12\x10\n" +
+	"\x03end\x18\x06 \x01(\fR\x03end\x12-\n" +
 	"\x06result\x18\n" +
 	" \x01(\v2\x15.sherd.meta.v1.ResultR\x06result\x120\n" +
 	"\aversion\x18\v \x01(\v2\x16.sherd.meta.v1.VersionR\aversion\x12\x16\n" +
@@ -2792,7 +2813,7 @@ const file_remote_proto_rawDesc = "" +
 	"\x05blank\x18\x11 \x01(\bR\x05blank\"7\n" +
 	"\x05Match\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\x04R\areplica\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index*\x8c\x01\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index*\x97\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2805,7 +2826,9 @@ const file_remote_proto_rawDesc = "" +
 	"\x04FULL\x10\a\x12\n" +
 	"\n" +
 	"\x06FAILED\x10\b\x12\x0f\n" +
-	"\vBAD_REQUEST\x10\t2\xce\x01\n" +
+	"\vBAD_REQUEST\x10\t\x12\t\n" +
+	"\x05SPLIT\x10\n" +
+	"2\xce\x01\n" +
 	"\aRecords\x12=\n" +
 	"\bMessages\x12\x18.sherd.records.v1.Frames\x1a\x15.sherd.records.v1.Ack(\x01\x12?\n" +
 	"\x05Calls\x12\x18.sherd.records.v1.Frames\x1a\x18.sherd.records.v1.Frames(\x010\x01\x12C\n" +
