@@ -134,8 +134,7 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 		voters, learners := members(row)
 		return h.Adopt(ctx, row.ID, row.Generation, voters, learners)
 	case h.Occupied(row.ID, row.Start):
-		// The parent's replica there has not split: it will, or a snapshot takes it past the split.
-		return fmt.Errorf("%w: replica %d of range %d waits", replica.ErrOverlap, named.ID, row.ID)
+		return nil // the parent's replica there has not split: it will, or a snapshot takes it past the split
 	case named.Joining && !n.ran.has(key):
 		return h.Create(ctx, specOf(row, named, nil))
 	case may.make:
@@ -183,7 +182,9 @@ func (n *Node) start(ctx context.Context, m *placement.Map, row *placement.Range
 		return nil
 	}
 	grace := n.ran.has(key) || !n.made[key] && !sameNode(m, row)
-	if err := h.Start(ctx, row.ID, grace); err != nil {
+	if err := h.Start(ctx, row.ID, grace); errors.Is(err, replica.ErrUnborn) {
+		return nil // its parent's log brings it
+	} else if err != nil {
 		return err
 	}
 	n.ran.add(key)

@@ -17,6 +17,7 @@ import (
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/replica"
@@ -145,6 +146,54 @@ func (tn *testNode) edit(id ids.Range, change func(*placement.Range)) {
 		m.Ranges = append(m.Ranges, r)
 	}
 	tn.m = &m
+}
+
+// order writes into a range's row that it is to split before key, as the planner does.
+func (tn *testNode) order(id ids.Range, at []byte) {
+	tn.t.Helper()
+	child := ids.Range(0)
+	for _, r := range tn.current().Ranges {
+		child = max(child, r.ID+1)
+		if r.Splitting != nil {
+			child = max(child, r.Splitting.Child+1)
+		}
+	}
+	tn.edit(id, func(r *placement.Range) {
+		r.Begun = true
+		r.Splitting = &placement.Splitting{At: at, Child: child, Generation: r.Generation, Replicas: r.Replicas}
+	})
+}
+
+// recordSplit puts both rows into the map in place of the one, as the planner does.
+func (tn *testNode) recordSplit(id ids.Range) {
+	tn.mu.Lock()
+	defer tn.mu.Unlock()
+	m := *tn.m
+	m.Revision++
+	m.Ranges = nil
+	for _, r := range tn.m.Ranges {
+		if r.ID == id {
+			parent, child := r.Divided()
+			m.Ranges = append(m.Ranges, parent, child)
+		} else {
+			m.Ranges = append(m.Ranges, r)
+		}
+	}
+	tn.m = &m
+}
+
+// split has a range split before key, and records it.
+func (tn *testNode) split(id ids.Range, key string) {
+	tn.t.Helper()
+	tn.order(id, keys.Route(bucket, key))
+	tn.makeSplit(id)
+	tn.recordSplit(id)
+}
+
+// makeSplit carries out what is ordered, until it is made.
+func (tn *testNode) makeSplit(id ids.Range) {
+	tn.t.Helper()
+	poll.Nil(tn.t, poll.Within, "a split", func() error { return tn.node.Split(tn.ctx(), id) })
 }
 
 // record is the Record of Recover.

@@ -161,6 +161,19 @@ func (h *Host) do(ctx context.Context, f func() error) error {
 	}
 }
 
+// Within returns a context that also ends when the host stops, for long work on its rows: Close waits for readers.
+func (h *Host) Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-h.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 func (h *Host) err() error {
 	if p := h.cause.Load(); p != nil {
 		return *p

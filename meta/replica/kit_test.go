@@ -226,7 +226,7 @@ func (c *cluster) crash(i int, grace bool) {
 	d.log, d.fs = log, fs
 	c.open(i)
 	for _, r := range d.host.Replicas() {
-		if err := d.host.Start(c.ctx(), r.rng, grace); !errors.Is(err, ErrBusy) { // its parent's log brings it
+		if err := d.host.Start(c.ctx(), r.rng, grace); !errors.Is(err, ErrUnborn) { // its parent's log brings it
 			check(c.t, err)
 		}
 	}

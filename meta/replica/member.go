@@ -155,7 +155,7 @@ func (h *Host) Start(ctx context.Context, rng ids.Range, grace bool) error {
 			return nil
 		}
 		if r.unborn {
-			return fmt.Errorf("%w: range %d waits for the split that it comes from", ErrBusy, rng)
+			return fmt.Errorf("%w: range %d", ErrUnborn, rng)
 		}
 		h.start(r, grace)
 		return nil

@@ -19,6 +19,10 @@ import (
 // split yet, or its leader has not. The caller tries again.
 var ErrOverlap = errors.New("replica: another range here covers the span")
 
+// ErrUnborn reports a replica that is in the log while the rows do not have the split yet that it comes from: it takes part by
+// itself when its parent has applied that.
+var ErrUnborn = errors.New("replica: waits for the split that it comes from")
+
 // applySplit applies a Split, in a batch of its own, which the replicas of a process do not share: it holds rows of the
 // replica's own. If it splits, the same batch shrinks the parent and makes the child's first rows, so that a crash leaves
 // both or neither. The child's record is in the log before: as long as the rows do not have the batch, the child is unborn,

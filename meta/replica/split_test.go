@@ -280,7 +280,7 @@ func TestI10_ChildKeepsWhatItPromisedBeforeItsRows(t *testing.T) {
 		if r == nil || !r.unborn || r.store.lastIndex() < 50 {
 			t.Fatalf("drive %d: the child is %+v", i, r)
 		}
-		if err := d.host.Start(c.ctx(), 2, false); !errors.Is(err, ErrBusy) {
+		if err := d.host.Start(c.ctx(), 2, false); !errors.Is(err, ErrUnborn) {
 			t.Fatalf("a child without rows takes part: %v", err)
 		}
 		if err := d.host.Remove(c.ctx(), 2, r.id); !errors.Is(err, ErrBusy) {
