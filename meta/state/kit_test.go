@@ -118,6 +118,21 @@ func (r *replica) follow(repr []byte, e Effect) {
 	r.index, _ = r.m.Applied()
 }
 
+// walk calls fn with all that rows refer to, max at a time, table by table.
+func (r *replica) walk(max int, fn func(WalkItem)) {
+	r.t.Helper()
+	for _, table := range Walked() {
+		for next := append([]byte{byte(table)}, r.span.Start...); next != nil; {
+			items, after, err := Walk(r.db, r.span, next, max)
+			check0(r.t, err)
+			for _, i := range items {
+				fn(i)
+			}
+			next = after
+		}
+	}
+}
+
 func (r *replica) hash() [16]byte {
 	r.t.Helper()
 	sum, err := Hash(r.db, r.span)

@@ -93,14 +93,7 @@ func TestPagesOverVersions(t *testing.T) {
 	}
 	for range 2 {
 		seen := map[string]bool{}
-		for next, first := []byte(nil), true; first || next != nil; first = false {
-			items, after, err := Walk(r.db, r.span, next, 2)
-			check0(t, err)
-			for _, i := range items {
-				seen[string(i.Extent.Upload)] = true
-			}
-			next = after
-		}
+		r.walk(2, func(i WalkItem) { seen[string(i.Extent.Upload)] = true })
 		if len(seen) != versions {
 			t.Fatalf("%d of %d extents are seen", len(seen), versions)
 		}

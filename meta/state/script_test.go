@@ -460,14 +460,7 @@ func (s *script) reclaims(d *datadriven.TestData) string {
 
 func (s *script) walk(*datadriven.TestData) string {
 	var out strings.Builder
-	for next, first := []byte(nil), true; first || next != nil; first = false {
-		items, after, err := Walk(s.r.db, s.r.span, next, 1)
-		check0(s.t, err)
-		for _, i := range items {
-			fmt.Fprintf(&out, "%d/%q %s\n", i.Bucket, i.Key, s.extent(i.Extent))
-		}
-		next = after
-	}
+	s.r.walk(1, func(i WalkItem) { fmt.Fprintf(&out, "%d/%q %s\n", i.Bucket, i.Key, s.extent(i.Extent)) })
 	return out.String()
 }
 
