@@ -133,9 +133,16 @@ func fits(m *placement.Map, pool *placement.Pool) bool {
 			zones[m.Nodes[d.Node].Zone]++
 		}
 	}
+	all := map[string]bool{}
+	for _, n := range m.Nodes {
+		all[n.Zone] = true
+	}
 	sum := 0
 	for _, n := range zones {
-		sum += min(n, pool.M)
+		if len(all) > 1 {
+			n = min(n, pool.M)
+		}
+		sum += n
 	}
 	return sum >= pool.N()
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -308,4 +309,56 @@ func BenchmarkMoves(b *testing.B) {
 			b.Fatal("nothing to do")
 		}
 	}
+}
+
+// TestI19_SparesWhatCouldNotBeSpared: PGs that all touch every node, as an older planner laid them out, are changed until enough do
+// without each.
+func TestI19_SparesWhatCouldNotBeSpared(t *testing.T) {
+	m := simulated(t, 1, 4, 3, Profile{4, 2}, 256, 0, rand.New(rand.NewPCG(1, 2)))
+	pool := *m.Pools[1]
+	pool.PGs = nil
+	for i := range 256 {
+		pg := &placement.PG{Epoch: 1}
+		for node, n := range []int{1, 1, 2, 2} {
+			of := drivesOf(m, fmt.Sprint("z0n", (node+i)%4))
+			for j := range n {
+				pg.Slots = append(pg.Slots, placement.Slot{Drive: of[(i+j)%3].ID, Since: 1, Complete: true})
+			}
+		}
+		pool.PGs = append(pool.PGs, pg)
+	}
+	m.Pools[1] = &pool
+	m, moves := live(t, m, Pace{})
+	check(t, m)
+	checkSpared(t, m)
+	if s := skewOf(m); s > moveTolerance {
+		t.Errorf("a drive is %.1f %% off its share", s*100)
+	}
+	if moves > 256 {
+		t.Errorf("%d moves", moves)
+	}
+}
+
+// TestI5_WhatIsReadFromIsInUse: a drive without a slot is not removable as long as others are filled from it.
+func TestI5_WhatIsReadFromIsInUse(t *testing.T) {
+	m := simulated(t, 1, 1, 8, Profile{4, 2}, 64, 0, rand.New(rand.NewPCG(1, 2)))
+	m = setRangesAside(m)
+	id := drivesOf(m, "z0n0")[0].ID
+	m = edited(m, id, func(d *placement.Drive) { d.Draining = true })
+	m = Apply(m, Moves(m, Pace{}))
+	if slotCount(m, id) != 0 {
+		t.Fatal("slots are left")
+	}
+	if err := MayRemoveDrive(m, id, nil); !errors.Is(err, ErrInUse) {
+		t.Errorf("while others are filled from it: %v", err)
+	}
+	if err := MayRemoveDrive(settle(m), id, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func setRangesAside(m *placement.Map) *placement.Map {
+	m = Apply(m, nil)
+	m.Ranges = nil
+	return m
 }

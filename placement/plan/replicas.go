@@ -138,7 +138,7 @@ func joining(r *placement.Range, on ids.Drive, instead ids.Replica) Change {
 }
 
 // moveReplica moves one for spread or balance: out of a domain that has more than it must, or from a drive that is above its share
-// by more than one to one that is below.
+// to one that is below, unless they are one away from it each.
 func (g *group) moveReplica(r *placement.Range) (Change, bool) {
 	l := g.l
 	for _, rep := range r.Replicas {
@@ -151,14 +151,16 @@ func (g *group) moveReplica(r *placement.Range) (Change, bool) {
 		from := l.index[rep.Drive]
 		p := &l.places[from]
 		crowded := g.on(p.node) > l.nodes.least || g.in(p.zone) > l.zones.least
-		if !crowded && p.count <= p.target+1 {
+		if !crowded && p.count <= p.target {
 			continue
 		}
+		over := p.count - p.target
 		g.remove(from)
-		to := g.pickWithin(1<<30, allowed)
-		if to >= 0 && to != from && l.places[to].sound && (crowded || l.places[to].count < l.places[to].target) {
-			g.add(to)
-			return joining(r, l.places[to].id, rep.ID), true
+		if to := g.pick(1 << 30); to >= 0 && to != from && l.places[to].sound {
+			if under := l.places[to].target - l.places[to].count; crowded || under > 0 && over+under > 2 {
+				g.add(to)
+				return joining(r, l.places[to].id, rep.ID), true
+			}
 		}
 		g.add(from)
 	}
