@@ -76,7 +76,7 @@ func newClusterOf(t testing.TB, k, m, unit, spare int, change func(*Options), op
 	opt := Options{
 		Map: c.m.Load, Buffers: &c.buffers, Report: c.report, Reload: c.reload,
 		Drive:      func(id ids.Drive) Drive { c.mu.Lock(); defer c.mu.Unlock(); return c.drives[id] },
-		AckTimeout: 100 * time.Millisecond, SuspectWait: 20 * time.Millisecond, SlowAfter: 50 * time.Millisecond, ViewTTL: time.Nanosecond,
+		AckTimeout: 100 * time.Millisecond, SuspectWait: 20 * time.Millisecond, SlowAfter: 50 * time.Millisecond, HedgeAfter: 50 * time.Millisecond, ViewTTL: time.Nanosecond,
 	}
 	if change != nil {
 		change(&opt)

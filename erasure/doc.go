@@ -12,6 +12,7 @@
 //     drive has no chunk, or has it deleted, counts only if the drive knows no newer epoch than the map at hand: else the map is
 //     loaded again and the call repeated. Where no newer map is to be had, the chunk is neither missing nor deleted.
 //   - I7: a chunk key is written with one content only. A retry under a newer epoch writes the same bytes.
+//   - I23: a read that is slow is done without where parity can replace it, from a budget, and nothing is said of its drive.
 //   - I22: what Rebuild seals comes from a blob whose checksum was right, and a full read checks it before the
 //     last stripe goes out.
 //   - Buffers lent by Options.Buffers come back whatever happens; those of a drive that was given up, when it

@@ -12,13 +12,16 @@ import (
 
 // Drive is what the store needs of a drive, local or not. disk.Drive documents each method; Local and Remote adapt what there is.
 type Drive interface {
+	// Remote reports a drive of another node: a slow read of it may be hedged (I23).
+	Remote() bool
 	Health() disk.Health
 	Space() disk.Space
 	// Epoch is the epoch of a PG under which, or an older one, the drive gave its last answer (I5).
 	Epoch(pool ids.Pool, pg ids.PG) uint64
 	Put(h chunk.Header, units [][]byte, f chunk.Footer, done func(error))
 	Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error)
-	Open(ctx context.Context, key ids.Chunk) (Reader, error)
+	// Open opens a chunk of which bytes [off, off+n) will be read first: a drive of another node sends them along.
+	Open(ctx context.Context, key ids.Chunk, off, n int64) (Reader, error)
 	Delete(keys []ids.Chunk, done func(error))
 	Quarantine(ctx context.Context, key ids.Chunk, reason string) error
 }
@@ -46,6 +49,9 @@ func Local(d *disk.Drive) LocalDrive { return LocalDrive{d} }
 // LocalDrive is a disk.Drive with the interfaces of this package.
 type LocalDrive struct{ *disk.Drive }
 
+// Remote implements Drive.
+func (LocalDrive) Remote() bool { return false }
+
 // Create is disk.Drive's.
 func (l LocalDrive) Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error) {
 	w, err := l.Drive.Create(ctx, h, shardBytes)
@@ -56,7 +62,7 @@ func (l LocalDrive) Create(ctx context.Context, h chunk.Header, shardBytes int64
 }
 
 // Open is disk.Drive's.
-func (l LocalDrive) Open(ctx context.Context, key ids.Chunk) (Reader, error) {
+func (l LocalDrive) Open(ctx context.Context, key ids.Chunk, _, _ int64) (Reader, error) {
 	r, err := l.Drive.Open(ctx, key)
 	if err != nil {
 		return nil, err
@@ -70,6 +76,9 @@ func Remote(d *remote.Drive) RemoteDrive { return RemoteDrive{d} }
 // RemoteDrive is a remote.Drive with the interfaces of this package.
 type RemoteDrive struct{ *remote.Drive }
 
+// Remote implements Drive.
+func (RemoteDrive) Remote() bool { return true }
+
 // Create is remote.Drive's.
 func (r RemoteDrive) Create(ctx context.Context, h chunk.Header, shardBytes int64) (Writer, error) {
 	w, err := r.Drive.Create(ctx, h, shardBytes)
@@ -79,9 +88,9 @@ func (r RemoteDrive) Create(ctx context.Context, h chunk.Header, shardBytes int6
 	return w, nil
 }
 
-// Open is remote.Drive's.
-func (r RemoteDrive) Open(ctx context.Context, key ids.Chunk) (Reader, error) {
-	rd, err := r.Drive.Open(ctx, key)
+// Open is remote.Drive's OpenAt.
+func (r RemoteDrive) Open(ctx context.Context, key ids.Chunk, off, n int64) (Reader, error) {
+	rd, err := r.Drive.OpenAt(ctx, key, off, n)
 	if err != nil {
 		return nil, err
 	}

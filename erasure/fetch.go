@@ -95,23 +95,22 @@ func (r *stripeRead) fetch(request context.Context, slots []int, cols []columns)
 	if len(slots) == 0 {
 		return true
 	}
-	ctx := request
+	p := endless(request)
 	if !r.patient && !r.mute {
-		var cancel context.CancelFunc
-		ctx, cancel = r.s.impatient(request, r.lay.M)
-		defer cancel()
+		p = r.s.impatient(request, r.lay.M)
 	}
+	defer p.cancel()
 	var wg sync.WaitGroup
 	for _, slot := range slots[1:] {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			r.one(ctx, slot, cols[slot])
+			r.one(&p, slot, cols[slot])
 		}()
 	}
-	r.one(ctx, slots[0], cols[slots[0]])
+	r.one(&p, slots[0], cols[slots[0]])
 	wg.Wait()
-	r.giveUp(request, ctx, slots)
+	r.giveUp(&p, slots)
 	for _, slot := range slots {
 		if r.bufs[slot] == nil {
 			return false
@@ -121,14 +120,14 @@ func (r *stripeRead) fetch(request context.Context, slots []int, cols []columns)
 }
 
 // one reads one slot's columns; what lies behind the stored bytes is zeros.
-func (r *stripeRead) one(ctx context.Context, slot int, c columns) {
+func (r *stripeRead) one(p *patience, slot int, c columns) {
 	stored := r.lay.UnitBytes(r.i, slot)
 	end := min(c.to, stored)
 	if c.from >= end { // only implied zeros; the slot may not even exist
 		r.set(slot, c, r.zeros(c.to-c.from))
 		return
 	}
-	buf, err := r.read(ctx, slot, r.lay.ShardOffset(r.i)+int64(c.from), int64(end-c.from))
+	buf, err := r.read(p, slot, r.lay.ShardOffset(r.i)+int64(c.from), int64(end-c.from))
 	if err != nil {
 		return
 	}

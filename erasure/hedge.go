@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 )
 
 // errSlow marks a slot that was not waited for. It says nothing of its drive's or its chunk's state (I23).
@@ -28,22 +29,73 @@ func (b *budget) earn() bool {
 
 func (b *budget) spend() { b.saved.Add(-hedgeCost) }
 
-// impatient bounds ctx for reading what parity could replace. The caller calls cancel.
-func (s *Store) impatient(ctx context.Context, m int) (context.Context, context.CancelFunc) {
-	if m == 0 || !s.hedges.earn() {
-		return ctx, func() {}
+// usual is how long 95 of 100 reads take of late, about: each read that takes longer moves it up by much, each other one down by little.
+// Readers and writers may meet; then one of them is not counted.
+type usual struct{ nanos atomic.Int64 }
+
+func (u *usual) note(took time.Duration) {
+	was := u.nanos.Load()
+	next := was - was/200
+	if int64(took) > was {
+		next = was + was/10 + int64(time.Millisecond/10)
 	}
-	return context.WithTimeout(ctx, s.opt.SlowAfter)
+	u.nanos.CompareAndSwap(was, max(next, int64(time.Millisecond/10)))
 }
 
-// giveUp marks those of slots that have not answered by the time ctx ended, though the request lives, as slow.
-func (r *stripeRead) giveUp(request, ctx context.Context, slots []int) {
-	if ctx.Err() == nil || request.Err() != nil {
+const (
+	hedgeTimes = 4                     // so many times the usual is slow
+	hedgeLeast = 20 * time.Millisecond // and this at least: a garbage collection is not worth a read
+)
+
+// hedgeAfter is how long a read of another node's drive may take.
+func (s *Store) hedgeAfter() time.Duration {
+	if s.opt.HedgeAfter > 0 {
+		return s.opt.HedgeAfter
+	}
+	return min(max(hedgeTimes*time.Duration(s.usual.nanos.Load()), hedgeLeast), s.opt.SlowAfter)
+}
+
+// patience bounds how long what parity could replace is waited for.
+type patience struct {
+	request, near, far context.Context
+	cancel             func()
+}
+
+// of is the context of a read, far if of another node's drive.
+func (p *patience) of(far bool) context.Context {
+	if far {
+		return p.far
+	}
+	return p.near
+}
+
+// endless is for what must be waited for.
+func endless(request context.Context) patience { return patience{request, request, request, func() {}} }
+
+// impatient gives what to wait for reads with that m parity slots could replace: a drive of another node is hedged, unless load is
+// being shed (I23); any drive is given up when it hangs for SlowAfter (I12). The caller calls cancel.
+func (s *Store) impatient(request context.Context, m int) patience {
+	if m == 0 || !s.hedges.earn() {
+		return endless(request)
+	}
+	near, cancel := context.WithTimeout(request, s.opt.SlowAfter)
+	p := patience{request, near, near, cancel}
+	if after := s.hedgeAfter(); after < s.opt.SlowAfter && !s.opt.Shedding() {
+		var cancelFar func()
+		p.far, cancelFar = context.WithTimeout(near, after)
+		p.cancel = func() { cancelFar(); cancel() }
+	}
+	return p
+}
+
+// giveUp marks those of slots that have not answered by the time their contexts ended, though the request lives, as slow.
+func (r *stripeRead) giveUp(p *patience, slots []int) {
+	if p.request.Err() != nil {
 		return
 	}
 	for _, slot := range slots {
 		sh := &r.slots[slot]
-		if r.bufs[slot] != nil || sh.err != nil {
+		if r.bufs[slot] != nil || sh.err != nil || p.of(sh.far).Err() == nil {
 			continue
 		}
 		sh.err = errSlow

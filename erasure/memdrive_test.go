@@ -25,6 +25,7 @@ type memDrive struct {
 	slow   chan struct{} // reads wait until it is closed, or the reader goes away
 	reads  int
 	busy   sync.WaitGroup // puts and seals
+	near   bool           // it says it is not another node's
 }
 
 type memChunk struct {
@@ -43,6 +44,8 @@ func (d *memDrive) set(fn func()) {
 	defer d.mu.Unlock()
 	fn()
 }
+
+func (d *memDrive) Remote() bool { return !d.near }
 
 func (d *memDrive) Health() disk.Health {
 	d.mu.Lock()
@@ -170,7 +173,7 @@ func (w *memWriter) Renew(epoch uint64) { w.h.Epoch = epoch }
 
 func (w *memWriter) Abort() {}
 
-func (d *memDrive) Open(_ context.Context, key ids.Chunk) (Reader, error) {
+func (d *memDrive) Open(_ context.Context, key ids.Chunk, _, _ int64) (Reader, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.health == disk.Failed {

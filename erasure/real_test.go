@@ -322,3 +322,62 @@ func realEpochMoves(t *testing.T, at place) {
 		t.Error(err)
 	}
 }
+
+// delayed is a connection whose bytes arrive so much later, without a bound of its own on how many are under way.
+type delayed struct {
+	net.Conn
+	queue chan parcel
+}
+
+type parcel struct {
+	at time.Time
+	b  []byte
+}
+
+func delay(c net.Conn, by time.Duration) net.Conn {
+	d := &delayed{c, make(chan parcel, 1<<16)}
+	go func() {
+		for p := range d.queue {
+			time.Sleep(time.Until(p.at.Add(by)))
+			if _, err := c.Write(p.b); err != nil {
+				return // the reader notices
+			}
+		}
+	}()
+	return d
+}
+
+func (d *delayed) Write(b []byte) (int, error) {
+	d.queue <- parcel{time.Now(), bytes.Clone(b)}
+	return len(b), nil
+}
+
+// BenchmarkFar measures one request at a time over nodes that are a round trip away: `-benchtime 200x`.
+func BenchmarkFar(b *testing.B) {
+	for _, trip := range []time.Duration{0, 200 * time.Microsecond, time.Millisecond, 50 * time.Millisecond} {
+		at := place{dir: b.TempDir(), nodes: 3, wrap: func(c net.Conn) net.Conn { return delay(c, trip) }}
+		r := newReal(b, 4, 2, 0, at, func(o *Options) { o.ViewTTL = 0 })
+		for _, size := range []int{4 << 10, 1 << 20, 16 << 20} {
+			body := r.random(size)
+			last := r.mustPut("last", size)
+			b.Run(fmt.Sprintf("%s/put/%d", trip, size), func(b *testing.B) {
+				b.SetBytes(int64(size))
+				for range b.N {
+					w, err := r.store.Write(context.Background(), r.target(), int64(size), plainSource{bytes.NewReader(body)})
+					if err != nil {
+						b.Fatal(err)
+					}
+					last = w
+				}
+			})
+			b.Run(fmt.Sprintf("%s/get/%d", trip, size), func(b *testing.B) {
+				b.SetBytes(int64(size))
+				for range b.N {
+					if _, err := r.store.Read(context.Background(), last.Extent, 0, int64(size), io.Discard); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -107,7 +107,7 @@ func (r *rebuilding) add(ctx context.Context, slot int, wrong bool) error {
 
 // probe reads all of slot's chunk on drive.
 func (s *Store) probe(ctx context.Context, drive Drive, b *shards, slot int) error {
-	rd, err := drive.Open(ctx, b.ref.Chunk(slot))
+	rd, err := drive.Open(ctx, b.ref.Chunk(slot), 0, int64(b.lay.Unit))
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (s *script) cluster(d *datadriven.TestData) string {
 	fmt.Sscanf(ec, "%d+%d", &k, &m)
 	s.c = newCluster(s.t, k, m, unit, spare, func(o *Options) {
 		o.WriteQuorum, o.BlobBytes = quorum, int64(blob)
-		o.AckTimeout, o.SlowAfter = scriptPatience, scriptPatience
+		o.AckTimeout, o.SlowAfter, o.HedgeAfter = scriptPatience, scriptPatience, scriptPatience
 		if d.HasArg("stream") {
 			o.wholeMax = 1
 		}

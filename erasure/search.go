@@ -53,7 +53,7 @@ func (b *shards) search(ctx context.Context, without []bool) error {
 	n := len(b.slots)
 	for slot := range b.slots {
 		if sh := &b.slots[slot]; b.lay.Stored(slot) && sh.r == nil && sh.err == nil && !without[slot] {
-			if err := b.find(ctx, slot); err != nil {
+			if err := b.find(ctx, slot, 0, 0); err != nil {
 				b.fail(ctx, slot, err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/chunk"
@@ -41,6 +42,7 @@ type shard struct {
 	r     Reader
 	err   error     // why it cannot be read; nil if it can, or was not tried
 	drive ids.Drive // that err or r is of
+	far   bool      // the owner is another node's drive
 	quiet bool      // the fault is expected, or reported already
 }
 
@@ -86,13 +88,17 @@ func (b *shards) close() {
 }
 
 // read returns bytes [off, off+n) of slot's shard, verified. It reports a fault once.
-func (b *shards) read(ctx context.Context, slot int, off, n int64) (*bufpool.Buf, error) {
+func (b *shards) read(p *patience, slot int, off, n int64) (*bufpool.Buf, error) {
 	sh := &b.slots[slot]
 	if sh.err != nil {
 		return nil, sh.err
 	}
 	if sh.r == nil {
-		if err := b.find(ctx, slot); err != nil {
+		sh.far = b.s.far(b.pg.Slots[slot].Drive)
+	}
+	ctx, began := p.of(sh.far), time.Now()
+	if sh.r == nil {
+		if err := b.find(ctx, slot, off, n); err != nil {
 			return nil, b.fail(ctx, slot, err)
 		}
 	}
@@ -100,7 +106,16 @@ func (b *shards) read(ctx context.Context, slot int, off, n int64) (*bufpool.Buf
 	if err != nil {
 		return nil, b.fail(ctx, slot, b.judge(sh.drive, err))
 	}
+	if sh.far {
+		b.s.usual.note(time.Since(began))
+	}
 	return buf, nil
+}
+
+// far reports another node's drive.
+func (s *Store) far(id ids.Drive) bool {
+	d := s.opt.Drive(id)
+	return d != nil && d.Remote()
 }
 
 // judge gives what a drive's error means: that it does not have a chunk says nothing if it knows a newer epoch (I5).
@@ -124,30 +139,30 @@ func (b *shards) stale() bool {
 	return slices.ContainsFunc(b.slots, func(sh shard) bool { return errors.Is(sh.err, errStale) })
 }
 
-// find opens slot's chunk on its owner, or on the owner before while the slot moves.
-func (b *shards) find(ctx context.Context, slot int) error {
+// find opens slot's chunk, to read bytes [off, off+n) first, on its owner, or on the owner before while the slot moves.
+func (b *shards) find(ctx context.Context, slot int, off, n int64) error {
 	sl, sh := b.pg.Slots[slot], &b.slots[slot]
-	err := b.openOn(ctx, slot, sl.Drive)
+	err := b.openOn(ctx, slot, sl.Drive, off, n)
 	if err == nil {
 		return nil
 	}
 	if errors.Is(err, disk.ErrNotFound) && !sl.Complete {
 		sh.quiet = true // the healer is at it
 	}
-	if !sl.From.IsZero() && b.openOn(ctx, slot, sl.From) == nil {
+	if !sl.From.IsZero() && b.openOn(ctx, slot, sl.From, off, n) == nil {
 		return nil
 	}
 	sh.drive = sl.Drive
 	return err
 }
 
-func (b *shards) openOn(ctx context.Context, slot int, id ids.Drive) error {
+func (b *shards) openOn(ctx context.Context, slot int, id ids.Drive, off, n int64) error {
 	b.slots[slot].drive = id
 	d := b.s.opt.Drive(id)
 	if d == nil || d.Health().State == disk.Failed {
 		return fmt.Errorf("%w: %w", disk.ErrUnavailable, errAway)
 	}
-	r, err := d.Open(ctx, b.ref.Chunk(slot))
+	r, err := d.Open(ctx, b.ref.Chunk(slot), off, n)
 	if err != nil {
 		return b.judge(id, err)
 	}

@@ -32,7 +32,9 @@ type Options struct {
 	AckTimeout  time.Duration // 10s: a drive that makes no progress for so long is given up and reported
 	SuspectWait time.Duration // 250ms: how long a write waits for drives that already count as lost
 	MapWait     time.Duration // 250ms: how long a read waits for the map that a drive knows to be newer (I5)
-	SlowAfter   time.Duration // 3s: a read that takes longer is worked around by parity, as far as the budget allows (I23)
+	SlowAfter   time.Duration // 3s: a read that takes longer, of whatever drive, is worked around by parity, as far as the budget allows (I12)
+	HedgeAfter  time.Duration // so is one of another node's drive after this (I23); 0: four times what 95 of 100 take, at least 20ms
+	Shedding    func() bool   // load is being shed: nothing is hedged; nil: never
 	ViewTTL     time.Duration // 100ms: how old the knowledge of drives' health may be when a PG is chosen
 
 	wholeMax int64 // chunk.PutMax: shards up to this many bytes go to Drive.Put; a test's are shorter
@@ -45,6 +47,9 @@ func (o *Options) validate() {
 	}
 	if o.Report == nil {
 		o.Report = func(BadShard) {}
+	}
+	if o.Shedding == nil {
+		o.Shedding = func() bool { return false }
 	}
 	if o.Buffers == nil {
 		o.Buffers = new(bufpool.Pool)
@@ -76,6 +81,7 @@ type Store struct {
 	viewMu sync.Mutex // one rebuilds the view at a time
 	codecs sync.Map   // profile -> *codec.Codec
 	hedges budget
+	usual  usual // of reads of other nodes' drives
 	bg     sync.WaitGroup
 
 	lagging atomic.Int64 // until when, in Unix nanoseconds, Renewed does not wait
@@ -84,7 +90,9 @@ type Store struct {
 // New returns a store over opt's drives. It starts nothing.
 func New(opt Options) *Store {
 	opt.validate()
-	return &Store{opt: opt}
+	s := &Store{opt: opt}
+	s.usual.nanos.Store(int64(opt.SlowAfter / hedgeTimes)) // hedging begins when something is known
+	return s
 }
 
 // Close waits for drives that writes have given up. The store must not be used any more.

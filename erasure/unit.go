@@ -3,6 +3,7 @@ package erasure
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/erasure/codec"
@@ -30,19 +31,24 @@ func (s *Store) readUnit(ctx context.Context, e Extent, off, n int64, w io.Write
 	if in+n > int64(lay.UnitBytes(stripe, slot)) {
 		return 0, false, nil
 	}
-	request := ctx
-	ctx, cancel := s.impatient(request, lay.M)
-	defer cancel()
-	rd := s.openUnit(ctx, m, pg, lay, ref.Chunk(slot))
+	request, far, began := ctx, s.far(pg.Slots[slot].Drive), time.Now()
+	p := s.impatient(request, lay.M)
+	defer p.cancel()
+	ctx = p.of(far)
+	in += lay.ShardOffset(stripe)
+	rd := s.openUnit(ctx, m, pg, lay, ref.Chunk(slot), in, n)
 	if rd == nil {
 		return 0, request.Err() != nil, request.Err()
 	}
 	defer rd.Close()
-	buf, err := rd.Read(ctx, lay.ShardOffset(stripe)+in, n)
+	buf, err := rd.Read(ctx, in, n)
 	if err != nil {
 		return 0, false, nil
 	}
 	defer buf.Release()
+	if far {
+		s.usual.note(time.Since(began))
+	}
 	if n == ref.Size && sumBytes(buf.B) != rd.Footer().BlobSum { // I22
 		return 0, false, nil
 	}
@@ -50,8 +56,8 @@ func (s *Store) readUnit(ctx context.Context, e Extent, off, n int64, w io.Write
 	return int64(k), true, err
 }
 
-// openUnit opens key's chunk on the owner of its slot, or gives nil.
-func (s *Store) openUnit(ctx context.Context, m *placement.Map, pg *placement.PG, lay codec.Layout, key ids.Chunk) Reader {
+// openUnit opens key's chunk on the owner of its slot, to read bytes [off, off+n), or gives nil.
+func (s *Store) openUnit(ctx context.Context, m *placement.Map, pg *placement.PG, lay codec.Layout, key ids.Chunk, off, n int64) Reader {
 	id := pg.Slots[key.Slot].Drive
 	if d := m.Drives[id]; d == nil || d.State != placement.DriveUp {
 		return nil
@@ -60,7 +66,7 @@ func (s *Store) openUnit(ctx context.Context, m *placement.Map, pg *placement.PG
 	if drive == nil || drive.Health().State == disk.Failed {
 		return nil
 	}
-	rd, err := drive.Open(ctx, key)
+	rd, err := drive.Open(ctx, key, off, n)
 	if err != nil {
 		return nil
 	}

@@ -92,11 +92,17 @@ func (q *query) key() (key ids.Chunk, rest []byte, err error) {
 	return key, nil, fmt.Errorf("%w: key", disk.ErrInvalid)
 }
 
-// openChunk opens a chunk, or reads it whole if it is short.
+// openChunk opens a chunk and reads what is wanted of it first, or all if it is short.
 func (q *query) openChunk(ctx context.Context, d *disk.Drive) ([]byte, *bufpool.Buf, error) {
-	key, _, err := q.key()
+	key, rest, err := q.key()
 	if err != nil {
 		return nil, nil, err
+	}
+	var off, n uint64
+	if len(rest) == 16 {
+		off, n = binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
+	} else if len(rest) > 0 {
+		return nil, nil, fmt.Errorf("%w: %d bytes of arguments", disk.ErrInvalid, len(q.args))
 	}
 	r, err := d.Open(ctx, key)
 	if err != nil {
@@ -104,12 +110,21 @@ func (q *query) openChunk(ctx context.Context, d *disk.Drive) ([]byte, *bufpool.
 	}
 	h, f := r.Header(), r.Footer()
 	if f.ShardBytes <= smallBytes {
-		defer r.Close()
-		payload, err := q.fetch(ctx, r, 0, r.Size())
+		off, n = 0, f.ShardBytes
+	}
+	off = min(off, f.ShardBytes)
+	n = min(n, f.ShardBytes-off, aheadMost)
+	payload, err := q.fetch(ctx, r, int64(off), int64(n))
+	if err != nil || n == f.ShardBytes {
+		r.Close()
 		return chunk.AppendFile(nil, 0, &h, &f), payload, err
 	}
 	number, err := q.peer.session.add(&handle{group: *q.about, reader: r})
-	return chunk.AppendFile(nil, number, &h, &f), nil, err
+	if err != nil {
+		payload.Release()
+		payload = nil
+	}
+	return chunk.AppendFile(nil, number, &h, &f), payload, err
 }
 
 // fetch reads what the budget has room for.

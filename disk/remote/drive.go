@@ -113,19 +113,36 @@ func (d *Drive) do(ctx context.Context, o op, about *group, args []byte) ([]byte
 
 // Open is disk.Drive's. A short chunk comes whole with the answer.
 func (d *Drive) Open(ctx context.Context, key ids.Chunk) (*Reader, error) {
-	r, err := d.c.do(ctx, request{op: opOpen, drive: d.id, about: groupOf(key), args: key.Append(nil)}, 0)
+	return d.OpenAt(ctx, key, 0, 0)
+}
+
+// aheadMost is how many bytes may come with the answer to an Open.
+const aheadMost = 4 << 20
+
+// OpenAt is Open by who will read bytes [off, off+n) first: they come with the answer, and that Read costs no round trip.
+func (d *Drive) OpenAt(ctx context.Context, key ids.Chunk, off, n int64) (*Reader, error) {
+	args := key.Append(nil)
+	if n = min(n, aheadMost); n > 0 {
+		args = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(args, uint64(off)), uint64(n))
+	}
+	r, err := d.c.do(ctx, request{op: opOpen, drive: d.id, about: groupOf(key), args: args}, int(n))
 	if err != nil {
 		return nil, err
 	}
 	rec, err := parseRecord(r.args)
-	if err == nil && (rec.Header.Key != key || r.payload != nil && uint64(len(r.payload.B)) != rec.Footer.ShardBytes) {
+	got := int64(len(bytesOf(r.payload)))
+	whole := got == int64(rec.Footer.ShardBytes)
+	if whole {
+		off = 0
+	}
+	if err == nil && (rec.Header.Key != key || got > 0 && !whole && got > n || rec.File == 0 && !whole) {
 		err = fmt.Errorf("%w: the answer is of another chunk", disk.ErrUnavailable)
 	}
 	if err != nil {
 		r.payload.Release()
 		return nil, err
 	}
-	return &Reader{d: d, number: rec.File, header: rec.Header, footer: rec.Footer, whole: r.payload}, nil
+	return &Reader{d: d, number: rec.File, header: rec.Header, footer: rec.Footer, ahead: r.payload, aheadAt: off}, nil
 }
 
 // Verify is disk.Drive's.

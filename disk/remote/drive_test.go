@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -141,6 +142,35 @@ func TestI12_HangingDrive(t *testing.T) {
 	})
 	if _, err := c.Reachable(); err != nil {
 		t.Error("its node: ", err)
+	}
+}
+
+// What is to be read first comes with the answer to Open, whatever the range, and all else as ever.
+func TestOpenAt(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	d := n.client(nil).Drive(n.drive.ID())
+	for _, size := range []int{1, 5000, 64 << 10, 256 << 10, 1 << 20, 6 << 20} {
+		s := disktest.NewSample(1, uint64(size), size)
+		must(t, disktest.Put(suiteDrive{d}, s))
+		for _, first := range [][2]int{{0, 0}, {0, 1}, {0, size}, {size / 2, size / 3}, {size - 1, 1}, {size - 1, 100}, {size, 1}, {size + 5, 7}, {0, 5 << 20}} {
+			r, err := d.OpenAt(t.Context(), s.Header.Key, int64(first[0]), int64(first[1]))
+			must(t, err)
+			for _, span := range [][2]int{first, {0, size}, first, {size / 2, size / 3}} {
+				off := min(span[0], size)
+				end := min(off+span[1], size)
+				b, err := r.Read(t.Context(), int64(off), int64(end-off))
+				must(t, err)
+				if !bytes.Equal(b.B, s.Payload[off:end]) {
+					t.Fatalf("%d bytes, first %v: [%d, %d) is wrong", size, first, off, end)
+				}
+				b.Release()
+			}
+			r.Close()
+		}
+	}
+	if r, err := d.OpenAt(t.Context(), disktest.NewSample(1, 5, 1).Header.Key, -1, 100); err == nil {
+		r.Close()
+		t.Error("a chunk that is not there was opened")
 	}
 }
 

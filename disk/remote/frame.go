@@ -47,26 +47,27 @@ type op uint8
 
 // The requests. "Record" is a chunk.AppendFile record: a number, a header and a footer.
 const (
-	opHello       op = 1 + iota // cluster (16), client (16); reply: empty
-	opStat                      // reply payload: JSON of all drives' health and space
-	opPut                       // record; payload: the shard
-	opDelete                    // chunk.AppendKeys record; reply: chunk.AppendEpochs record of the keys' PGs
-	opOpen                      // key (25); reply: record whose number is the reader, or 0 with the whole shard as payload
-	opRead                      // reader (8), offset (8), bytes (8); reply payload: them
-	opCloseReader               // reader (8); no reply
-	opCreate                    // expected shard bytes (8), record; reply: writer (8)
-	opWrite                     // writer (8); payload: the unit
-	opSeal                      // record whose number is the writer, whose epoch is the newest the client knows
-	opAbort                     // writer (8); no reply
-	opChunks                    // pool (2), PG (2), after (25), most (4); reply payload: records, each after its length (4)
-	opAllChunks                 // most (4), after (25) or nothing; reply as opChunks
-	opVerify                    // key (25); reply: record
-	opQuarantine                // key (25), reason
-	opQuarantined               // reply payload: JSON
-	opRestore                   // key (25)
-	opExpire                    // wall time in milliseconds (8); reply: count (8)
-	opEpoch                     // chunk.AppendEpochs record of one
-	opDrop                      // epoch (8), chunk.AppendKeys record of one PG's
+	opHello  op = 1 + iota // cluster (16), client (16); reply: empty
+	opStat                 // reply payload: JSON of all drives' health and space
+	opPut                  // record; payload: the shard
+	opDelete               // chunk.AppendKeys record; reply: chunk.AppendEpochs record of the keys' PGs
+	opOpen                 // key (25), or key, offset (8), bytes (8) of what is read first; reply: record whose number is the reader, with
+	// those bytes, as far as there are any, as payload; or 0 with the whole shard
+	opRead        // reader (8), offset (8), bytes (8); reply payload: them
+	opCloseReader // reader (8); no reply
+	opCreate      // expected shard bytes (8), record; reply: writer (8)
+	opWrite       // writer (8); payload: the unit
+	opSeal        // record whose number is the writer, whose epoch is the newest the client knows
+	opAbort       // writer (8); no reply
+	opChunks      // pool (2), PG (2), after (25), most (4); reply payload: records, each after its length (4)
+	opAllChunks   // most (4), after (25) or nothing; reply as opChunks
+	opVerify      // key (25); reply: record
+	opQuarantine  // key (25), reason
+	opQuarantined // reply payload: JSON
+	opRestore     // key (25)
+	opExpire      // wall time in milliseconds (8); reply: count (8)
+	opEpoch       // chunk.AppendEpochs record of one
+	opDrop        // epoch (8), chunk.AppendKeys record of one PG's
 	opLast
 )
 

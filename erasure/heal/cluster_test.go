@@ -366,7 +366,7 @@ func (c *cluster) holds(m *placement.Map, id ids.Drive, key ids.Chunk) bool {
 	if d == nil || m.Drives[id].State != placement.DriveUp {
 		return false
 	}
-	r, err := d.Open(c.ctx, key)
+	r, err := d.Open(c.ctx, key, 0, 0)
 	if err != nil {
 		return false
 	}

@@ -1,0 +1,92 @@
+package erasure
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// hedging is a cluster with a body, whose first data shard is on a drive that does not answer, and a full budget.
+func hedging(t *testing.T, change func(*Options)) (c *cluster, read func() time.Duration) {
+	c = newCluster(t, 4, 2, 64<<10, 0, func(o *Options) {
+		o.SlowAfter, o.HedgeAfter = 400*time.Millisecond, 5*time.Millisecond
+		change(o)
+	})
+	slow := c.on(c.mustPut("a", 1_000_000).Blob(0), 0)
+	slow.set(func() { slow.slow = make(chan struct{}) })
+	t.Cleanup(slow.heal)
+	c.store.hedges.saved.Store(hedgesMax)
+	return c, func() time.Duration {
+		t.Helper()
+		began := time.Now()
+		c.mustGet("a")
+		if got := c.reports(); len(got) > 0 {
+			t.Errorf("reported %v", got)
+		}
+		return time.Since(began)
+	}
+}
+
+// TestI23_Hedges: a slow read of another node's drive is worked around long before the drive counts as hanging, and nothing is said of it.
+func TestI23_Hedges(t *testing.T) {
+	c, read := hedging(t, func(o *Options) { o.SlowAfter = time.Minute })
+	if took := read(); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if spent := hedgesMax - c.store.hedges.saved.Load(); spent <= 0 || spent > hedgeCost {
+		t.Errorf("%d spent of the budget, want about one hedge", spent)
+	}
+}
+
+// TestI23_NoHedges of drives of this node, nor while load is shed, nor without a budget: they are waited for.
+func TestI23_NoHedges(t *testing.T) {
+	for what, change := range map[string]func(*cluster){
+		"local": func(c *cluster) {
+			for _, d := range c.mem {
+				d.near = true
+			}
+		},
+		"shedding":  func(c *cluster) { c.store.opt.Shedding = func() bool { return true } },
+		"no budget": func(c *cluster) { c.store.hedges.saved.Store(-hedgesMax) },
+	} {
+		c, read := hedging(t, func(*Options) {})
+		change(c)
+		slow := c.on(c.bodies["a"].w.Blob(0), 0)
+		time.AfterFunc(200*time.Millisecond, slow.heal)
+		if took := read(); took < 150*time.Millisecond {
+			t.Errorf("%s: it took %s, the drive was not waited for", what, took)
+		}
+	}
+}
+
+// TestI23_BudgetIsSpent: however many reads are slow, one in twenty is hedged.
+func TestI23_BudgetIsSpent(t *testing.T) {
+	var b budget
+	hedges := 0
+	for range 10_000 {
+		if b.earn() {
+			b.spend()
+			hedges++
+		}
+	}
+	if hedges > 500 || hedges < 400 {
+		t.Errorf("%d hedges for 10,000 slow reads", hedges)
+	}
+}
+
+// TestUsual follows what 95 of 100 reads take, up and down.
+func TestUsual(t *testing.T) {
+	u := usual{nanos: atomic.Int64{}}
+	for _, stage := range []struct{ most, few time.Duration }{{time.Millisecond, 50 * time.Millisecond}, {20 * time.Millisecond, 500 * time.Millisecond}, {time.Millisecond, 2 * time.Millisecond}} {
+		for i := range 20_000 {
+			took := stage.most
+			if i%50 == 0 { // two of a hundred
+				took = stage.few
+			}
+			u.note(took)
+		}
+		if got := time.Duration(u.nanos.Load()); got < stage.most*8/10 || got > stage.few {
+			t.Errorf("%s where most take %s and few %s", got, stage.most, stage.few)
+		}
+	}
+}
