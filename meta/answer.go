@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -69,7 +68,11 @@ func (n *Node) answerDo(ctx context.Context, lead *replica.Replica, do *remotepb
 	if err != nil {
 		return done(err)
 	}
-	return &remotepb.Response{Result: result, Clock: uint64(n.shareable(hlc.Stamp(result.GetTs())))}
+	resp := &remotepb.Response{Result: result}
+	if lead.Mergeable(hlc.Stamp(result.GetTs())) {
+		resp.Clock = result.GetTs()
+	}
+	return resp
 }
 
 // answerRead evaluates a read under lead's lease.
@@ -185,14 +188,3 @@ func singles(c *remotepb.Change) []*replica.Single {
 	}
 	return all
 }
-
-// shareable is s if another node may take it into its clock, or 0 (I18).
-func (n *Node) shareable(s hlc.Stamp) hlc.Stamp {
-	if s < hlc.At(time.Now().Add(stampAheadMax)) {
-		return s
-	}
-	return 0
-}
-
-// stampAheadMax is how far ahead of the clocks a stamp may be to be taken into one (I18).
-const stampAheadMax = 10 * time.Second

@@ -102,7 +102,9 @@ func (n *Node) attempt(ctx context.Context, t target, rng *placement.Range, cmd 
 	if t.lead != nil {
 		cmd.Ts, cmd.Generation = uint64(n.opt.Clock.Now()), t.lead.Generation()
 		result, err := t.lead.Propose(ctx, cmd)
-		n.opt.Clock.Merge(hlc.Stamp(result.GetTs()))
+		if ts := hlc.Stamp(result.GetTs()); t.lead.Mergeable(ts) {
+			n.opt.Clock.Merge(ts)
+		}
 		return result, 0, err
 	}
 	resp, err := n.askOne(ctx, t, &remotepb.Request{

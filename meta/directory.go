@@ -15,27 +15,24 @@ import (
 // before is tried again.
 const reconcileEvery = 2 * time.Second
 
-// follow reconciles whenever the map changes.
+// follow reconciles whenever the map changes, and soon again while a range waits for other nodes to begin.
 func (n *Node) follow() {
 	defer n.wg.Done()
 	for n.ctx.Err() == nil {
 		if err := n.Reconcile(n.ctx); err != nil && n.ctx.Err() == nil {
 			n.opt.Logger.Warn("replicas do not yet agree with the directory", "err", err)
 		}
-		ctx, cancel := context.WithTimeout(n.ctx, n.reconcileAfter())
+		ctx, cancel := context.WithTimeout(n.ctx, reconcileEvery)
+		n.wg.Go(func() {
+			select {
+			case <-n.waits:
+				time.AfterFunc(beginEvery, cancel)
+			case <-ctx.Done():
+			}
+		})
 		_, _ = n.opt.Next(ctx, n.opt.Map().Revision) // it ends with a newer map or with the time: look again
 		cancel()
 	}
-}
-
-// reconcileAfter is how long follow may wait: not long while a range waits for other nodes to begin.
-func (n *Node) reconcileAfter() time.Duration {
-	n.reconciling.Lock()
-	defer n.reconciling.Unlock()
-	if n.beginning {
-		return beginEvery
-	}
-	return reconcileEvery
 }
 
 // Reconcile makes, starts and ends replicas on the drives here until they are what the map says. It is idempotent.
@@ -49,7 +46,12 @@ func (n *Node) Reconcile(ctx context.Context) error {
 	for _, row := range m.Ranges {
 		errs = append(errs, n.reconcileRange(ctx, m, row, first))
 	}
-	n.beginning = first.waits
+	if first.waits {
+		select {
+		case n.waits <- struct{}{}:
+		default:
+		}
+	}
 	for _, h := range n.allHosts() {
 		for _, r := range h.Replicas() {
 			if row := rangeOf(m, r.Range()); row != nil {

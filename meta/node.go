@@ -89,6 +89,7 @@ type Node struct {
 	ctx     context.Context // ends with Close; for work that no caller waits for
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
+	waits   chan struct{} // capacity 1: a range waits for other nodes to begin
 	rows    atomic.Pointer[directory]
 	splits  atomic.Pointer[madeSplits]
 	ran     replicaSet // took part in this process before
@@ -98,7 +99,6 @@ type Node struct {
 	lost        map[rangeReplica]bool
 	moving      map[rangeReplica]bool // being made by ReplaceReplica
 	made        map[rangeReplica]bool // in this process, as one of its range's first
-	beginning   bool                  // a range waits for other nodes to begin
 
 	mu     sync.RWMutex
 	hosts  map[ids.Drive]*replica.Host
@@ -124,7 +124,7 @@ func New(opt Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		opt: opt, mesh: replica.NewMesh(), batches: replica.NewBatches(),
+		opt: opt, waits: make(chan struct{}, 1), mesh: replica.NewMesh(), batches: replica.NewBatches(),
 		lost: map[rangeReplica]bool{}, moving: map[rangeReplica]bool{}, made: map[rangeReplica]bool{},
 		hosts: map[ids.Drive]*replica.Host{}, ranges: map[ids.Range]*leadership{},
 	}

@@ -51,6 +51,9 @@ func (c *Clock) Now() Stamp {
 	}
 }
 
+// Wall is the clock's wall time, whatever it gave or took.
+func (c *Clock) Wall() time.Time { return c.now() }
+
 // Merge makes later stamps greater than s. Callers refuse stamps too far ahead first (I18).
 func (c *Clock) Merge(s Stamp) {
 	for {

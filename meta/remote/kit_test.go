@@ -54,7 +54,7 @@ type testNode struct {
 	grpc    *grpc.Server
 	addr    string
 	clock   *hlc.Clock
-	skew    time.Duration
+	skew    atomic.Int64 // ns, of its clock
 	served  sync.WaitGroup
 	running bool
 }
@@ -87,6 +87,8 @@ type clusterConfig struct {
 	server   ServerOptions
 	skew     map[int]time.Duration // of a node's clock
 	cold     bool                  // nodes are not started
+	// wrap stands before a node's peers.
+	wrap func(from *testNode, to string, p meta.Peer) meta.Peer
 }
 
 func newCluster(t testing.TB, cfg clusterConfig) *cluster {
@@ -95,7 +97,8 @@ func newCluster(t testing.TB, cfg clusterConfig) *cluster {
 		t: t, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.seed, 7)), links: newLinks(), changed: make(chan struct{}),
 	}
 	for i := range cfg.nodes + cfg.gateways {
-		n := &testNode{c: c, name: fmt.Sprintf("n%d", i+1), skew: cfg.skew[i]}
+		n := &testNode{c: c, name: fmt.Sprintf("n%d", i+1)}
+		n.skew.Store(int64(cfg.skew[i]))
 		for d := range cfg.drives {
 			if i < cfg.nodes {
 				n.drives = append(n.drives, newTestDrive(t, n, cfg.dir, d))
@@ -267,13 +270,16 @@ func (n *testNode) logger() *slog.Logger {
 func (n *testNode) start() {
 	c := n.c
 	c.t.Helper()
-	n.clock = hlc.New(func() time.Time { return time.Now().Add(n.skew) })
+	n.clock = hlc.New(func() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) })
 	peers := c.cfg.peers
 	peers.Self, peers.Logger = n.name, n.logger()
 	peers.Dial = func(ctx context.Context, node string) (net.Conn, error) { return c.dial(ctx, n.name, node) }
 	n.peers = NewPeers(peers)
 	opt := c.cfg.opt
 	opt.Map, opt.Next, opt.Clock, opt.Self, opt.Peers = c.current, c.next, n.clock, n.name, n.peers.Peer
+	if c.cfg.wrap != nil {
+		opt.Peers = func(node string) meta.Peer { return c.cfg.wrap(n, node, n.peers.Peer(node)) }
+	}
 	opt.Logger = n.logger()
 	opt.Tick = c.cfg.tick
 	if opt.Tick == 0 {

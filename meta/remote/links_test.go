@@ -154,3 +154,14 @@ func (l *links) count(from, to string, bytes int) {
 	delete(l.after, key)
 	l.held[key] = make(chan struct{})
 }
+
+// healAll mends everything.
+func (l *links) healAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, held := range l.held {
+		close(held)
+		delete(l.held, key)
+	}
+	clear(l.cuts)
+}

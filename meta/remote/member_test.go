@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
@@ -133,10 +134,18 @@ func TestSlowSnapshotHoldsUpNobody(t *testing.T) {
 
 // Nodes that begin together make the first replicas of a range whichever comes first; one that comes late is waited for.
 func TestI10_FirstReplicasWaitForAllNodes(t *testing.T) {
-	c := newCluster(t, clusterConfig{nodes: 3, drives: 2, cold: true})
+	var surveys atomic.Int64
+	c := newCluster(t, clusterConfig{nodes: 3, drives: 2, cold: true, wrap: func(_ *testNode, _ string, p meta.Peer) meta.Peer {
+		return meddler{p, func(next meta.Peer, ctx context.Context, req *remotepb.Request) (*remotepb.Response, error) {
+			if req.GetSurvey() != nil {
+				surveys.Add(1)
+			}
+			return next.Call(ctx, req)
+		}}
+	}})
 	c.nodes[0].start()
 	c.nodes[1].start()
-	time.Sleep(300 * time.Millisecond) // in which nothing must happen
+	poll.True(t, poll.Within, "that they look around", func() bool { return surveys.Load() > 12 })
 	for _, n := range c.nodes[:2] {
 		for _, d := range n.drives {
 			if n.records.Holds(d.id, 1) {

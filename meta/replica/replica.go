@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/quorum"
 	pb "go.etcd.io/raft/v3/raftpb"
 
-	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/state"
 )
@@ -38,6 +36,8 @@ type Replica struct {
 	staged  *staged
 	taking  *state.Span // what a snapshot that is staged or being ingested covers
 	unborn  bool        // in the log, but the rows do not have the split yet that brings its own: see split.go
+
+	clocks clocks
 
 	term         uint64
 	leading      bool // Raft's leader of term
@@ -79,7 +79,8 @@ type published struct {
 	gen        atomic.Uint64
 	last       atomic.Pointer[entryID]
 	span       atomic.Pointer[state.Span]
-	ownKey     []byte // of its own row; set once
+	ownKey     []byte                // of its own row; set once
+	median     atomic.Pointer[int64] // of the voters' clocks, as clocks keeps it; nil: not known
 
 	mu      sync.Mutex
 	waits   []appliedWait
@@ -139,10 +140,13 @@ func (r *Replica) tick() {
 	if r.busy {
 		return
 	}
-	r.rn.Tick()
+	r.tickRaft()
 	r.host.mark(r)
 	r.campaignAgain()
 	if r.leading {
+		if r.clockAhead() {
+			r.resign()
+		}
 		r.extendLease() // of a range with one voter; else the answers do
 		r.publishMatch()
 	}
@@ -154,6 +158,7 @@ func (r *Replica) step(e *Envelope) {
 		return
 	}
 	m := e.Msg
+	r.noteWall(e)
 	switch m.GetType() {
 	case pb.MsgVote, pb.MsgPreVote:
 		// Who has no configuration was made blank and not yet caught up: it is no voter, or has lost what it was (I10).
@@ -344,7 +349,7 @@ func (r *Replica) finishReady() error {
 
 // maybeServe begins to serve once the first entry of our term is applied (I8, I18).
 func (r *Replica) maybeServe() {
-	if !r.leading || r.serving || r.termStart == 0 || r.at.index < r.termStart {
+	if !r.leading || r.serving || r.termStart == 0 || r.at.index < r.termStart || r.clockAhead() {
 		return
 	}
 	r.serving = true
@@ -354,16 +359,6 @@ func (r *Replica) maybeServe() {
 	r.announce()
 	r.host.mark(r)
 	r.host.opt.OnLeader(r, true)
-}
-
-// stampAheadMax is how far before our clock a range's stamps may be to be taken into it (I18).
-const stampAheadMax = 10 * time.Second
-
-func (r *Replica) mergeClock() {
-	last := r.machine.Last()
-	if last < hlc.At(time.Now().Add(stampAheadMax)) {
-		r.host.opt.Clock.Merge(last)
-	}
 }
 
 // stopWith answers all who wait; the host has stopped or r leaves.

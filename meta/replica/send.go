@@ -10,7 +10,10 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
-type progress = tracker.Progress
+type (
+	progress     = tracker.Progress
+	progressType = raft.ProgressType
+)
 
 // sendAll sends the Ready's messages: those that promise something after the sync, the others before.
 func (r *Replica) sendAll(synced bool) {
@@ -22,7 +25,7 @@ func (r *Replica) sendAll(synced bool) {
 		if afterSync(t) != synced {
 			continue
 		}
-		e := Envelope{Range: r.rng, Generation: r.conf.gen, From: r.id, To: ids.Replica(m.GetTo()), Msg: m}
+		e := Envelope{Range: r.rng, Generation: r.conf.gen, From: r.id, To: ids.Replica(m.GetTo()), Msg: m, Wall: r.wallOf(t)}
 		switch t {
 		case pb.MsgHeartbeat:
 			e.Round = r.host.now()

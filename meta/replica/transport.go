@@ -19,7 +19,8 @@ type Envelope struct {
 	// Round is when the heartbeat was sent, on the leader's own monotonic clock, in ns. The answer to a heartbeat
 	// gives it back: the lease counts from there (I8).
 	Round int64
-	// Wall is the sender's wall clock, in ms since 1970; 0: not told (I18).
+	// Wall, in ms since 1970, is the sender's wall clock in an answer to a heartbeat or a candidate, and in a heartbeat the
+	// median of the voters' clocks; 0: not told (I18).
 	Wall int64
 	// Lazy: nothing waits for this message. A receiver may leave it until it wakes for another reason.
 	Lazy bool
