@@ -78,8 +78,8 @@ func (r *Replica) noteWall(e *Envelope) {
 }
 
 // findMedian computes the median from what the voters told, if that is most of them. What some did not tell leaves room,
-// and so do two clocks in the middle: there the median stays what it was known to be, and else is the greatest possible:
-// of two clocks that differ nobody knows which is wrong.
+// and so do two clocks in the middle: within it the median stays what it was known to be. If it was not, and the room is
+// wide, it is not known: of two clocks that differ nobody can tell which is wrong.
 func (r *Replica) findMedian() {
 	c, voters := &r.clocks, r.conf.state.GetVoters()
 	told := make([]int64, 0, 8)
@@ -97,6 +97,9 @@ func (r *Replica) findMedian() {
 	slices.Sort(told)
 	least, most := told[(all-1)/2-untold], told[all/2] // were all others behind, or before
 	if !c.known {
+		if most-least > int64(clockAheadMax) {
+			return
+		}
 		c.median = most
 	}
 	r.setMedian(min(max(c.median, least), most))
@@ -115,17 +118,21 @@ func (r *Replica) clockAhead() bool {
 	return r.clocks.known && r.ownClock()-r.clocks.median > int64(clockAheadMax)
 }
 
+// clockPatience is for how many election time-outs a follower whose clock is ahead lets the others elect one of them.
+const clockPatience = 4
+
 // tickRaft counts one tick, but for a follower whose clock is ahead: it lets its time-out all but pass, and then waits
-// for another's candidacy, free to vote. It has waited the lease out by then, as tick says.
+// for another's candidacy, free to vote. It has waited the lease out by then, as tick says. If nobody comes it campaigns
+// after all: the others may lack what only its log has. It hands that and the leadership over, and serves nothing.
 func (r *Replica) tickRaft() {
-	c := &r.clocks
+	c, election := &r.clocks, r.host.opt.ElectionTicks
 	c.quiet++
-	if r.leading || !r.clockAhead() || c.quiet < r.host.opt.ElectionTicks {
+	if r.leading || !r.clockAhead() || c.quiet < election || c.quiet > clockPatience*election {
 		r.rn.Tick()
 		return
 	}
-	if c.quiet == r.host.opt.ElectionTicks {
-		r.host.opt.Logger.Warn("replica does not campaign: its node's clock is ahead", "range", uint64(r.rng), "replica", uint64(r.id))
+	if c.quiet == election {
+		r.host.opt.Logger.Warn("replica waits for others to lead: its node's clock is ahead", "range", uint64(r.rng), "replica", uint64(r.id))
 		_ = r.rn.ForgetLeader() // refused only where leases are Raft's
 	}
 }

@@ -30,8 +30,8 @@
 //     replica has not split, nothing of the child is made here by other means, and no snapshot of it taken (ErrOverlap): the
 //     sender tries again. A replica that gets its parent's snapshot from after the split has no child; the planner replaces it.
 //   - I18: a leader takes proposals once its term's first entry is applied; stamps are fixed by package state. Answers to
-//     heartbeats and votes tell their senders' wall clocks, heartbeats the median: who is clockAheadMax before it neither
-//     serves nor campaigns, and hands over if it leads. Nothing is decided before a majority's clocks are known.
+//     heartbeats and votes tell their senders' wall clocks, heartbeats the median: who is clockAheadMax before it does
+//     not serve and lets others campaign first, and hands over if it leads. Nothing is decided before a majority's clocks are known.
 //   - Replicas of one process share entries (Envelope.Msg is never changed) and batches (Batches).
 //   - All queues are bounded: proposals (QueueMax, then ErrBusy), messages (InboxMax, then lost), snapshots.
 package replica
