@@ -155,10 +155,10 @@ func (n *Node) leaderOrChange(rng ids.Range, not *replica.Replica) (*replica.Rep
 	n.mu.RLock()
 	if l := n.ranges[rng]; l != nil {
 		defer n.mu.RUnlock()
-		if l.leader != nil && (l.leader != not || l.leader.Serving()) {
-			return l.leader, nil
+		if l.leader != not {
+			return l.leader, l.changed
 		}
-		return nil, l.changed
+		return nil, l.changed // it is asked again after a pause, if it leads then
 	}
 	n.mu.RUnlock()
 	n.mu.Lock()
