@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -261,6 +262,14 @@ func write(t testing.TB, s *Supervisor, key, value string) {
 	})
 }
 
+// some are all of the nodes, or one where time is short.
+func some(nodes ...*meshNode) []*meshNode {
+	if testing.Short() {
+		return nodes[:1]
+	}
+	return nodes
+}
+
 // three founds a cluster of three nodes with a member each.
 func three(t testing.TB) (m *mesh, a, b, c *meshNode) {
 	t.Helper()
@@ -286,7 +295,9 @@ func TestI10_FoundingOverThreeNodes(t *testing.T) {
 			}
 		}
 	}
-	for _, n := range []*meshNode{a, b, c} { // one after another, and then all
+	var last *meshNode
+	for _, n := range some(a, b, c) { // one after another, and then all
+		last = n
 		n.stop()
 		write(t, [2]*meshNode{b, a}[min(1, slices.Index([]*meshNode{a, b, c}, n))].Supervisor, "k", n.name)
 		m.start(n)
@@ -301,7 +312,7 @@ func TestI10_FoundingOverThreeNodes(t *testing.T) {
 	}
 	m.start(a, b, c)
 	awaitReady(t, 3, a, b, c)
-	if got := get(t, b.Supervisor, "k"); got != c.name {
+	if got := get(t, b.Supervisor, "k"); got != last.name {
 		t.Errorf("k = %q", got)
 	}
 }
@@ -310,7 +321,7 @@ func TestChildrenOfTwoNodesKilled(t *testing.T) {
 	_, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
 	w := startWriter(t, b.Supervisor)
-	for _, n := range []*meshNode{a, b, c} {
+	for _, n := range some(a, b, c) {
 		w.await(t, w.acked.Load()+5)
 		syscall.Kill(n.Pid(), syscall.SIGKILL)
 	}
@@ -350,7 +361,7 @@ func TestI9_NodeGoneForGood(t *testing.T) {
 	}
 	m.start(c)
 	awaitReady(t, 3, a, b, d)
-	if hasData(c.opt.Drives[0].Path, old) || c.Pid() != 0 {
+	if hasData(c.opt.Drives[0].Path, old) || c.starts != 0 {
 		t.Errorf("I9: %s was started, or could be", old)
 	}
 	if got := get(t, c.Supervisor, "k"); got != "2" {
@@ -396,7 +407,7 @@ func TestI10_BlankNodeOfTheSameName(t *testing.T) {
 func TestPartitionHeals(t *testing.T) {
 	m, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
-	for _, n := range []*meshNode{a, b, c} { // whichever leads is among them
+	for _, n := range some(a, b, c) { // whichever leads is among them
 		m.isolate(n.name, true)
 		others := slices.DeleteFunc([]*meshNode{a, b, c}, func(o *meshNode) bool { return o == n })
 		for i, o := range others {
@@ -427,7 +438,7 @@ func TestGatewayHasNoMembers(t *testing.T) {
 	}
 	m.start(a)
 	awaitReady(t, 3, g, a)
-	for _, n := range []*meshNode{a, b, c} {
+	for _, n := range some(a, b, c) {
 		n.stop()
 		write(t, g.Supervisor, "k", n.name)
 		m.start(n)
@@ -507,5 +518,199 @@ func TestI9_OneOfThreeNodesWaits(t *testing.T) {
 	}
 	if got := get(t, a.Supervisor, "k"); got != "1" {
 		t.Fatalf("k = %q", got)
+	}
+}
+
+// TestI10_FoundingIsTakenUpAgain: it is cut short before a quorum is there. Another list is refused then, and the same one
+// goes on.
+func TestI10_FoundingIsTakenUpAgain(t *testing.T) {
+	m := newMesh(t)
+	a, b := m.node("n1", 1), m.node("n2", 1)
+	found(a, b)
+	a.begin(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() { failed <- a.Start(ctx) }()
+	poll.True(t, poll.Within, "the first member", func() bool { return a.Pid() != 0 })
+	cancel()
+	if err := <-failed; !errors.Is(err, ErrNoQuorum) {
+		t.Fatalf("%v, want ErrNoQuorum", err)
+	}
+	a.stop()
+	agreed := a.opt.Found
+	a.opt.Found = []Founder{{NewName(), "n1", agreed[0].Drive}, agreed[1]}
+	a.begin(t)
+	if err := a.Start(testContext(t)); !errors.Is(err, ErrFounding) {
+		t.Fatalf("I10: %v, want ErrFounding", err)
+	}
+	a.stop()
+	if err := removeAllRecords(a); err != nil {
+		t.Fatal(err)
+	}
+	a.opt.Found = agreed
+	if hasData(a.opt.Drives[0].Path, agreed[0].Name) { // else it has had no vote
+		a.begin(t)
+		if err := a.Start(testContext(t)); !errors.Is(err, ErrFounding) {
+			t.Fatalf("I10: data without a record: %v, want ErrFounding", err)
+		}
+		a.stop()
+	}
+	wipe(t, filepath.Join(a.opt.Drives[0].Path, etcdDir))
+	m.start(a, b)
+	awaitReady(t, 2, a, b)
+}
+
+func removeAllRecords(n *meshNode) (err error) {
+	for _, h := range n.opt.Drives {
+		err = errors.Join(err, os.Remove(recordPath(h.Path)))
+	}
+	return err
+}
+
+// TestI9_RemovedWhileItRuns: members that are removed stop, whoever had it done and when; two nodes may do so together.
+func TestI9_RemovedWhileItRuns(t *testing.T) {
+	m, a, b, c := three(t)
+	awaitReady(t, 3, a, b, c)
+	old := a.opt.Found[2].Name
+	if err := a.Remove(testContext(t), a.opt.Found[0].Name); err == nil {
+		t.Fatal("a node's own member is removed without its record")
+	}
+	if err := c.Reconcile(testContext(t), nil); err != nil { // it would have it back otherwise
+		t.Fatal(err)
+	}
+	awaitReady(t, 2, a, b, c)
+	if err := c.await(testContext(t), func() bool { return c.proc == nil }); err != nil {
+		t.Error("a process runs that has no members")
+	}
+	if err := c.Reconcile(testContext(t), c.opt.Drives); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, 4, a, b, c)
+	removed := slices.IndexFunc(c.Members(), func(st Status) bool { return st.Path == c.opt.Drives[0].Path })
+	name := c.Members()[removed].Name
+	if err := a.Remove(testContext(t), name); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.await(testContext(t), func() bool { return c.truth.peer(name) == nil }); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, 4, a, b, c) // it is wanted there: there is a new one
+	if hasData(c.opt.Drives[0].Path, name) || !exists(dataDir(c.opt.Drives[0].Path, name+awaySuffix)) {
+		t.Errorf("I9: the directory of %s is not put away", name)
+	}
+	write(t, c.Supervisor, "k", "1")
+	var g sync.WaitGroup
+	for _, n := range []*meshNode{a, b} {
+		g.Go(func() {
+			if err := n.Reconcile(testContext(t), nil); err != nil {
+				t.Errorf("%s: %v", n.name, err)
+			}
+		})
+	}
+	g.Wait()
+	awaitReady(t, 2, a, b, c)
+	if got := get(t, a.Supervisor, "k"); got != "1" {
+		t.Errorf("k = %q", got)
+	}
+	if slices.ContainsFunc(c.Members(), func(st Status) bool { return st.Name == old }) {
+		t.Errorf("I10: %s is back", old)
+	}
+	m.start() // and nothing failed
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// TestClientLeavesAMemberThatHangs: this node's member is the first choice, but not when it gives no answers.
+func TestClientLeavesAMemberThatHangs(t *testing.T) {
+	_, a, b, c := three(t)
+	awaitReady(t, 3, a, b, c)
+	client, err := a.newClient(a.Dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	try := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := client.Put(ctx, "k", "1")
+		if errors.Is(err, context.DeadlineExceeded) {
+			a.Redial()
+		}
+		return err
+	}
+	poll.Nil(t, poll.Within, "a write", try)
+	if a.clients.last.node != a.name {
+		t.Errorf("a client on %s is connected to %+v", a.name, a.clients.last)
+	}
+	if err := syscall.Kill(a.Pid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(a.Pid(), syscall.SIGCONT)
+	poll.Nil(t, poll.Within, "a write elsewhere", try)
+	poll.Nil(t, poll.Within, "the supervisor's own question", func() error { return a.Remove(t.Context(), "m000000000000") })
+}
+
+// TestI4_AloneUntilAnotherNodeHasAMember: a node that has all members goes on without a quorum, and not any more when
+// another node has one.
+func TestI4_AloneUntilAnotherNodeHasAMember(t *testing.T) {
+	m := newMesh(t)
+	a, b := m.node("n1", 2), m.node("n2", 2, "n1")
+	a.opt.Bootstrap, a.opt.Sole, a.opt.Want = true, true, []ids.Drive{a.opt.Drives[0].Drive, a.opt.Drives[1].Drive}
+	m.start(a)
+	write(t, a.Supervisor, "k", "1")
+	wipe(t, filepath.Join(a.opt.Drives[0].Path, etcdDir))
+	if err := a.await(testContext(t), func() bool { return a.truth.Generation == 2 }); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, 2, a)
+	m.start(b)
+	if err := b.Reconcile(testContext(t), b.opt.Drives); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, 4, a, b)
+	b.stop() // two of four: as many as the rule would allow to be lost
+	a.stop()
+	a.begin(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := a.Start(ctx); !errors.Is(err, ErrNoQuorum) {
+		t.Fatalf("I4: %v, want ErrNoQuorum", err)
+	}
+	if a.truth.Generation != 2 || a.truth.Alone {
+		t.Errorf("I4: it went on alone: %+v", a.truth)
+	}
+}
+
+// TestNodeHasAnotherName: a node that has all members keeps them under a new name; a node among others has none of them.
+func TestNodeHasAnotherName(t *testing.T) {
+	m := newMesh(t)
+	a := m.node("n1", 2)
+	a.opt.Bootstrap, a.opt.Sole, a.opt.Want = true, true, []ids.Drive{a.opt.Drives[0].Drive, a.opt.Drives[1].Drive}
+	m.start(a)
+	write(t, a.Supervisor, "k", "1")
+	a.stop()
+	other := a.opt
+	other.Node, other.Bootstrap, other.Sole = "n2", false, false
+	if _, err := Start(testContext(t), other); !errors.Is(err, ErrNoMembers) {
+		t.Fatalf("I9: drives of another node: %v, want ErrNoMembers", err)
+	}
+	other.Sole = true
+	for range 2 {
+		s := start(t, other)
+		if err := s.await(testContext(t), func() bool { return s.truth.Node == "n2" || s.learned && !s.renamed }); err != nil {
+			t.Fatal(err)
+		}
+		members, err := s.list(testContext(t))
+		if err != nil || len(members) != 2 || members[0].Node != "n2" || members[1].Node != "n2" {
+			t.Fatalf("etcd has %+v, %v", members, err)
+		}
+		if got := get(t, s, "k"); got != "1" {
+			t.Errorf("k = %q", got)
+		}
+		s.Close()
+		other.Sole = false // it is its name now
 	}
 }

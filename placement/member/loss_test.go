@@ -101,7 +101,7 @@ func awaitMembers(t *testing.T, s *Supervisor, n int) {
 	if err != nil {
 		t.Fatalf("members %+v: %v", s.Members(), err)
 	}
-	list, err := s.list(testContext(t), s.client)
+	list, err := s.list(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,9 +60,7 @@ func (s *Supervisor) keepMembers() {
 		s.startAgain()
 		s.look(s.ctx)
 		err := s.settle(s.ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			s.inside.redial()
-		}
+		s.rest()
 		s.mu.Lock()
 		if err == nil {
 			s.settledFor = asked
@@ -83,11 +81,9 @@ func (s *Supervisor) keepMembers() {
 
 // settle makes one change after another until the members are where they should be.
 func (s *Supervisor) settle(ctx context.Context) error {
-	if s.opt.Dial != nil { // another node's member may have come or gone
-		if err := s.relearn(ctx); err != nil {
-			return err
-		}
-	}
+	s.mu.Lock()
+	s.learned = s.learned && s.opt.Dial == nil // another node's member may have come or gone
+	s.mu.Unlock()
 	for {
 		if err := s.ensureQuorum(); err != nil {
 			return err
@@ -102,7 +98,7 @@ func (s *Supervisor) settle(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		step := s.nextStep()
-		serving := s.spread() || s.quorate(s.ready)
+		serving := s.spread() || len(s.truth.Peers) == 0 || s.quorate(s.ready)
 		s.mu.Unlock()
 		if step == nil {
 			return nil
@@ -122,7 +118,7 @@ func (s *Supervisor) settle(ctx context.Context) error {
 // nextStep chooses what to do next; nil if all is as it should be. s.mu is held.
 func (s *Supervisor) nextStep() func(context.Context) error {
 	if !s.learned {
-		return s.relearn
+		return s.learn
 	}
 	var own []peer
 	for _, p := range s.truth.Peers {
@@ -172,20 +168,9 @@ func (s *Supervisor) spare(p peer) bool {
 	return len(others) > 0 && s.quorate(others)
 }
 
-// relearn is learn, and notes that it was done.
-func (s *Supervisor) relearn(ctx context.Context) error {
-	err := s.learn(ctx)
-	if err == nil {
-		s.mu.Lock()
-		s.learned = true
-		s.mu.Unlock()
-	}
-	return err
-}
-
 // rename has etcd know a member under this node's name, then its record, then, with the last one, all records.
 func (s *Supervisor) rename(ctx context.Context, p peer) error {
-	members, err := s.list(ctx, s.client)
+	members, err := s.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -217,7 +202,7 @@ func (s *Supervisor) leave(_ context.Context, p peer) error {
 
 // remove ends it.
 func (s *Supervisor) remove(ctx context.Context, p peer) error {
-	members, err := s.list(ctx, s.client)
+	members, err := s.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -258,10 +243,11 @@ func (s *Supervisor) add(ctx context.Context, h Host) (err error) {
 	if err = s.change(func(r *record) { r.Peers = append(r.Peers, p) }); err != nil {
 		return err
 	}
-	if _, err := s.client.MemberAddAsLearner(ctx, []string{peerURL(p.address())}); err != nil {
+	got, err := s.client.MemberAddAsLearner(ctx, []string{peerURL(p.address())})
+	if err != nil {
 		return fmt.Errorf("adding: %w", err)
 	}
-	if err := s.startJoining(ctx, name); err != nil {
+	if err := s.startJoining(ctx, name, allSeen(got.Members)); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
 	return s.promote(ctx, name)
@@ -269,12 +255,8 @@ func (s *Supervisor) add(ctx context.Context, h Host) (err error) {
 
 // startJoining starts a new member, which wants to be told of just those members that etcd has: again, if other nodes
 // added one meanwhile.
-func (s *Supervisor) startJoining(ctx context.Context, name string) error {
+func (s *Supervisor) startJoining(ctx context.Context, name string, members []seen) (err error) {
 	for try := 1; ; try++ {
-		members, err := s.list(ctx, s.client)
-		if err != nil {
-			return err
-		}
 		s.mu.Lock()
 		delete(s.failures, name)
 		delete(s.adding, name) // a child that is started from here on starts it by itself
@@ -297,6 +279,9 @@ func (s *Supervisor) startJoining(ctx context.Context, name string) error {
 		if !again || try == joinTries {
 			return nil // promote finds out, if it did not start
 		}
+		if members, err = s.list(ctx); err != nil {
+			return err
+		}
 	}
 }
 
@@ -305,7 +290,7 @@ const joinTries = 5
 // promote makes a joining member a voter, as soon as it has caught up.
 func (s *Supervisor) promote(ctx context.Context, name string) error {
 	for {
-		members, err := s.list(ctx, s.client)
+		members, err := s.list(ctx)
 		if err != nil {
 			return err
 		}
@@ -356,17 +341,31 @@ func (s *Supervisor) tried(id ids.Drive, name string, err error) {
 }
 
 // list asks a quorum for its members.
-func (s *Supervisor) list(ctx context.Context, c *clientv3.Client) (members []seen, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.AskTimeout)
+func (s *Supervisor) list(ctx context.Context) (members []seen, err error) {
+	err = s.within(ctx, func(ctx context.Context) (err error) {
+		members, err = listFrom(ctx, s.client)
+		return err
+	})
+	return members, err
+}
+
+// within has a question asked for at most AskTimeout. A member that has not answered then is not the one that is asked next.
+func (s *Supervisor) within(ctx context.Context, ask func(context.Context) error) error {
+	asking, cancel := context.WithTimeout(ctx, s.opt.AskTimeout)
 	defer cancel()
+	err := ask(asking)
+	if asking.Err() != nil && ctx.Err() == nil {
+		s.inside.redial()
+	}
+	return err
+}
+
+func listFrom(ctx context.Context, c *clientv3.Client) (members []seen, err error) {
 	got, err := c.MemberList(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing etcd members: %w", err)
 	}
-	for _, m := range got.Members {
-		members = append(members, seenOf(m))
-	}
-	return members, nil
+	return allSeen(got.Members), nil
 }
 
 func (s *Supervisor) removeID(ctx context.Context, id uint64) error {

@@ -34,7 +34,7 @@ func (s *Supervisor) alone() bool {
 // never started again (I9); those of other nodes are taken over as they are. It removes from etcd what has this node's name
 // and is not in its records: left over from a change that was cut short, or from drives that were emptied since.
 func (s *Supervisor) learn(ctx context.Context) error {
-	members, err := s.list(ctx, s.client)
+	members, err := s.list(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,9 @@ func (s *Supervisor) learn(ctx context.Context) error {
 			return err
 		}
 	}
+	s.mu.Lock()
+	s.learned = true
+	s.mu.Unlock()
 	return nil
 }
 
@@ -181,7 +184,7 @@ func (s *Supervisor) ask(ctx context.Context, t target) []seen {
 		return nil
 	}
 	defer c.Close()
-	members, err := s.list(ctx, c)
+	members, err := listFrom(ctx, c)
 	if err != nil {
 		return nil
 	}
@@ -218,7 +221,7 @@ func (s *Supervisor) hear(ctx context.Context) error {
 	if !forming {
 		return s.learn(ctx)
 	}
-	_, err := s.list(ctx, s.client)
+	_, err := s.list(ctx)
 	return err
 }
 
@@ -303,7 +306,7 @@ func (s *Supervisor) probed(t target, serves bool) {
 // start it again. A name that is not there is no error. Only the elected planner should call it.
 // Errors: that the others are no quorum, that the member is this node's (Reconcile removes those), etcd's.
 func (s *Supervisor) Remove(ctx context.Context, name string) error {
-	members, err := s.list(ctx, s.client)
+	members, err := s.list(ctx)
 	if err != nil {
 		return err
 	}

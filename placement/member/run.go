@@ -20,6 +20,9 @@ func (s *Supervisor) keepRunning() {
 		if time.Since(started) > time.Minute {
 			wait = restartWaitMin
 		}
+		if s.idle() {
+			continue
+		}
 		s.opt.Logger.Warn("the etcd process ended; it is started again", "error", err, "after", wait)
 		s.sleep(wait)
 		wait = min(2*wait, restartWaitMax)
@@ -77,6 +80,26 @@ func (s *Supervisor) runnable() bool {
 	return !s.recovering && len(names) > 0 && (s.spread() || s.quorate(names))
 }
 
+// idle reports whether this node has no members.
+func (s *Supervisor) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.truth.Peers, s.own)
+}
+
+// rest ends a child that has nothing to do.
+func (s *Supervisor) rest() {
+	if !s.idle() {
+		return
+	}
+	s.mu.Lock()
+	p := s.proc
+	s.mu.Unlock()
+	if p != nil {
+		p.stop(time.Second)
+	}
+}
+
 // follow takes the child's events until it ends, and returns which member was starting then.
 func (s *Supervisor) follow(p *process) (starting string) {
 	for e := range p.events {
@@ -93,6 +116,7 @@ func (s *Supervisor) follow(p *process) (starting string) {
 			if !slices.Contains(s.ready, e.Member) {
 				s.ready = append(s.ready, e.Member)
 			}
+			s.client.ActiveConnection().ResetConnectBackoff() // who has waited for it waits no longer
 		case eventFailed:
 			s.failed(e.Member, e.Error)
 			if starting == e.Member {

@@ -2,7 +2,9 @@ package member
 
 import (
 	"context"
+	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -19,8 +21,6 @@ func (s *Supervisor) verify(ctx context.Context) {
 		all = append(all, target{n, s.truth.peer(n).Node})
 	}
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
-	defer cancel()
 	clients := make(map[string]*clientv3.Client, len(all))
 	for _, t := range all {
 		c, err := s.clientOf(t)
@@ -30,7 +30,7 @@ func (s *Supervisor) verify(ctx context.Context) {
 		defer c.Close()
 		clients[t.name] = c
 	}
-	hashes := hashAll(ctx, clients)
+	hashes := s.hashAll(ctx, clients)
 	if len(hashes) > 0 {
 		s.judge(hashes)
 	}
@@ -43,25 +43,44 @@ type content struct {
 }
 
 // hashAll hashes each member's content at the newest revision that all have. Members that do not answer are left out.
-func hashAll(ctx context.Context, clients map[string]*clientv3.Client) map[string]content {
-	revision := int64(-1)
-	for n, c := range clients {
-		got, err := c.Status(ctx, endpoint)
-		if err != nil {
-			delete(clients, n)
-			continue
+func (s *Supervisor) hashAll(ctx context.Context, clients map[string]*clientv3.Client) map[string]content {
+	var mu sync.Mutex
+	revisions := make(map[string]int64, len(clients))
+	s.askAll(ctx, clients, func(ctx context.Context, name string, c *clientv3.Client) {
+		if got, err := c.Status(ctx, endpoint); err == nil {
+			mu.Lock()
+			revisions[name] = got.Header.Revision
+			mu.Unlock()
 		}
-		if revision < 0 || got.Header.Revision < revision {
-			revision = got.Header.Revision
+	})
+	revision := int64(math.MaxInt64)
+	for name := range clients {
+		if r, ok := revisions[name]; ok {
+			revision = min(revision, r)
+		} else {
+			delete(clients, name)
 		}
 	}
 	hashes := make(map[string]content, len(clients))
-	for n, c := range clients {
+	s.askAll(ctx, clients, func(ctx context.Context, name string, c *clientv3.Client) {
 		if got, err := c.HashKV(ctx, endpoint, revision); err == nil {
-			hashes[n] = content{got.Hash, got.CompactRevision}
+			mu.Lock()
+			hashes[name] = content{got.Hash, got.CompactRevision}
+			mu.Unlock()
 		}
-	}
+	})
 	return hashes
+}
+
+// askAll asks all members at a time, and waits no longer than for one.
+func (s *Supervisor) askAll(ctx context.Context, clients map[string]*clientv3.Client, ask func(context.Context, string, *clientv3.Client)) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.AskTimeout)
+	defer cancel()
+	var g sync.WaitGroup
+	for name, c := range clients {
+		g.Go(func() { ask(ctx, name, c) })
+	}
+	g.Wait()
 }
 
 // judge takes the result in.
@@ -133,12 +152,16 @@ func (s *Supervisor) look(ctx context.Context) {
 // relieve ends the state in which etcd takes no writes because a database had outgrown its quota: what is left of it
 // after a compaction is small.
 func (s *Supervisor) relieve(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
-	defer cancel()
-	alarms, err := s.client.AlarmList(ctx)
+	var alarms *clientv3.AlarmResponse
+	err := s.within(ctx, func(ctx context.Context) (err error) {
+		alarms, err = s.client.AlarmList(ctx)
+		return err
+	})
 	if err != nil || len(alarms.Alarms) == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	defer cancel()
 	s.opt.Logger.Warn("the embedded etcd has run out of its space and is compacted", "alarms", len(alarms.Alarms))
 	if got, err := s.client.Get(ctx, "x"); err == nil {
 		s.client.Compact(ctx, got.Header.Revision) // compacted already: fine

@@ -142,6 +142,13 @@ func seenOf(m *etcdserverpb.Member) seen {
 	return s
 }
 
+func allSeen(members []*etcdserverpb.Member) (all []seen) {
+	for _, m := range members {
+		all = append(all, seenOf(m))
+	}
+	return all
+}
+
 // initialCluster is what etcd wants to know of the peers.
 func initialCluster(peers []string) string {
 	urls := types.URLsMap{}
