@@ -304,12 +304,17 @@ func (s *Supervisor) promote(ctx context.Context, name string) error {
 		case members[i].State == peerVoter:
 			return s.change(func(r *record) { r.peer(name).State = peerVoter })
 		}
-		_, err = s.client.MemberPromote(ctx, members[i].id)
-		if err != nil && !errors.Is(err, rpctypes.ErrMemberLearnerNotReady) && !errors.Is(err, rpctypes.ErrGRPCLearnerNotReady) {
-			return fmt.Errorf("promoting: %w", err)
-		}
-		if err != nil {
+		err = s.within(ctx, func(ctx context.Context) error {
+			_, err := s.client.MemberPromote(ctx, members[i].id)
+			return err
+		})
+		switch {
+		case err == nil:
+		case errors.Is(err, rpctypes.ErrMemberLearnerNotReady), errors.Is(err, rpctypes.ErrGRPCLearnerNotReady),
+			errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil: // lost with a leader, perhaps
 			s.sleep(50 * time.Millisecond)
+		default:
+			return fmt.Errorf("promoting: %w", err)
 		}
 	}
 }
@@ -368,8 +373,12 @@ func listFrom(ctx context.Context, c *clientv3.Client) (members []seen, err erro
 	return allSeen(got.Members), nil
 }
 
+// removeID removes a member from etcd. It can be asked for again.
 func (s *Supervisor) removeID(ctx context.Context, id uint64) error {
-	_, err := s.client.MemberRemove(ctx, id)
+	err := s.within(ctx, func(ctx context.Context) error {
+		_, err := s.client.MemberRemove(ctx, id)
+		return err
+	})
 	if err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
 		return fmt.Errorf("removing an etcd member: %w", err)
 	}

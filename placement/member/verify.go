@@ -13,7 +13,8 @@ import (
 
 // verify compares the content of the members that serve, on all nodes, by its hash at one revision: a flipped bit in a
 // member's database can be a wrong value without being an error. This node's that differ from the majority are lost, as
-// other nodes find theirs out; those that agree are dialled. Without a majority, as with two members, nobody can tell: it is said, and both go on.
+// other nodes find theirs out; those that agree are dialled. One that is removed while it is asked for its hash can
+// end its process, as etcd reads a database that it has closed: that is started again. Without a majority, as with two members, nobody can tell: it is said, and both go on.
 func (s *Supervisor) verify(ctx context.Context) {
 	s.mu.Lock()
 	var all []target
@@ -36,6 +37,10 @@ func (s *Supervisor) verify(ctx context.Context) {
 	}
 }
 
+// nothing is a key that is not there, to be asked for: unlike etcd's Status, which ends the process of a member that was
+// just removed ("failed to find local ID in cluster members"), that fails where it cannot be answered.
+const nothing = "x"
+
 // content is what a member's database hashes to. Hashes are comparable only from one compaction.
 type content struct {
 	hash    uint32
@@ -47,7 +52,7 @@ func (s *Supervisor) hashAll(ctx context.Context, clients map[string]*clientv3.C
 	var mu sync.Mutex
 	revisions := make(map[string]int64, len(clients))
 	s.askAll(ctx, clients, func(ctx context.Context, name string, c *clientv3.Client) {
-		if got, err := c.Status(ctx, endpoint); err == nil {
+		if got, err := c.Get(ctx, nothing, clientv3.WithSerializable()); err == nil {
 			mu.Lock()
 			revisions[name] = got.Header.Revision
 			mu.Unlock()
@@ -163,7 +168,7 @@ func (s *Supervisor) relieve(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
 	s.opt.Logger.Warn("the embedded etcd has run out of its space and is compacted", "alarms", len(alarms.Alarms))
-	if got, err := s.client.Get(ctx, "x"); err == nil {
+	if got, err := s.client.Get(ctx, nothing); err == nil {
 		s.client.Compact(ctx, got.Header.Revision) // compacted already: fine
 	}
 	s.mu.Lock()
