@@ -262,10 +262,9 @@ func (s *Supervisor) startable() (names []string) {
 }
 
 // serving are the members that serve, on this node and on others, as far as is known. s.mu is held.
-func (s *Supervisor) serving() []string {
-	names := slices.Clone(s.ready)
+func (s *Supervisor) serving() (names []string) {
 	for _, p := range s.truth.Peers {
-		if !s.own(p) && s.remote[p.Name] {
+		if slices.Contains(s.ready, p.Name) || !s.own(p) && s.remote[p.Name] {
 			names = append(names, p.Name)
 		}
 	}
