@@ -39,6 +39,8 @@ type Options struct {
 	Tick           time.Duration                         // 100ms: Raft's heartbeat; an election takes 10 to 20
 	LogBytes       int64                                 // 64 MiB: of a drive's Raft log
 	Transport      func(*replica.Mesh) replica.Transport // the mesh itself, and with Peers also those
+	SplitBytes     int64                                 // 256 MiB of rows: a larger range is to split; negative: never
+	SplitRate      int                                   // 3000 commands a second, sustained: a busier one is to split; negative: never
 	Logger         *slog.Logger
 
 	Self string // this node's name in the map; needed with Peers
@@ -72,6 +74,12 @@ func (o *Options) validate() error {
 	if o.AttemptTimeout == 0 {
 		o.AttemptTimeout = 3 * time.Second
 	}
+	if o.SplitBytes == 0 {
+		o.SplitBytes = 256 << 20
+	}
+	if o.SplitRate == 0 {
+		o.SplitRate = 3000
+	}
 	if o.Tick == 0 {
 		o.Tick = 100 * time.Millisecond
 	}
@@ -92,6 +100,7 @@ type Node struct {
 	waits   chan struct{} // capacity 1: a range waits for other nodes to begin
 	rows    atomic.Pointer[directory]
 	splits  atomic.Pointer[madeSplits]
+	loads   loadMarks
 	ran     replicaSet // took part in this process before
 
 	// reconciling is held while replicas are made, started and ended.
@@ -128,6 +137,7 @@ func New(opt Options) (*Node, error) {
 		lost: map[rangeReplica]bool{}, moving: map[rangeReplica]bool{}, made: map[rangeReplica]bool{},
 		hosts: map[ids.Drive]*replica.Host{}, ranges: map[ids.Range]*leadership{},
 	}
+	n.loads.all = map[ids.Range]loadMark{}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if opt.Next != nil {
 		n.wg.Add(1)

@@ -448,3 +448,34 @@ func TestI20_SplitThenReplacedAndRecovered(t *testing.T) {
 }
 
 func (tn *testNode) directoryRow(id ids.Range) *placement.Range { return rangeOf(tn.current(), id) }
+
+// TestSplitsWanted: a range that is too large splits in its middle, a busy one where the load divides; keys that only ever rise
+// would not divide it.
+func TestSplitsWanted(t *testing.T) {
+	tn := newNode(t, nodeConfig{drives: 1, seed: 7, opt: Options{SplitBytes: 4 << 10}})
+	for i := range 200 {
+		tn.put(fmt.Sprintf("%03d", i), fmt.Sprintf("%0400d", i*i))
+	}
+	tn.edit(1, func(r *placement.Range) { r.Begun = true })
+	check(t, tn.drives[0].rows.Flush())
+	all := tn.node.SplitsWanted(tn.ctx())
+	if len(all) != 1 {
+		t.Fatalf("%d splits are wanted", len(all))
+	}
+	_, key, _, err := keys.ParseRoute(all[0].At, nil)
+	check(t, err)
+	if string(key) < "050" || string(key) > "150" {
+		t.Errorf("at %s: %s", key, all[0].Why)
+	}
+	var spread, rising [][]byte
+	for i := range 128 {
+		spread = append(spread, keys.Route(bucket, fmt.Sprintf("%03d", i*37%128)))
+		rising = append(rising, keys.Route(bucket, fmt.Sprintf("%03d", i)))
+	}
+	if at := busyBorder(spread); string(at) < string(keys.Route(bucket, "040")) || string(at) > string(keys.Route(bucket, "090")) {
+		t.Errorf("a load all over divides at %q", at)
+	}
+	if at := busyBorder(rising); at != nil {
+		t.Errorf("a load that rises divides at %q", at)
+	}
+}

@@ -51,6 +51,7 @@ func rootCommand() *cobra.Command {
 		newEtcdCommand(),
 		newStatusCommand(),
 		newDriveCommand(),
+		newRangeCommand(),
 		newNodeCommand(),
 		newPlanCommand(),
 		newHealCommand(),

@@ -7,6 +7,8 @@
 //	GET  status            Status
 //	GET  drives            []Drive
 //	POST drives/replace    ReplaceRequest  -> Drive
+//	GET  ranges            []Range
+//	POST ranges/split      SplitRequest    -> Range   the one that begins at the border, when it is there
 //	GET  heal              Heal
 //	POST heal/start        -> Heal    repair all that is short now, without waiting
 //	POST heal/pause        -> Heal
@@ -144,11 +146,22 @@ type Drive struct {
 
 // Range is one Raft group.
 type Range struct {
-	ID       uint64         `json:"id"`
-	Leader   string         `json:"leader,omitempty"` // drive id; empty: none
-	Quorum   bool           `json:"quorum"`
-	Applied  uint64         `json:"applied"`
-	Replicas []RangeReplica `json:"replicas"`
+	ID uint64 `json:"id"`
+	// Start and End are BUCKET/KEY: End is the next range's. Empty: before and past all keys.
+	Start     string         `json:"start,omitempty"`
+	End       string         `json:"end,omitempty"`
+	Splitting string         `json:"splitting,omitempty"` // where it is about to split; empty: it is not
+	Leader    string         `json:"leader,omitempty"`    // drive id; empty: none
+	Quorum    bool           `json:"quorum"`
+	Applied   uint64         `json:"applied"`
+	Replicas  []RangeReplica `json:"replicas"`
+}
+
+// SplitRequest asks for a split before a key, or, with Range alone, in that range's middle.
+type SplitRequest struct {
+	Bucket string `json:"bucket,omitempty"`
+	Key    string `json:"key,omitempty"` // empty: where the bucket begins
+	Range  uint64 `json:"range,omitempty"`
 }
 
 // RangeReplica is one peer of a range.

@@ -40,6 +40,7 @@ func (r *Replica) Propose(ctx context.Context, cmd *metapb.Command) (*metapb.Res
 		r.pub.queued.Add(-1)
 		return nil, ErrBusy
 	}
+	r.load.note(cmd)
 	p := &proposal{r: r, data: data, done: make(chan outcome, 1), splits: cmd.GetSplit() != nil}
 	deposed := r.deposed()
 	r.host.propose(p)

@@ -56,7 +56,8 @@ type Replica struct {
 	rounds  map[ids.Replica]round // as follower: the newest heartbeat from each leader
 	answers answers               // as leader: send time of the newest heartbeat each voter answered
 
-	pub published
+	pub  published
+	load load
 }
 
 // round is a heartbeat's mark.

@@ -28,6 +28,10 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 		return a.n.allDrives(ctx), nil
 	case "POST drives/replace":
 		return a.replace(ctx, call.Body)
+	case "GET ranges":
+		return a.n.rangeList(ctx), nil
+	case "POST ranges/split":
+		return a.splitRange(ctx, call.Body)
 	case "GET heal":
 		return a.n.healStatus(), nil
 	case "POST heal/start", "POST heal/pause", "POST heal/resume":

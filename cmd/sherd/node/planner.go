@@ -32,6 +32,7 @@ type planner struct {
 	joins    sync.WaitGroup
 	mu       sync.Mutex
 	joining  map[rangeReplica]context.CancelFunc
+	splits   map[ids.Range]bool      // under way here
 	lost     map[rangeReplica]bool   // replicas whose log or rows are gone though their drive is there (I10)
 	stranded map[ids.Range]time.Time // since when a range had no quorum
 }
@@ -45,8 +46,8 @@ type rangeReplica struct {
 func newPlanner(n *Node) *planner {
 	return &planner{
 		n: n, kick: make(chan struct{}, 1),
-		joining: map[rangeReplica]context.CancelFunc{},
-		lost:    map[rangeReplica]bool{}, stranded: map[ids.Range]time.Time{},
+		joining: map[rangeReplica]context.CancelFunc{}, splits: map[ids.Range]bool{},
+		lost: map[rangeReplica]bool{}, stranded: map[ids.Range]time.Time{},
 	}
 }
 
@@ -111,6 +112,7 @@ func (p *planner) step(ctx context.Context) error {
 		p.markBegun(ctx),
 		p.recoverRanges(ctx),
 		p.replaceLost(ctx),
+		p.splitRanges(ctx),
 	)
 	if lead := p.lead.Load(); lead != nil {
 		err = errors.Join(err,

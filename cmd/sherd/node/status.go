@@ -213,8 +213,14 @@ func (n *Node) rangeList(ctx context.Context) (out []adminapi.Range) {
 	if err != nil {
 		all = n.records.Status() // what is known here
 	}
+	m := n.store.Map()
 	for _, r := range all {
-		row := adminapi.Range{ID: uint64(r.ID), Quorum: r.Quorum, Applied: r.Commit}
+		row := adminapi.Range{
+			ID: uint64(r.ID), Start: borderText(m, r.Start), End: borderText(m, r.End), Quorum: r.Quorum, Applied: r.Commit,
+		}
+		if known := rangeOf(m, r.ID); known != nil && known.Splitting != nil {
+			row.Splitting = borderText(m, known.Splitting.At)
+		}
 		if !r.Leader.IsZero() {
 			row.Leader = r.Leader.String()
 		}
