@@ -39,13 +39,13 @@ func (r *Replica) applySplit(e *pb.Entry, cmd *metapb.Command) error {
 	if _, err := r.machine.Finish(b, to.index, to.term); err != nil {
 		return err
 	}
-	next, born := r.conf, (*Replica)(nil)
+	next, born, known := r.conf, (*Replica)(nil), false
 	if span := r.machine.Span(); !bytes.Equal(span.End, r.conf.span.End) {
 		next = r.conf.over(span)
 		if err := b.Set(next.key(r.rng, r.id), next.append(nil), nil); err != nil {
 			return err
 		}
-		if born, err = r.beget(b, cmd.GetSplit()); err != nil {
+		if born, known, err = r.beget(b, cmd.GetSplit()); err != nil {
 			return err
 		}
 		r.host.loop.splits = true
@@ -59,7 +59,7 @@ func (r *Replica) applySplit(e *pb.Entry, cmd *metapb.Command) error {
 		r.setConf(next)
 	}
 	if born != nil {
-		if err := born.join(r); err != nil {
+		if err := born.join(r, known); err != nil {
 			return err
 		}
 	}
@@ -67,38 +67,44 @@ func (r *Replica) applySplit(e *pb.Entry, cmd *metapb.Command) error {
 	return nil
 }
 
-// beget makes the child's replica that is to be here, with its own row in b; nil if none is to be.
-func (r *Replica) beget(b *pebble.Batch, s *metapb.Split) (*Replica, error) {
+// beget makes the child's replica that is to be here, unborn, with its own row in b; nil if none is to be. It is among the
+// host's before the parent's span is shorter: who looks what covers a place always finds one of them. known: it was in the
+// log before.
+func (r *Replica) beget(b *pebble.Batch, s *metapb.Split) (child *Replica, known bool, err error) {
 	h := r.host
 	span := state.Span{ID: ids.Range(s.Child), Start: s.At, End: r.conf.span.End}
 	if !slices.Contains(s.Replicas, uint64(r.id)) {
-		return nil, clearRows(b, span)
+		return nil, false, clearRows(b, span)
 	}
-	child := h.Replica(span.ID)
-	if child == nil {
+	child = h.Replica(span.ID)
+	if known = child != nil; !known {
 		child = h.newReplica(span.ID, r.id)
 		c := &conf{gen: s.Generation, span: span, state: &pb.ConfState{Voters: slices.Clone(s.Replicas)}}
 		child.store.hard = &pb.HardState{Term: new(firstID.term), Vote: new(uint64(0)), Commit: new(firstID.index)}
 		pos, err := h.appendSync([][]byte{child.resetRecord(begotten, firstID, c, nil)})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if err := child.store.reset(firstID, nil, pos[0]); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		child.setConf(c)
+		child.unborn = true
+		h.mu.Lock()
+		h.byRange[child.rng] = child
+		h.mu.Unlock()
 	} else if !child.unborn || child.id != r.id {
-		return nil, fmt.Errorf("%w: range %d is here before range %d has split", ErrLost, span.ID, r.rng)
+		return nil, false, fmt.Errorf("%w: range %d is here before range %d has split", ErrLost, span.ID, r.rng)
 	}
-	return child, b.Set(child.conf.key(child.rng, child.id), child.conf.append(nil), nil)
+	return child, known, b.Set(child.conf.key(child.rng, child.id), child.conf.append(nil), nil)
 }
 
 // campaignsMax is for how many ticks the child of a leader asks for leadership: until then its peers should have split.
 const campaignsMax = 20
 
-// join lets a child take part whose first rows are there now. One that was in the log already may have confirmed a lease
-// before the crash, and owes an election time-out (I8). Next to the parent's leader it asks for leadership at once.
-func (r *Replica) join(parent *Replica) error {
+// join lets a child take part whose first rows are there now. One that was known already, from the log, may have confirmed a
+// lease before the crash, and owes an election time-out (I8). Next to the parent's leader it asks for leadership at once.
+func (r *Replica) join(parent *Replica, known bool) error {
 	h := r.host
 	machine, err := state.Load(h.opt.Rows, r.conf.span)
 	if err != nil {
@@ -108,12 +114,8 @@ func (r *Replica) join(parent *Replica) error {
 	if err := r.start(); err != nil {
 		return err
 	}
-	grace := r.unborn
 	r.unborn = false
-	h.mu.Lock()
-	h.byRange[r.rng] = r
-	h.mu.Unlock()
-	h.start(r, grace)
+	h.start(r, known)
 	h.opt.OnChild(r)
 	if parent.leading {
 		r.campaigns = campaignsMax

@@ -25,7 +25,7 @@ func (s *Store) OrderSplit(ctx context.Context, r *placement.Range, at []byte) e
 	}
 	joining := slices.ContainsFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining })
 	if r.Splitting != nil || joining || !r.Begun {
-		return fmt.Errorf("%w: range %d splits already, or has a replica that joins", ErrConflict, r.ID)
+		return fmt.Errorf("%w: range %d splits already, has not begun, or has a replica that joins", ErrConflict, r.ID)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
