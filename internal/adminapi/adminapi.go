@@ -70,6 +70,8 @@ type NodeState struct {
 	Drives   []Drive   `json:"drives"`
 	Space    Space     `json:"space"`
 	Problems []Problem `json:"problems,omitempty"` // that only it sees
+	Heal     Heal      `json:"heal"`               // its share of healing
+	Scrub    Scrub     `json:"scrub"`
 }
 
 // Setting is one value of the configuration that is in force, for people.

@@ -33,15 +33,15 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 	case "POST ranges/split":
 		return a.splitRange(ctx, call.Body)
 	case "GET heal":
-		return a.n.healStatus(), nil
+		return a.n.healStatus(ctx), nil
 	case "POST heal/start", "POST heal/pause", "POST heal/resume":
 		err := a.n.everywhere(ctx, call.Path)
-		return a.n.healStatus(), err
+		return a.n.healStatus(ctx), err
 	case "GET scrub":
-		return a.n.scrubStatus(), nil
+		return a.n.scrubStatus(ctx), nil
 	case "POST scrub/start", "POST scrub/pause":
 		err := a.n.everywhere(ctx, call.Path)
-		return a.n.scrubStatus(), err
+		return a.n.scrubStatus(ctx), err
 	case "GET quarantine":
 		return a.n.quarantined(ctx)
 	case "POST quarantine/restore":

@@ -70,7 +70,7 @@ type EtcdConfig struct {
 
 func (c *Config) validate() error {
 	setDefault(&c.Name, "node1")
-	if err := c.Cluster.validate(c.Name); err != nil {
+	if err := c.Cluster.validate(c.Name, len(c.Etcd.Endpoints) > 0); err != nil {
 		return err
 	}
 	if len(c.Drives) == 0 && !c.Cluster.several() {

@@ -72,7 +72,8 @@ func (n *Node) firstDrives(ctx context.Context, f *found) error {
 // first reports whether this node begins a cluster that others join later.
 func (n *Node) first() bool {
 	c := &n.cfg.Cluster
-	return len(c.Founders) == 0 && c.Join == "" && len(n.peers.papers.Load().Seed) > 0
+	p := n.peers.papers.Load()
+	return len(c.Founders) == 0 && c.Join == "" && (len(p.Seed) > 0 || p.ByEtcd && !n.peers.begun)
 }
 
 // mayBegin reports whether this node may make a cluster's first records: alone, or after all founders agreed, but never as one that

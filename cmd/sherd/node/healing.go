@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sherd-io/sherd/erasure"
@@ -28,6 +30,10 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Planner:  healPlanner{n},
 		Clock:    n.clock,
 		ReadMark: func() (hlc.Stamp, bool) { return n.objects.ReadMark(), true },
+		Name:     n.shareName(),
+		Share:    n.share,
+		Mine:     n.mine,
+		Lead:     func() bool { return n.planner.lead.Load() != nil },
 		Held:     func() bool { _, held := n.held(time.Now()); return held },
 		Version:  n.changes,
 		Logger:   n.log,
@@ -50,6 +56,36 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		}
 	})
 	return nil
+}
+
+// shareName is what this node's healer keeps its own settings under; those of a cluster of one have no name.
+func (n *Node) shareName() string {
+	if n.peers == nil {
+		return ""
+	}
+	return n.cfg.Name
+}
+
+// share is which part of the ranges this node's healer looks after: they are divided among the nodes that live and have drives. A gateway
+// has none: index -1.
+func (n *Node) share() (index, of int) {
+	m := n.store.Map()
+	healers := map[string]bool{}
+	for _, d := range m.Drives {
+		if d.State != placement.DriveOut && (m.Alive[d.Node] || d.Node == n.cfg.Name) {
+			healers[d.Node] = true
+		}
+	}
+	names := slices.Sorted(maps.Keys(healers))
+	if index = slices.Index(names, n.cfg.Name); index < 0 {
+		return -1, len(names) + 2
+	}
+	return index, len(names)
+}
+
+func (n *Node) mine(id ids.Drive) bool {
+	d := n.store.Map().Drives[id]
+	return d != nil && d.Node == n.cfg.Name
 }
 
 // healPlanner writes what the healer found out to the map.

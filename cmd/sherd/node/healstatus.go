@@ -1,6 +1,8 @@
 package node
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/sherd-io/sherd/erasure/heal"
@@ -8,8 +10,6 @@ import (
 	"github.com/sherd-io/sherd/internal/plural"
 	"github.com/sherd-io/sherd/placement"
 )
-
-func (n *Node) ledger() adminapi.Ledger { return ledgerOf(n.heal.Status().Ledger) }
 
 func ledgerOf(l heal.Ledger) adminapi.Ledger {
 	out := adminapi.Ledger{Short: l.Short, Exact: !l.At.IsZero(), As: l.At}
@@ -19,8 +19,55 @@ func ledgerOf(l heal.Ledger) adminapi.Ledger {
 	return out
 }
 
-// healStatus is what repair and rebuild do, for `sherd heal status`.
-func (n *Node) healStatus() adminapi.Heal {
+// healStatus is what repair and rebuild do on all nodes, for `sherd heal status`.
+func (n *Node) healStatus(ctx context.Context) adminapi.Heal { return sumHeal(n.nodeStates(ctx)) }
+
+// sumHeal puts the shares of the nodes that live together. Of one that does not answer what it counted is not known.
+func sumHeal(nodes []adminapi.NodeState) (sum adminapi.Heal) {
+	sum.State, sum.Ledger.Exact = "idle", true
+	for i := range nodes {
+		if !nodes[i].Alive {
+			continue
+		}
+		h := &nodes[i].Heal
+		sum.State, sum.Reason = louder(sum.State, h.State), cmp.Or(sum.Reason, h.Reason)
+		sum.Ledger = sumLedger(sum.Ledger, h.Ledger)
+		sum.Queued += h.Queued
+		sum.QueuedBytes += h.QueuedBytes
+		sum.Done += h.Done
+		sum.DoneBytes += h.DoneBytes
+		sum.Failed += h.Failed
+		sum.Rate += h.Rate
+		sum.ETASeconds = max(sum.ETASeconds, h.ETASeconds)
+		sum.Tasks = append(sum.Tasks, h.Tasks...)
+	}
+	return sum
+}
+
+func sumLedger(a, b adminapi.Ledger) adminapi.Ledger {
+	sum := adminapi.Ledger{Short: make([]int64, max(len(a.Short), len(b.Short))), Exact: a.Exact && b.Exact, As: a.As}
+	copy(sum.Short, a.Short)
+	for i, n := range b.Short {
+		sum.Short[i] += n
+	}
+	if a.As.IsZero() || b.As.Before(a.As) {
+		sum.As = b.As
+	}
+	return sum
+}
+
+// louder is the one of two states that a person should hear of first.
+func louder(a, b string) string {
+	for _, s := range []string{"paused", "stopped", "running", "waiting"} {
+		if a == s || b == s {
+			return s
+		}
+	}
+	return a
+}
+
+// healShare is what this node does.
+func (n *Node) healShare() adminapi.Heal {
 	s := n.heal.Status()
 	n.healedMu.Lock()
 	base, baseBytes := n.healedBase, n.healedBaseBytes
@@ -82,7 +129,7 @@ func (n *Node) healTasks() (out []adminapi.HealTask) {
 		for _, pg := range p.PGs {
 			for _, sl := range pg.Slots {
 				d := m.Drives[sl.Drive]
-				if d == nil {
+				if d == nil || d.Node != n.cfg.Name {
 					continue
 				}
 				t := byDrive[d.Path]
@@ -104,13 +151,13 @@ func (n *Node) healTasks() (out []adminapi.HealTask) {
 	}
 	for _, r := range m.Ranges {
 		for _, rep := range r.Replicas {
-			if d := m.Drives[rep.Drive]; rep.Joining && d != nil {
+			if d := m.Drives[rep.Drive]; rep.Joining && d != nil && d.Node == n.cfg.Name {
 				out = append(out, adminapi.HealTask{Kind: "range", Drive: d.ID.String(), Path: d.Path, Total: 1, State: "running"})
 			}
 		}
 	}
 	for _, d := range m.Drives {
-		if d.State == placement.DriveSuspect {
+		if d.State == placement.DriveSuspect && d.Node == n.cfg.Name {
 			out = append(out, adminapi.HealTask{Kind: "repair", Drive: d.ID.String(), Path: d.Path, Total: 1, State: "running"})
 		}
 	}
@@ -125,8 +172,36 @@ func (n *Node) healProblems() (out []adminapi.Problem) {
 	return out
 }
 
-// scrubStatus is what the scrubber does, and found.
-func (n *Node) scrubStatus() adminapi.Scrub {
+// scrubStatus is what the scrubbers of all nodes do, and found.
+func (n *Node) scrubStatus(ctx context.Context) (sum adminapi.Scrub) {
+	sum.State = "idle"
+	for _, node := range n.nodeStates(ctx) {
+		s := &node.Scrub
+		if !node.Alive || s.State == "" {
+			continue
+		}
+		sum.State, sum.Reason = louder(sum.State, s.State), cmp.Or(sum.Reason, s.Reason)
+		if sum.Started.IsZero() || s.Started.Before(sum.Started) {
+			sum.Started = s.Started
+		}
+		if sum.Finished.IsZero() || s.Finished.Before(sum.Finished) {
+			sum.Finished = s.Finished
+		}
+		sum.Blobs += s.Blobs
+		sum.Total += s.Total
+		sum.Bytes += s.Bytes
+		sum.Rate += s.Rate
+		sum.Damaged += s.Damaged
+		sum.Missing += s.Missing
+		sum.Repaired += s.Repaired
+		sum.Garbage += s.Garbage
+		sum.Quarantined += s.Quarantined
+	}
+	return sum
+}
+
+// scrubShare is what this node's does.
+func (n *Node) scrubShare() adminapi.Scrub {
 	s := n.heal.ScrubStatus()
 	out := adminapi.Scrub{
 		State: "idle", Reason: s.Err, Started: s.Started, Finished: s.Ended,

@@ -69,12 +69,12 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 			g.collectLog(out, b.path, "raft", s.Raft)
 		}
 	}
-	heal := g.n.healStatus()
+	heal := g.n.healShare()
 	for i, n := range heal.Ledger.Short {
 		gauge(out, g.blobs, float64(n), strconv.Itoa(i))
 	}
 	gauge(out, g.made, float64(heal.Done))
-	gauge(out, g.damaged, float64(g.n.scrubStatus().Damaged))
+	gauge(out, g.damaged, float64(g.n.scrubShare().Damaged))
 }
 
 func (g *gauges) collectDrives(out chan<- prometheus.Metric) {

@@ -40,7 +40,7 @@ type ClusterConfig struct {
 
 func (c *ClusterConfig) several() bool { return c.Advertise != "" }
 
-func (c *ClusterConfig) validate(name string) error {
+func (c *ClusterConfig) validate(name string, external bool) error {
 	if !c.several() {
 		if len(c.Founders) > 0 || c.Join != "" {
 			return errors.New("give --advertise host:port too: where the other nodes reach this one")
@@ -59,7 +59,7 @@ func (c *ClusterConfig) validate(name string) error {
 		}
 	}
 	switch {
-	case len(c.Founders) > 0 && c.Secret == "":
+	case len(c.Founders) > 0 && c.Secret == "" && !external:
 		return errors.New("--cluster wants a secret that its nodes share: SHERD_CLUSTER_SECRET, or --cluster-secret-file")
 	case len(c.Founders) > 0 && c.Founders[name] == "":
 		return fmt.Errorf("--cluster does not name this node, %q: say which one it is with --node, or let it join with --join", name)
@@ -74,6 +74,7 @@ type peers struct {
 	n      *Node
 	papers atomic.Pointer[cluster.Papers]
 	signer *trust.Authority // nil: this node takes nobody in
+	begun  bool             // an external etcd has the cluster's map already
 	port   *nodeport.Port
 	server *remote.Server // this node's drives for the others
 	http   *http.Server
@@ -139,10 +140,11 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 		if err == nil && kept != nil {
 			papers.Nodes, papers.Serial = kept.Nodes, kept.Serial
 		}
+	case n.external() && c.Join == "" && (kept == nil || kept.ByEtcd):
+		papers, err = n.papersByEtcd(ctx, p, known)
 	case kept != nil:
-		if papers, err = kept, error(nil); err == nil {
-			p.signer, err = kept.Signer()
-		}
+		papers = kept
+		p.signer, err = kept.Signer()
 	case c.Join != "":
 		papers, err = cluster.Join(ctx, c.Join, c.Token, n.cfg.Name, string(nodeport.Join), now)
 	default:
@@ -160,6 +162,30 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 		return nil, fmt.Errorf("the drives are those of node %q, and this is started as %q: a node keeps its name", papers.Node, n.cfg.Name)
 	}
 	return papers, nil
+}
+
+// papersByEtcd are those of a node that is trusted because it can read the external etcd: the authority lies there.
+func (n *Node) papersByEtcd(ctx context.Context, p *peers, known ids.Cluster) (*cluster.Papers, error) {
+	fresh, err := trust.New()
+	if err != nil {
+		return nil, err
+	}
+	if known == (ids.Cluster{}) {
+		known = ids.NewCluster()
+	}
+	opt := store.Options{RequestTimeout: n.cfg.ControlTimeout, Logger: n.log}
+	if err := n.cfg.Etcd.Fill(&opt); err != nil {
+		return nil, err
+	}
+	t, err := store.AgreeOnTrust(ctx, opt, store.Trust{Cluster: known, Seed: fresh.Seed()})
+	if err != nil {
+		return nil, err
+	}
+	p.begun = t.Begun
+	if p.signer, err = trust.Parse(t.Seed); err != nil {
+		return nil, err
+	}
+	return cluster.ByEtcd(p.signer, t.Cluster, n.cfg.Name, time.Now())
 }
 
 // papersDirs are the directories that may have papers, of those that answered.
@@ -181,7 +207,7 @@ func (n *Node) savePapers() error {
 	if dir := n.cfg.Cluster.StateDir; dir != "" {
 		dirs = append(dirs, dir)
 	}
-	if len(dirs) == 0 && n.cfg.Cluster.Secret == "" {
+	if len(dirs) == 0 && n.cfg.Cluster.Secret == "" && !n.peers.papers.Load().ByEtcd {
 		return errors.New("a node without drives that joined by a token keeps its certificate in a directory: give --state DIR")
 	}
 	saved := 0

@@ -24,6 +24,7 @@ func (n *Node) state(ctx context.Context) adminapi.NodeState {
 	s := adminapi.NodeState{
 		Name: n.cfg.Name, Zone: n.cfg.Zone, Addr: n.cfg.Cluster.Advertise, Alive: true, Version: n.cfg.Version, Started: n.started,
 		Planner: n.planner.lead.Load() != nil, Memory: n.memory(), Drives: n.driveList(ctx), Space: n.space(),
+		Heal: n.healShare(), Scrub: n.scrubShare(),
 	}
 	if dev := n.sharedDevice(); dev != "" {
 		s.Problems = append(s.Problems, adminapi.Problem{

@@ -50,8 +50,9 @@ func (n *Node) status(ctx context.Context) adminapi.Status {
 	s := adminapi.Status{
 		Cluster: n.cluster.String(), Node: n.cfg.Name, Version: n.cfg.Version, Started: n.started,
 		Nodes: n.nodeStates(ctx), Etcd: n.memberList(), Ranges: n.rangeList(ctx),
-		Buckets: len(m.Buckets), Ledger: n.ledger(), Memory: n.memory(),
+		Buckets: len(m.Buckets), Memory: n.memory(),
 	}
+	s.Ledger = sumHeal(s.Nodes).Ledger
 	s.Usage, s.Problems = n.usage(ctx)
 	for _, node := range s.Nodes {
 		s.Drives = append(s.Drives, node.Drives...)

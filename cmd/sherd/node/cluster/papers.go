@@ -27,11 +27,12 @@ type Papers struct {
 	Serial    uint64            `json:"serial"` // raised by every change
 	Node      string            `json:"node"`
 	Cluster   ids.Cluster       `json:"cluster"`
-	Authority []byte            `json:"authority"`       // its certificate, in PEM
-	Cert      []byte            `json:"cert"`            // the node's, in PEM
-	Key       []byte            `json:"key"`             // of Cert, in PEM
-	Seed      []byte            `json:"seed,omitempty"`  // of the authority: on the node that made it
-	Nodes     map[string]string `json:"nodes,omitempty"` // addresses of other nodes, host:port
+	Authority []byte            `json:"authority"`        // its certificate, in PEM
+	Cert      []byte            `json:"cert"`             // the node's, in PEM
+	Key       []byte            `json:"key"`              // of Cert, in PEM
+	Seed      []byte            `json:"seed,omitempty"`   // of the authority: on the node that made it
+	ByEtcd    bool              `json:"byEtcd,omitempty"` // they follow from an external etcd, which has the authority's key
+	Nodes     map[string]string `json:"nodes,omitempty"`  // addresses of other nodes, host:port
 }
 
 // Errors of papers.
@@ -71,6 +72,15 @@ func First(id ids.Cluster, node string, now time.Time) (*Papers, *trust.Authorit
 		p.Seed = a.Seed()
 	}
 	return p, a, err
+}
+
+// ByEtcd makes the papers of a node that has the authority from an external etcd.
+func ByEtcd(a *trust.Authority, id ids.Cluster, node string, now time.Time) (*Papers, error) {
+	p, err := issue(a, id, node, now)
+	if err == nil {
+		p.ByEtcd = true
+	}
+	return p, err
 }
 
 func issue(a *trust.Authority, id ids.Cluster, node string, now time.Time) (*Papers, error) {
