@@ -64,14 +64,14 @@ func TestFaultsBelow(t *testing.T) {
 	if a.err == nil || len(a.body) >= 500_000 || string(a.body) != text(500_000)[:len(a.body)] {
 		t.Errorf("cut: %d bytes, %v", len(a.body), a.err)
 	}
-	if n := k.objects.OpenReads(); n != 0 {
+	if n := k.objects.OpenReads().Count; n != 0 {
 		t.Errorf("%d reads are open", n)
 	}
 }
 
-// What is overwritten and deleted while it is read is read to its end, and holds the read mark meanwhile.
+// What is overwritten and deleted while it is read is read to its end, and counts as open meanwhile.
 func TestI13_ReadersFinish(t *testing.T) {
-	k := newKit(t, func(_ *Options, o *object.Options) { o.ReadSlack = time.Millisecond })
+	k := newKit(t)
 	k.makeBucket("bucket")
 	body := text(500_000)
 	id := k.upload("/bucket/multi")
@@ -82,11 +82,11 @@ func TestI13_ReadersFinish(t *testing.T) {
 		var once sync.Once
 		k.blobs.failGet = func(sent int64) error {
 			once.Do(func() {
-				before := k.objects.ReadMark()
+				before := k.objects.OpenReads().Oldest
 				k.put(path, "new")
 				k.want("204", call{method: "DELETE", path: path})
-				if after := k.objects.ReadMark(); after != before {
-					t.Errorf("%s: the read mark moved from %d to %d", path, before, after)
+				if after := k.objects.OpenReads().Oldest; after != before {
+					t.Errorf("%s: the oldest open read was %d, and is %d", path, before, after)
 				}
 			})
 			return nil
@@ -96,7 +96,7 @@ func TestI13_ReadersFinish(t *testing.T) {
 		}
 		k.want("NoSuchKey", call{method: "GET", path: path})
 	}
-	if n := k.objects.OpenReads(); n != 0 {
+	if n := k.objects.OpenReads().Count; n != 0 {
 		t.Errorf("%d reads are open", n)
 	}
 }

@@ -255,8 +255,8 @@ func TestBadRequestsLeaveNothing(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines, %d before", n, before)
 	}
-	if n := k.server.admit.held.Load(); n != 0 || k.objects.OpenReads() != 0 {
-		t.Errorf("%d bytes held, %d reads open", n, k.objects.OpenReads())
+	if n := k.server.admit.held.Load(); n != 0 || k.objects.OpenReads().Count != 0 {
+		t.Errorf("%d bytes held, %d reads open", n, k.objects.OpenReads().Count)
 	}
 	k.nothing()
 }

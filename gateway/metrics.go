@@ -41,7 +41,7 @@ func newMetrics(s *Server) *metrics {
 	m.aborted = prometheus.NewCounter(prometheus.CounterOpts{Name: "sherd_s3_answers_cut_total", Help: "Answers that were cut short by a fault after the header was sent."})
 	m.registry.MustRegister(requests, latency, in, out, flight, m.errors, m.panics, m.aborted,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sherd_s3_admitted_bytes", Help: "Memory that requests under way may use."}, func() float64 { return float64(s.admit.held.Load()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sherd_s3_open_reads", Help: "Reads that hold what they read against reclaim."}, func() float64 { return float64(s.opt.Objects.OpenReads()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sherd_s3_open_reads", Help: "Reads that hold what they read against reclaim."}, func() float64 { return float64(s.opt.Objects.OpenReads().Count) }),
 	)
 	of := func(name string) (o opMetrics) {
 		for i, class := range [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"} {

@@ -387,7 +387,7 @@ func TestCopies(t *testing.T) {
 	if !strings.Contains(string(a.body), hexMD5(body+body[10:20])) {
 		t.Errorf("copy of a multipart object: %s", a.body)
 	}
-	if n := k.objects.OpenReads(); n != 0 {
+	if n := k.objects.OpenReads().Count; n != 0 {
 		t.Errorf("%d reads are open", n)
 	}
 }

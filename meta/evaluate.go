@@ -76,7 +76,7 @@ func evaluate(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *
 		}
 	case *remotepb.Request_Queued:
 		a, err := state.ReadApplied(rows, span.ID)
-		resp.QueuedRepairs, resp.QueuedReclaims = a.Repairs, a.Reclaims
+		resp.QueuedRepairs, resp.QueuedReclaims, resp.Last = a.Repairs, a.Reclaims, uint64(a.TS)
 		return err
 	default:
 		return fmt.Errorf("%w: %T", ErrBadCommand, op)

@@ -74,6 +74,12 @@ func (n *Node) page(ctx context.Context, r *placement.Range, tables []keys.Table
 	return resp, nil, nil
 }
 
+// Last is a range's last stamp: what it commits from now on has a greater one (I18). Errors: ErrUnavailable.
+func (n *Node) Last(ctx context.Context, id ids.Range) (hlc.Stamp, error) {
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Queued{Queued: &remotepb.Queued{}}})
+	return hlc.Stamp(resp.GetLast()), err
+}
+
 // Queued is how many repair and reclaim rows there are in a range's span. Errors: ErrUnavailable.
 func (n *Node) Queued(ctx context.Context, r *placement.Range) (repairs, reclaims uint64, err error) {
 	q := &remotepb.Request_Queued{Queued: &remotepb.Queued{}}

@@ -102,7 +102,7 @@ func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *clus
 	})
 	opt := Options{
 		Map: c.m.Load, Drive: c.drive, Store: c.store, Records: c.rows, Planner: c, Clock: c.clock, Page: 7,
-		ReadMark: func() (hlc.Stamp, bool) { v := c.mark.Load(); return hlc.Stamp(v), v != 0 },
+		ReadMark: func(context.Context, ids.Range) (hlc.Stamp, bool) { v := c.mark.Load(); return hlc.Stamp(v), v != 0 },
 		Logger:   slog.New(slog.DiscardHandler), HealBytes: 1 << 40, ScrubBytes: 1 << 40, DrainedAfter: time.Nanosecond,
 		GarbageAge: time.Nanosecond, ScrubEvery: -1,
 	}

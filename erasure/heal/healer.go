@@ -26,10 +26,9 @@ type Options struct {
 	Records Records               // required
 	Planner Planner               // required
 	Clock   *hlc.Clock            // required
-	// ReadMark is the stamp below which no open read began (I13): the least of what all live gateways have published under their leases, each
-	// its oldest open read or, without one, its clock's time. A gateway that is new must have published before it reads, one that cannot
-	// renew must have ended its reads before its lease does. false: that of some gateway is not known; reclaim waits. Required.
-	ReadMark func() (hlc.Stamp, bool)
+	// ReadMark is a stamp of a range: what died there before it no read needs that is open on any gateway, or begins from now on (I13).
+	// false: it is not known; reclaim waits. Required.
+	ReadMark func(context.Context, ids.Range) (hlc.Stamp, bool)
 
 	// Where several processes heal one cluster, each does a share. Shares change as processes come and go: what two do at once, or none for
 	// a while, does no harm. The zero values are those of a process that is alone.

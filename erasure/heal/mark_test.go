@@ -102,7 +102,7 @@ func TestScrubLoopKeepsItsPace(t *testing.T) {
 		h, err := New(Options{
 			Map: func() *placement.Map { return m }, Drive: func(ids.Drive) Drive { return nil }, Store: &erasure.Store{},
 			Records: &counted{newRows(), &walks}, Planner: forgetful{}, Clock: hlc.New(nil),
-			ReadMark: func() (hlc.Stamp, bool) { return 0, false }, ScrubEvery: time.Hour,
+			ReadMark: func(context.Context, ids.Range) (hlc.Stamp, bool) { return 0, false }, ScrubEvery: time.Hour,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -18,11 +18,14 @@ import (
 func (h *Healer) Reclaim(ctx context.Context) (first error) {
 	h.reclaiming.Lock()
 	defer h.reclaiming.Unlock()
-	below, ok := h.opt.ReadMark()
-	if !ok || h.opt.Held() {
-		return nil // etcd is away, or a gateway has not said yet
+	if h.opt.Held() {
+		return nil
 	}
 	for _, r := range h.ranges() {
+		below, ok := h.opt.ReadMark(ctx, r.ID)
+		if !ok {
+			continue // a gateway has not said yet
+		}
 		if err := h.reclaimRange(ctx, r, below); err != nil && first == nil {
 			first = fmt.Errorf("reclaim rows of range %d: %w", r.ID, err)
 		}

@@ -202,7 +202,7 @@ type guardedWriter struct {
 }
 
 func (g *guardedWriter) Write(p []byte) (int, error) {
-	if g.r.store.reads.expired(&g.r.open) {
+	if g.r.store.reads.expired(&g.r.open) || g.r.store.opt.Ended() {
 		return 0, ErrTooSlow
 	}
 	return g.w.Write(p)

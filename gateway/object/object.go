@@ -62,11 +62,13 @@ type Options struct {
 	// have them (I11). nil: such a refusal is final.
 	Rules func(ctx context.Context, bucket ids.Bucket) (revision int64, err error)
 
+	// Ended reports that nobody waits for this gateway's reads any more before he reclaims what they need: they end. nil: never.
+	Ended func() bool
+
 	InlineBytes  int           // 2 KiB; negative: nothing is inline
 	PartBytesMin int64         // 5 MiB
 	WriteMax     time.Duration // 23h: a body that takes longer is ended; less than the ranges' closed lag (I6)
 	ReadMax      time.Duration // 24h: a read that takes longer is ended (I13)
-	ReadSlack    time.Duration // 15s: see reads.mark
 	SealWait     time.Duration // 2s: how long a write waits for a bucket's seal to go (I20)
 }
 
@@ -74,11 +76,13 @@ func (o *Options) validate() {
 	if o.Clock == nil {
 		o.Clock = hlc.New(nil)
 	}
+	if o.Ended == nil {
+		o.Ended = func() bool { return false }
+	}
 	setDefault(&o.InlineBytes, InlineBytes)
 	setDefault(&o.PartBytesMin, PartBytesMin)
 	setDefault(&o.WriteMax, 23*time.Hour)
 	setDefault(&o.ReadMax, 24*time.Hour)
-	setDefault(&o.ReadSlack, 15*time.Second)
 	setDefault(&o.SealWait, 2*time.Second)
 }
 
@@ -100,17 +104,14 @@ type Store struct {
 func New(opt Options) *Store {
 	opt.validate()
 	s := &Store{opt: opt}
-	s.reads.init(opt.Clock, opt.ReadMax, opt.ReadSlack)
+	s.reads.init(opt.Clock, opt.ReadMax)
 	return s
 }
 
 // Close ends the digests' goroutine. No body may be under way.
 func (s *Store) Close() { s.md5.close() }
 
-// ReadMark is the stamp below which a dead blob is needed by no read that is open here (I13).
-func (s *Store) ReadMark() hlc.Stamp { return s.reads.mark() }
-
-// OpenReads is how many reads are open.
-func (s *Store) OpenReads() int { return s.reads.open() }
+// OpenReads says which reads are open: what dies is not reclaimed while one is that may have seen it alive (I13).
+func (s *Store) OpenReads() OpenReads { return s.reads.open() }
 
 func (s *Store) now() time.Time { return time.Now() }

@@ -160,35 +160,32 @@ func TestBodyLength(t *testing.T) {
 	}
 }
 
-func TestI13_ReadMark(t *testing.T) {
+func TestI13_OpenReads(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	clock := hlc.New(func() time.Time { return now })
 	var r reads
-	r.init(clock, time.Hour, time.Second)
+	r.init(clock, time.Hour)
+	want := func(oldest, next uint64) {
+		t.Helper()
+		if got := r.open(); got.Oldest != oldest || got.Next != next {
+			t.Errorf("%+v, want %d, %d", got, oldest, next)
+		}
+	}
+	want(1, 1)
 	var a, b, c openRead
 	r.begin(&a)
-	now = now.Add(time.Minute)
 	r.begin(&b)
-	now = now.Add(time.Minute)
 	r.begin(&c)
-	if got := r.mark(); got != a.stamp.Add(-time.Second) {
-		t.Errorf("mark %v", got.Time())
-	}
+	want(1, 4)
 	r.end(&b) // not the oldest
-	if got := r.mark(); got != a.stamp.Add(-time.Second) {
-		t.Errorf("mark %v", got.Time())
-	}
+	want(1, 4)
 	r.end(&a)
 	r.end(&a)
-	if got := r.mark(); got != c.stamp.Add(-time.Second) {
-		t.Errorf("mark %v", got.Time())
-	}
+	want(3, 4)
 	now = now.Add(2 * time.Hour) // a read that is too old is being ended
-	if got := r.mark(); got <= c.stamp {
-		t.Errorf("mark %v", got.Time())
-	}
+	want(4, 4)
 	r.end(&c)
-	if r.open() != 0 || r.root.next != &r.root {
+	if r.open().Count != 0 || r.root.next != &r.root {
 		t.Error("not empty")
 	}
 }

@@ -7,33 +7,36 @@ import (
 	"github.com/sherd-io/sherd/internal/hlc"
 )
 
-// reads is the registry of open reads (I13): a list in order of their stamps, oldest first, because
-// stamps are taken under the same lock that appends.
+// reads is the registry of open reads (I13): a list in order of their numbers, oldest first, because
+// numbers are given under the same lock that appends.
 type reads struct {
 	clock *hlc.Clock
 	max   time.Duration
-	slack time.Duration
 
 	mu   sync.Mutex
 	root openRead // sentinel of the ring
 	n    int
+	next uint64 // number of the next read
 }
 
 // openRead is one read between begin and end.
 type openRead struct {
+	number     uint64
 	stamp      hlc.Stamp
 	prev, next *openRead
 }
 
-func (r *reads) init(clock *hlc.Clock, max, slack time.Duration) {
-	r.clock, r.max, r.slack = clock, max, slack
+func (r *reads) init(clock *hlc.Clock, max time.Duration) {
+	r.clock, r.max, r.next = clock, max, 1
 	r.root.prev, r.root.next = &r.root, &r.root
 }
 
-// begin registers o with a stamp that is older than anything the read will look at.
+// begin registers o before the read looks at anything.
 func (r *reads) begin(o *openRead) {
 	r.mu.Lock()
 	o.stamp = r.clock.Now()
+	o.number = r.next
+	r.next++
 	o.prev, o.next = r.root.prev, &r.root
 	o.prev.next, r.root.prev = o, o
 	r.n++
@@ -51,30 +54,29 @@ func (r *reads) end(o *openRead) {
 	r.mu.Unlock()
 }
 
-// mark is the read mark: no open read needs what died before it. A death's stamp is proposed before it
-// is applied, so a read may begin between the two and still see what dies: slack covers that, and the
-// skew of clocks. Reads older than max are being ended and do not hold it.
-func (r *reads) mark() hlc.Stamp {
+// OpenReads says which reads are open: none with a number below Oldest. Reads older than any may be are being ended, and not
+// among them.
+type OpenReads struct {
+	Oldest uint64 `json:"oldest"` // Next if there is none
+	Next   uint64 `json:"next"`   // the number that the next read gets
+	Count  int    `json:"count"`  // how many are open, those that are being ended too
+}
+
+func (r *reads) open() OpenReads {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.clock.Now()
-	oldest, limit := now, now.Add(-r.max)
+	all := OpenReads{Oldest: r.next, Next: r.next, Count: r.n}
+	limit := r.clock.Now().Add(-r.max)
 	for o := r.root.next; o != &r.root; o = o.next {
 		if o.stamp >= limit {
-			oldest = o.stamp
+			all.Oldest = o.number
 			break
 		}
 	}
-	return oldest.Add(-r.slack)
+	return all
 }
 
 // expired reports whether o is older than any read may be.
 func (r *reads) expired(o *openRead) bool {
 	return r.max > 0 && time.Since(o.stamp.Time()) > r.max
-}
-
-func (r *reads) open() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.n
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/client/v3/concurrency"
@@ -30,6 +31,15 @@ type Presence struct {
 	name, owner string
 	cancel      context.CancelFunc
 	done        sync.WaitGroup
+	lapsed      atomic.Int64 // since when, in ns since 1970; 0: it holds
+}
+
+// Lapsed says since when, about, the node shows no sign of life, for etcd cannot be reached; zero: it does.
+func (p *Presence) Lapsed() time.Time {
+	if at := p.lapsed.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // Announce says that the node lives, until Withdraw. owner tells processes that want the same name apart, and is the same
@@ -80,10 +90,12 @@ func (p *Presence) keep(ctx context.Context, session *concurrency.Session) {
 			return
 		case <-session.Done():
 		}
+		p.lapsed.Store(time.Now().Add(-aliveTTL * time.Second).UnixNano()) // it was renewed no later
 		p.s.opt.Logger.Warn("the node's sign of life lapsed; giving it again", "node", p.name)
 		for session = nil; session == nil; {
 			var err error
 			if session, err = p.announce(ctx); err == nil {
+				p.lapsed.Store(0)
 				break
 			}
 			if ctx.Err() != nil {

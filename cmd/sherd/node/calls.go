@@ -141,6 +141,10 @@ func (n *Node) nodeCalls() map[string]nodeCall {
 	return map[string]nodeCall{
 		"GET /state":  func(ctx context.Context, _ string, _ []byte) (any, error) { return n.state(ctx), nil },
 		"POST /admin": n.adminForOther,
+		"GET /reads": func(_ context.Context, from string, _ []byte) (any, error) {
+			n.askers.note(from)
+			return readsAnswer{n.process(), n.objects.OpenReads()}, nil
+		},
 		"POST /order": func(_ context.Context, _ string, body []byte) (any, error) { return nil, n.order(string(body)) },
 	}
 }

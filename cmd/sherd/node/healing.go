@@ -29,7 +29,7 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Records:  healRecords{n.records},
 		Planner:  healPlanner{n},
 		Clock:    n.clock,
-		ReadMark: func() (hlc.Stamp, bool) { return n.objects.ReadMark(), true },
+		ReadMark: n.readMark,
 		Name:     n.shareName(),
 		Share:    n.share,
 		Mine:     n.mine,

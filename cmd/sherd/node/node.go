@@ -53,6 +53,9 @@ type Node struct {
 	newcomer   bool               // its drives are blank, and the cluster has begun without them
 	distrusted *distrusted        // drives of other nodes that writes of this one have missed
 	agreed     []cluster.Proposal // what the first nodes of several begin with, by node
+	periods    readPeriods
+	silent     silentNodes
+	askers     askers
 	store      *store.Store
 	alive      *store.Presence
 	records    *meta.Node

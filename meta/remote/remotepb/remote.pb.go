@@ -1866,6 +1866,7 @@ type Response struct {
 	Cursor         []byte                 `protobuf:"bytes,24,opt,name=cursor,proto3" json:"cursor,omitempty"`                                        // Repairs, Reclaims, Walk: of the next page; none at the end
 	QueuedRepairs  uint64                 `protobuf:"varint,25,opt,name=queued_repairs,json=queuedRepairs,proto3" json:"queued_repairs,omitempty"`    // Queued
 	QueuedReclaims uint64                 `protobuf:"varint,26,opt,name=queued_reclaims,json=queuedReclaims,proto3" json:"queued_reclaims,omitempty"` // Queued
+	Last           uint64                 `protobuf:"fixed64,29,opt,name=last,proto3" json:"last,omitempty"`                                          // Queued: the range's last stamp
 	Replicas       []*ReplicaStatus       `protobuf:"bytes,27,rep,name=replicas,proto3" json:"replicas,omitempty"`                                    // Survey: all; Status: the leader's
 	Drives         [][]byte               `protobuf:"bytes,28,rep,name=drives,proto3" json:"drives,omitempty"`                                        // Survey: whose replicas run or may run here; 16 bytes each
 	unknownFields  protoimpl.UnknownFields
@@ -2059,6 +2060,13 @@ func (x *Response) GetQueuedRepairs() uint64 {
 func (x *Response) GetQueuedReclaims() uint64 {
 	if x != nil {
 		return x.QueuedReclaims
+	}
+	return 0
+}
+
+func (x *Response) GetLast() uint64 {
+	if x != nil {
+		return x.Last
 	}
 	return 0
 }
@@ -2739,7 +2747,7 @@ const file_remote_proto_rawDesc = "" +
 	"\aPROMOTE\x10\x01\x12\b\n" +
 	"\x04DROP\x10\x02\"\x1a\n" +
 	"\bTransfer\x12\x0e\n" +
-	"\x02to\x18\x01 \x01(\x04R\x02to\"\xcb\a\n" +
+	"\x02to\x18\x01 \x01(\x04R\x02to\"\xdf\a\n" +
 	"\bResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x16.sherd.records.v1.CodeR\x04code\x12\x16\n" +
@@ -2765,7 +2773,8 @@ const file_remote_proto_rawDesc = "" +
 	"\x05items\x18\x17 \x03(\v2\x1a.sherd.records.v1.WalkItemR\x05items\x12\x16\n" +
 	"\x06cursor\x18\x18 \x01(\fR\x06cursor\x12%\n" +
 	"\x0equeued_repairs\x18\x19 \x01(\x04R\rqueuedRepairs\x12'\n" +
-	"\x0fqueued_reclaims\x18\x1a \x01(\x04R\x0equeuedReclaims\x12;\n" +
+	"\x0fqueued_reclaims\x18\x1a \x01(\x04R\x0equeuedReclaims\x12\x12\n" +
+	"\x04last\x18\x1d \x01(\x06R\x04last\x12;\n" +
 	"\breplicas\x18\x1b \x03(\v2\x1f.sherd.records.v1.ReplicaStatusR\breplicas\x12\x16\n" +
 	"\x06drives\x18\x1c \x03(\fR\x06drives\"Z\n" +
 	"\vBucketUsage\x12\x16\n" +

@@ -1738,6 +1738,14 @@ func (m *Response) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Last != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Last))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xe9
+	}
 	if len(m.Drives) > 0 {
 		for iNdEx := len(m.Drives) - 1; iNdEx >= 0; iNdEx-- {
 			i -= len(m.Drives[iNdEx])
@@ -3496,6 +3504,9 @@ func (m *Response) SizeVT() (n int) {
 			l = len(b)
 			n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Last != 0 {
+		n += 10
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8111,6 +8122,16 @@ func (m *Response) UnmarshalVT(dAtA []byte) error {
 			m.Drives = append(m.Drives, make([]byte, postIndex-iNdEx))
 			copy(m.Drives[len(m.Drives)-1], dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 29:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Last", wireType)
+			}
+			m.Last = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Last = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
