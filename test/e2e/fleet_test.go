@@ -135,6 +135,10 @@ func (f *fleet) startTraffic(bucket string, rng *rand.Rand, workers int) *traffi
 	f.t.Helper()
 	l := &traffic{t: f.t, m: newModel(bucket), a: f.agents(4 * time.Second)}
 	must(f.t, l.a.within(10*time.Second, func(c *s3) error { return c.makeBucket(bucket) }))
+	f.t.Cleanup(func() {
+		l.halt.Store(true)
+		l.wg.Wait()
+	})
 	for id := range workers {
 		rng := rand.New(rand.NewPCG(rng.Uint64(), uint64(id)))
 		l.wg.Go(func() {

@@ -141,6 +141,13 @@ func (n *Node) nodeCalls() map[string]nodeCall {
 	return map[string]nodeCall{
 		"GET /state":  func(ctx context.Context, _ string, _ []byte) (any, error) { return n.state(ctx), nil },
 		"POST /admin": n.adminForOther,
+		"POST /drained": func(ctx context.Context, _ string, body []byte) (any, error) {
+			var was drainedDrive
+			if err := json.Unmarshal(body, &was); err != nil {
+				return nil, err
+			}
+			return nil, n.drained(ctx, was)
+		},
 		"GET /reads": func(_ context.Context, from string, _ []byte) (any, error) {
 			n.askers.note(from)
 			return readsAnswer{n.process(), n.objects.OpenReads()}, nil

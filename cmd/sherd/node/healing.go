@@ -105,13 +105,35 @@ func (p healPlanner) Remember(ctx context.Context, name, value string) error {
 	return p.n.store.PutSetting(ctx, name, value)
 }
 
-// Drained implements heal.Planner. The drive is up again if it is suspect as it was then, and healthy.
+// drainedDrive is a suspect drive that no repair waits for.
+type drainedDrive struct {
+	Drive ids.Drive `json:"drive"`
+	Since time.Time `json:"since"` // since when it was suspect
+}
+
+// Drained implements heal.Planner. The drive's own node says whether it is up again.
 func (p healPlanner) Drained(ctx context.Context, id ids.Drive, since time.Time) error {
-	d := p.n.bays.drive(id)
-	if d == nil || usable(d) != nil || p.n.incomplete(id) {
+	rec := p.n.store.Map().Drives[id]
+	switch {
+	case rec == nil:
+		return nil
+	case rec.Node == p.n.cfg.Name:
+		return p.n.drained(ctx, drainedDrive{id, since})
+	case p.n.peers == nil:
 		return nil
 	}
-	return p.n.store.EditDrive(ctx, id, func(r *placement.Drive) error {
+	_, err := call[any](ctx, p.n.peers, rec.Node, "POST", "/drained", drainedDrive{id, since})
+	return err
+}
+
+// drained has the map say that a drive here is up again, if it is suspect as it was then, and healthy.
+func (n *Node) drained(ctx context.Context, was drainedDrive) error {
+	id, since := was.Drive, was.Since
+	d := n.bays.drive(id)
+	if d == nil || usable(d) != nil || n.incomplete(id) {
+		return nil
+	}
+	return n.store.EditDrive(ctx, id, func(r *placement.Drive) error {
 		if r.State != placement.DriveSuspect || !r.Since.Equal(since) {
 			return fmt.Errorf("%w: drive %s is %s since %s", store.ErrConflict, id, r.State, r.Since)
 		}

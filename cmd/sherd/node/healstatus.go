@@ -50,7 +50,7 @@ func sumLedger(a, b adminapi.Ledger) adminapi.Ledger {
 	for i, n := range b.Short {
 		sum.Short[i] += n
 	}
-	if a.As.IsZero() || b.As.Before(a.As) {
+	if len(a.Short) == 0 || a.As.IsZero() || b.As.Before(a.As) {
 		sum.As = b.As
 	}
 	return sum
