@@ -40,7 +40,11 @@ func TestPutGetListThroughAnyNode(t *testing.T) {
 func TestGoesOnWhenTheLeadersNodeDies(t *testing.T) {
 	for _, death := range []string{"stopped", "cut", "silent"} {
 		t.Run(death, func(t *testing.T) {
-			c := newCluster(t, clusterConfig{nodes: 3, drives: 1, gateways: 1, tick: 100 * time.Millisecond})
+			c := newCluster(t, clusterConfig{
+				nodes: 3, drives: 1, gateways: 1, tick: 100 * time.Millisecond,
+				// A try that is not given up when its node is gone would use up the command's time.
+				opt: meta.Options{AttemptTimeout: 8 * time.Second, CommandTimeout: 8 * time.Second},
+			})
 			gateway := c.nodes[3]
 			gateway.put("a", "1")
 			lead := c.leader(1)
@@ -66,6 +70,7 @@ func TestGoesOnWhenTheLeadersNodeDies(t *testing.T) {
 			for _, n := range c.others(lead) {
 				n.want("a", "1")
 				n.want("b", "2")
+				t.Logf("%s read after %v", n.name, time.Since(begin))
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 // line is one connection to a node, with its two streams. All of it ends together, and is not used again.
 type line struct {
 	peer     *peer
+	raw      net.Conn
 	conn     *grpc.ClientConn
 	ctx      context.Context // ends with the line
 	cancel   context.CancelCauseFunc
@@ -43,12 +44,11 @@ func dialLine(p *peer) (_ *line, err error) {
 			l.close(err)
 		}
 	}()
-	conn, err := opt.Dial(l.ctx, p.node)
-	if err != nil {
+	if l.raw, err = opt.Dial(l.ctx, p.node); err != nil {
 		return nil, err
 	}
-	if l.conn, err = clientOver(conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if l.conn, err = clientOver(l.raw); err != nil {
+		return nil, err
 	}
 	client := remotepb.NewRecordsClient(l.conn)
 	messages, err := client.Messages(l.ctx)
@@ -86,8 +86,8 @@ func clientOver(conn net.Conn) (*grpc.ClientConn, error) {
 	)
 }
 
-// run serves the line until it ends, and returns why.
-func (l *line) run() error {
+// run serves the line until it ends, and tells its peer why.
+func (l *line) run() {
 	var wg sync.WaitGroup
 	for _, f := range []func() error{
 		func() error { return l.messages.send(l.ctx) }, l.messages.ended,
@@ -97,14 +97,17 @@ func (l *line) run() error {
 	}
 	<-l.ctx.Done()
 	err := context.Cause(l.ctx)
+	l.peer.ended(l, err)
 	l.close(err)
 	wg.Wait()
-	return err
 }
 
 // close ends all that the line has.
 func (l *line) close(err error) {
 	l.cancel(err)
+	if l.raw != nil {
+		_ = l.raw.Close() // first: gRPC would wait seconds for its farewell to go out
+	}
 	if l.conn != nil {
 		_ = l.conn.Close() // it is of no more use, whatever it says
 	}

@@ -210,7 +210,11 @@ func (p *peer) try() {
 	if err != nil {
 		return
 	}
-	err = l.run()
+	l.run()
+}
+
+// ended is told of a line that is of no use any more, before what it has is closed: that may take time.
+func (p *peer) ended(l *line, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.line.CompareAndSwap(l, nil)
