@@ -22,6 +22,8 @@
 //     takes part was lost. If all are lost, the range stays away, and is not taken for an empty one.
 //   - I8: reads are linearizable. Nothing here reads rows but through Replica.Read. Start-up campaigns at once, and votes without
 //     grace, only where all replicas of the range are of this process, or were made by it just now.
+//   - I18: a command is stamped by the node of its leader; a stamp that is ahead of its range's clocks is not taken into a clock,
+//     here or at who asked.
 //   - I12: a drive that fails or hangs takes its own replicas with it and nothing else.
 //   - I15: "absent" is an answer only with a nil error.
 package meta
