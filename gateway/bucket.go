@@ -67,11 +67,7 @@ func (s *Server) newBucketPool() ids.Pool {
 	if s.opt.Pool != 0 || len(m.Pools) == 0 {
 		return s.opt.Pool
 	}
-	least := ids.Pool(1<<16 - 1)
-	for id := range m.Pools {
-		least = min(least, id)
-	}
-	return least
+	return m.DefaultPool().ID
 }
 
 // controlError is what a failure of the control store means to a client.

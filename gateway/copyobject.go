@@ -154,7 +154,7 @@ func (c *copying) details(v *metapb.Version) *metapb.Details {
 }
 
 // copyObject serves CopyObject (S3 API reference). The bytes are stored anew, for a blob has one home (I14); but
-// of an object that is copied onto itself only the record changes.
+// of an object that is copied onto itself only the record changes, unless its storage class means another pool now.
 func (r *request) copyObject() error {
 	c, err := r.newCopying()
 	if err != nil {
@@ -163,7 +163,7 @@ func (r *request) copyObject() error {
 	if c.self {
 		if v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key); err != nil {
 			return r.withKey(err)
-		} else if c.want.Algorithm == noAlgorithm || c.want.Algorithm == v.Details.GetChecksum().GetAlgorithm() {
+		} else if r.samePool(c.given.StorageClass, v.Details.GetStorageClass()) && (c.want.Algorithm == noAlgorithm || c.want.Algorithm == v.Details.GetChecksum().GetAlgorithm()) {
 			return r.revise(c, v)
 		}
 	}
@@ -185,6 +185,14 @@ func (r *request) copyObject() error {
 		return r.withKey(err)
 	}
 	return r.sendCopied(v)
+}
+
+// samePool reports whether bodies of two storage classes go to one pool.
+func (r *request) samePool(a, b string) bool {
+	m := r.s.opt.Buckets.Map()
+	x, _ := m.ClassPool(a)
+	y, _ := m.ClassPool(b)
+	return x == y // 0: the bucket's
 }
 
 // revise is copyObject of an object onto itself.

@@ -51,7 +51,7 @@ func (r *request) details() (*metapb.Details, error) {
 		return nil, err
 	}
 	var err error
-	if d.StorageClass, err = storageClass(r.in1("X-Amz-Storage-Class")); err != nil {
+	if d.StorageClass, err = r.storageClass(); err != nil {
 		return nil, err
 	}
 	d.Tags, err = tags(r.in1("X-Amz-Tagging"))
@@ -141,12 +141,16 @@ func (r *request) allSupported() error {
 	return nil
 }
 
-// storageClass accepts the names that mean what there is. STANDARD is kept as "".
-func storageClass(v string) (string, error) {
+// storageClass accepts the names that mean what there is, and those that a pool has. STANDARD is kept as "".
+func (r *request) storageClass() (string, error) {
+	v := r.in1("X-Amz-Storage-Class")
 	switch v {
 	case "", "STANDARD":
 		return "", nil
 	case "REDUCED_REDUNDANCY":
+		return v, nil
+	}
+	if _, ok := r.s.opt.Buckets.Map().ClassPool(v); ok {
 		return v, nil
 	}
 	return "", errInvalidStorageClass

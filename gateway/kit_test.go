@@ -256,7 +256,7 @@ type buckets struct {
 func newBuckets() *buckets {
 	return &buckets{next: 1, late: map[string]*placement.Bucket{}, m: &placement.Map{
 		Buckets:    map[string]*placement.Bucket{},
-		Pools:      map[ids.Pool]*placement.Pool{1: {ID: 1}},
+		Pools:      map[ids.Pool]*placement.Pool{1: {ID: 1}, 2: {ID: 2, StorageClass: "ARCHIVE"}},
 		Identities: map[string]*placement.Identity{rootKey: {AccessKey: rootKey, Secret: rootSecret, Root: true}, "guest": {AccessKey: "guest", Secret: "guestsecret"}},
 	}}
 }

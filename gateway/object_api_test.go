@@ -3,10 +3,13 @@ package gateway
 import (
 	"encoding/base64"
 	"hash/crc32"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sherd-io/sherd/internal/ids"
 )
 
 // Source: GetObject, HeadObject (S3 API reference); RFC 9110, 13.2.2 and 14.2.
@@ -234,5 +237,42 @@ func TestHeadersThatAreRefused(t *testing.T) {
 		{[]string{"x-amz-expected-bucket-owner", "sherd"}, "200"},
 	} {
 		k.want(c.want, call{method: "PUT", path: "/bucket/key", body: []byte("x"), header: pairs(c.header)})
+	}
+}
+
+// TestStorageClassOfAPool: a class that a pool has is taken and shown; a copy onto itself with another class stores the bytes anew,
+// for they may belong in another pool.
+func TestStorageClassOfAPool(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	body := strings.Repeat("b", 5000)
+	k.put("/bucket/key", body, "x-amz-storage-class", "ARCHIVE")
+	if a := k.want("200", call{method: "GET", path: "/bucket/key"}); a.header.Get("X-Amz-Storage-Class") != "ARCHIVE" {
+		t.Errorf("shown as %q", a.header.Get("X-Amz-Storage-Class"))
+	}
+	uploads := func() map[ids.Upload]bool {
+		k.blobs.mu.Lock()
+		defer k.blobs.mu.Unlock()
+		all := map[ids.Upload]bool{}
+		for id := range k.blobs.bodies {
+			all[id] = true
+		}
+		return all
+	}
+	before := uploads()
+	k.want("200", call{method: "PUT", path: "/bucket/key", header: map[string]string{
+		"x-amz-copy-source": "/bucket/key", "x-amz-storage-class": "ARCHIVE", "x-amz-metadata-directive": "REPLACE",
+	}})
+	if after := uploads(); !maps.Equal(after, before) {
+		t.Error("a copy onto itself in the same class stored the bytes anew")
+	}
+	k.want("200", call{method: "PUT", path: "/bucket/key", header: map[string]string{
+		"x-amz-copy-source": "/bucket/key", "x-amz-storage-class": "STANDARD",
+	}})
+	if after := uploads(); maps.Equal(after, before) {
+		t.Error("a copy onto itself in another class left the bytes where they were")
+	}
+	if a := k.want("200", call{method: "GET", path: "/bucket/key"}); string(a.body) != body || a.header.Get("X-Amz-Storage-Class") != "" {
+		t.Errorf("%d bytes, class %q", len(a.body), a.header.Get("X-Amz-Storage-Class"))
 	}
 }

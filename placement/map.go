@@ -3,6 +3,7 @@ package placement
 import (
 	"slices"
 	"sort"
+	"strconv"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -84,7 +85,9 @@ type Pool struct {
 	PGCount   int      `json:"pgCount"`   // a power of two, fixed
 	// Drives are those that it uses, and those that take their place; none: all.
 	Drives []ids.Drive `json:"drives,omitempty"`
-	PGs    []*PG       `json:"-"` // by id; records of their own
+	// StorageClass is the x-amz-storage-class of requests that use it whatever their bucket's pool is; empty: none.
+	StorageClass string `json:"storageClass,omitempty"`
+	PGs          []*PG  `json:"-"` // by id; records of their own
 }
 
 // N is how many slots each PG of p has.
@@ -92,6 +95,35 @@ func (p *Pool) N() int { return p.K + p.M }
 
 // W is how many chunks a write must reach at least: k+1, or k if there is no parity.
 func (p *Pool) W() int { return min(p.K+1, p.N()) }
+
+// Vacant reports a PG that was not laid out yet: nothing can be in it.
+func (g *PG) Vacant() bool { return g.Epoch == 0 }
+
+// DefaultPoolSetting is the setting with the id of the pool of buckets that name none.
+const DefaultPoolSetting = "pool.default"
+
+// DefaultPool is the pool of buckets that name none: the one that was chosen, else the first; nil if there is none.
+func (m *Map) DefaultPool() (first *Pool) {
+	for id, p := range m.Pools {
+		if m.Settings[DefaultPoolSetting] == strconv.Itoa(int(id)) {
+			return p
+		}
+		if first == nil || id < first.ID {
+			first = p
+		}
+	}
+	return first
+}
+
+// ClassPool is the pool of a storage class; ok is false if no pool has it: then the bucket's is used.
+func (m *Map) ClassPool(class string) (id ids.Pool, ok bool) {
+	for id, p := range m.Pools {
+		if class != "" && p.StorageClass == class {
+			return id, true
+		}
+	}
+	return 0, false
+}
 
 // Uses reports whether p's slots may be on d.
 func (m *Map) Uses(p *Pool, d *Drive) bool {

@@ -54,6 +54,8 @@ func rootCommand() *cobra.Command {
 		newRangeCommand(),
 		newNodeCommand(),
 		newPlanCommand(),
+		newPoolCommand(),
+		newBucketCommand(),
 		newHealCommand(),
 		newScrubCommand(),
 		newQuarantineCommand(),

@@ -28,6 +28,7 @@ func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) 
 	if err != nil {
 		return nil, err
 	}
+	p.Pool = s.poolOf(upload.GetDetails().GetStorageClass(), p.Pool)
 	algorithm := upload.GetDetails().GetChecksum().GetAlgorithm()
 	if row(algorithm).bytes == 0 {
 		algorithm = DefaultAlgorithm

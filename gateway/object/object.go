@@ -64,6 +64,8 @@ type Options struct {
 
 	// Ended reports that nobody waits for this gateway's reads any more before he reclaims what they need: they end. nil: never.
 	Ended func() bool
+	// ClassPool finds the pool of a storage class; without one, and without this, the bucket's is used.
+	ClassPool func(class string) (pool ids.Pool, ok bool)
 
 	InlineBytes  int           // 2 KiB; negative: nothing is inline
 	PartBytesMin int64         // 5 MiB

@@ -21,8 +21,8 @@ import (
 // Put is one body on its way to become a version.
 type Put struct {
 	Bucket ids.Bucket
-	Rules  int64 // revision of the bucket's rules, as the request found it (I11)
-	Pool   ids.Pool
+	Rules  int64    // revision of the bucket's rules, as the request found it (I11)
+	Pool   ids.Pool // of the bucket; that of the object's storage class is used in its stead
 	Key    string
 	Size   int64     // of the body, 0 to BodyBytesMax
 	Body   io.Reader // gives Size bytes, then io.EOF if they are genuine; other errors come back unchanged
@@ -31,6 +31,16 @@ type Put struct {
 	ContentMD5 []byte          // raw, or nil
 	Want       Want
 	Condition  *metapb.Condition // nil: none
+}
+
+// poolOf is where a body of a storage class goes in a bucket of the given pool.
+func (s *Store) poolOf(class string, bucket ids.Pool) ids.Pool {
+	if s.opt.ClassPool != nil && class != "" {
+		if pool, ok := s.opt.ClassPool(class); ok {
+			return pool
+		}
+	}
+	return bucket
 }
 
 // Put stores a body and commits it as the newest version of its key.
@@ -44,6 +54,7 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	if p.Details == nil {
 		p.Details = new(metapb.Details)
 	}
+	p.Pool = s.poolOf(p.Details.StorageClass, p.Pool)
 	algorithm := p.Want.Algorithm
 	if row(algorithm).bytes == 0 {
 		algorithm = DefaultAlgorithm

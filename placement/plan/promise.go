@@ -26,6 +26,9 @@ func PromiseOf(m *placement.Map, members, ready int) Promise {
 	for _, pool := range m.Pools {
 		p.Nominal = min(p.Nominal, pool.M)
 		for _, pg := range pool.PGs {
+			if pg.Vacant() {
+				continue
+			}
 			p.Data = min(p.Data, pool.M-missing(m, pg))
 		}
 	}

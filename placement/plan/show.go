@@ -277,3 +277,20 @@ func MayDrain(m *placement.Map) error {
 	}
 	return nil
 }
+
+// MayCreate reports why the drives cannot hold a pool. Errors: ErrProfile.
+func MayCreate(m *placement.Map, pool *placement.Pool) error {
+	if err := (Profile{pool.K, pool.M}).check(); err != nil {
+		return err
+	}
+	for _, id := range pool.Drives {
+		if d := m.Drives[id]; d == nil || !usable(d) {
+			return fmt.Errorf("%w: drive %s is not there", ErrProfile, id)
+		}
+	}
+	have := newTable(m, &placement.Pool{ID: pool.ID, K: pool.K, M: pool.M, PGCount: pool.PGCount, Drives: pool.Drives}).l.staying()
+	if n := pool.N(); have < n {
+		return fmt.Errorf("%w: %d+%d needs %d drives, there are %d", ErrProfile, pool.K, pool.M, n, have)
+	}
+	return nil
+}

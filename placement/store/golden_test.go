@@ -33,12 +33,15 @@ func golden() *placement.Map {
 	m.Nodes["node2"] = &placement.Node{Name: "node2", Draining: true}
 	d3 := ids.Drive{3, 15: 3}
 	m.Drives[d3] = &placement.Drive{
-		ID: d3, Node: "node2", Path: "/mnt/sherd1", Weight: 2, State: placement.DriveOut, Since: goldenTime, Draining: true, Removed: true,
+		ID: d3, Node: "node2", Path: "/mnt/sherd1", Weight: 2, State: placement.DriveOut, Since: goldenTime, Draining: true, Added: true, Removed: true,
 	}
 	m.Alive["node1"] = true
 	m.Pools[1] = &placement.Pool{ID: 1, Name: "default", K: 1, M: 1, UnitBytes: 256 << 10, PGCount: 1, PGs: []*placement.PG{
 		{Epoch: 7, Slots: []placement.Slot{{Drive: d1, Since: 7, From: d2}, {Drive: d2, Since: 1, Complete: true}}},
 	}}
+	m.Pools[2] = &placement.Pool{
+		ID: 2, Name: "fast", K: 1, M: 0, UnitBytes: 256 << 10, PGCount: 1, Drives: []ids.Drive{d1}, StorageClass: "FAST", PGs: []*placement.PG{vacant(1)},
+	}
 	m.Ranges = []*placement.Range{{
 		ID: 1, Start: []byte{0, 1}, End: []byte{0, 2}, Generation: 2, NextReplica: 4,
 		Replicas: []placement.Replica{{ID: 1, Drive: d2}, {ID: 3, Drive: d1, Joining: true, Replaces: 2}},
@@ -79,6 +82,7 @@ func TestGolden_Rows(t *testing.T) {
 		"alive/node1":                 encode(aliveRow{"n1:9001", 7}),
 		driveKey(ids.Drive{3, 15: 3}): encode(m.Drives[ids.Drive{3, 15: 3}]),
 		poolKey(1):                    encode(m.Pools[1]),
+		poolKey(2):                    encode(m.Pools[2]),
 		pgKey(1, 0):                   encode(m.Pools[1].PGs[0]),
 		rangeKey(1):                   encode(m.Ranges[0]),
 		"buckets/first":               encode(m.Buckets["first"]),

@@ -36,6 +36,14 @@ func (a admin) placement(ctx context.Context, call gateway.AdminCall) (any, erro
 		return a.removeNode(ctx, call.Body)
 	case "POST plan":
 		return a.plan(call.Body)
+	case "GET pools":
+		return a.n.poolRows(), nil
+	case "POST pools/create":
+		return a.createPool(ctx, call.Body)
+	case "POST pools/set":
+		return a.setPool(ctx, call.Body)
+	case "POST buckets/pool":
+		return a.setBucketPool(ctx, call.Body)
 	}
 	return nil, fmt.Errorf("%w: %s %s", gateway.ErrNoSuchCall, call.Method, call.Path)
 }

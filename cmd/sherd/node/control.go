@@ -119,11 +119,9 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 
 // warnProfile says that a profile given for a cluster that has one already changes nothing.
 func (n *Node) warnProfile() {
-	want := n.cfg.Profile
-	for _, p := range n.store.Map().Pools {
-		if want != (plan.Profile{}) && (p.K != want.K || p.M != want.M) {
-			n.log.Warn("--ec is for a cluster's first start; the pool keeps its profile", "given", want.String(), "pool", p.Name, "data", p.K, "parity", p.M)
-		}
+	want, p := n.cfg.Profile, n.store.Map().Pools[1]
+	if p != nil && want != (plan.Profile{}) && (p.K != want.K || p.M != want.M) {
+		n.log.Warn("--ec is for a cluster's first start; the pool keeps its profile, and `sherd pool create` makes another", "given", want.String(), "pool", p.Name, "data", p.K, "parity", p.M)
 	}
 }
 

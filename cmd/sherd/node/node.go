@@ -126,8 +126,10 @@ func (n *Node) start(ctx, loops context.Context) error {
 	}{
 		{"node port", n.startPort},
 		{"drives", n.openDrives},
+		{"added drives", n.openAdded},
 		{"founding", n.found},
 		{"control state", n.startControl},
+		{"drives added last", n.openAddedLate},
 		{"membership", n.enter},
 		{"credentials", n.startIdentity},
 		{"object records", n.startRecords},

@@ -131,8 +131,9 @@ func (n *Node) startBlobs(_, loops context.Context) error {
 	})
 	n.objects = object.New(object.Options{
 		Records: n.records, Blobs: n.blobs, Clock: n.clock, Rules: n.rules, InlineBytes: n.cfg.InlineBytes,
-		Ended:    n.readsEnded,
-		WriteMax: n.cfg.CollectAfter - n.cfg.CollectAfter/24,
+		Ended:     n.readsEnded,
+		ClassPool: func(class string) (ids.Pool, bool) { return n.store.Map().ClassPool(class) },
+		WriteMax:  n.cfg.CollectAfter - n.cfg.CollectAfter/24,
 	})
 	if err := n.startHeal(loops); err != nil {
 		return err

@@ -117,10 +117,9 @@ func (n *Node) space() (s adminapi.Space) {
 
 // usable adds to raw space what the first pool makes of it.
 func (n *Node) usable(s adminapi.Space) adminapi.Space {
-	for _, p := range n.store.Map().Pools {
+	if p := n.store.Map().DefaultPool(); p != nil {
 		s.Usable = s.Raw * int64(p.K) / int64(p.N())
 		s.UsableFree = s.RawFree * int64(p.K) / int64(p.N())
-		break
 	}
 	return s
 }

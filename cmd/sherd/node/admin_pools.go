@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/sherd-io/sherd/gateway"
+	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
+)
+
+// poolRows are all pools, by id.
+func (n *Node) poolRows() []adminapi.PoolRow {
+	m := n.store.Map()
+	rows := make([]adminapi.PoolRow, 0, len(m.Pools))
+	for _, p := range m.Pools {
+		row := adminapi.PoolRow{
+			ID: uint16(p.ID), Name: p.Name, K: p.K, M: p.M, PGs: p.PGCount, StorageClass: p.StorageClass,
+			Ready: !slices.ContainsFunc(p.PGs, (*placement.PG).Vacant), Default: m.DefaultPool() == p,
+		}
+		for _, id := range p.Drives {
+			row.Drives = append(row.Drives, id.String())
+		}
+		for _, b := range m.Buckets {
+			if b.Pool == p.ID {
+				row.Buckets++
+			}
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b adminapi.PoolRow) int { return int(a.ID) - int(b.ID) })
+	return rows
+}
+
+func (n *Node) poolRow(name string) (any, error) {
+	for _, row := range n.poolRows() {
+		if row.Name == name {
+			return row, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: there is no pool %s: `sherd pool ls` shows them", gateway.ErrBadCall, name)
+}
+
+// createPool makes a pool with a profile of its own.
+func (a admin) createPool(ctx context.Context, body json.RawMessage) (any, error) {
+	req, err := decode[adminapi.PoolRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := plan.ParseProfile(req.Profile)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	want := placement.Pool{Name: req.Name, K: profile.K, M: profile.M, PGCount: req.PGs}
+	if req.StorageClass != nil {
+		want.StorageClass = *req.StorageClass
+	}
+	for _, text := range req.Drives {
+		d, err := a.n.findDrive(a.n.store.Map(), text)
+		if err != nil {
+			return nil, err
+		}
+		want.Drives = append(want.Drives, d.ID)
+	}
+	if _, err := a.n.store.CreatePool(ctx, want); err != nil {
+		return nil, refusal(err)
+	}
+	if req.Default {
+		if err := a.n.store.SetDefaultPool(ctx, req.Name); err != nil {
+			return nil, refusal(err)
+		}
+	}
+	a.n.planner.wake()
+	return a.n.poolRow(req.Name)
+}
+
+// setPool changes which requests and buckets use a pool.
+func (a admin) setPool(ctx context.Context, body json.RawMessage) (any, error) {
+	req, err := decode[adminapi.PoolRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	if req.Profile != "" || req.PGs != 0 || len(req.Drives) > 0 {
+		return nil, fmt.Errorf("%w: a pool's profile, PGs and drives are fixed: create another pool", gateway.ErrBadCall)
+	}
+	if req.StorageClass != nil {
+		if err := a.n.store.SetPoolClass(ctx, req.Name, *req.StorageClass); err != nil {
+			return nil, refusal(err)
+		}
+	}
+	if req.Default {
+		if err := a.n.store.SetDefaultPool(ctx, req.Name); err != nil {
+			return nil, refusal(err)
+		}
+	}
+	return a.n.poolRow(req.Name)
+}
+
+// setBucketPool chooses the pool of a bucket's new objects.
+func (a admin) setBucketPool(ctx context.Context, body json.RawMessage) (any, error) {
+	req, err := decode[adminapi.BucketPoolRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.n.store.SetBucketPool(ctx, req.Bucket, req.Pool); err != nil {
+		return nil, refusal(err)
+	}
+	return adminapi.BucketPool(req), nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/plural"
+)
+
+func newPoolCommand() *cobra.Command {
+	var c adminClient
+	cmd := &cobra.Command{Use: "pool", Short: "List, make and choose pools: erasure profiles side by side"}
+	c.addFlags(cmd)
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "ls", Short: "List pools", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return fetch(cmd, &c, "GET", "pools", nil, printPools) },
+		},
+		newPoolCreateCommand(&c),
+		newPoolSetCommand(&c),
+	)
+	return cmd
+}
+
+func newPoolCreateCommand(c *adminClient) *cobra.Command {
+	var req adminapi.PoolRequest
+	var class string
+	cmd := &cobra.Command{
+		Use:     "create NAME --ec K+M",
+		Short:   "Make a pool with an erasure profile of its own, over the same drives or some of them",
+		Long:    "Its profile, PGs and drives stay as they are made; new drives join a pool that was made for all. " + namesDrive,
+		Example: "  sherd pool create archive --ec 8+3 --storage-class ARCHIVE",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Name = args[0]
+			if class != "" {
+				req.StorageClass = &class
+			}
+			for i := range req.Drives {
+				req.Drives[i] = driveName(req.Drives[i])
+			}
+			return fetch(cmd, c, "POST", "pools/create", &req, printPool)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&req.Profile, "ec", "", "data+parity shards, such as 8+3")
+	f.IntVar(&req.PGs, "pgs", 0, "placement groups, a power of two; more spread over more drives (default 256)")
+	f.StringSliceVar(&req.Drives, "drives", nil, "its drives (default all)")
+	f.StringVar(&class, "storage-class", "", "requests with this x-amz-storage-class use it")
+	f.BoolVar(&req.Default, "default", false, "buckets that are made from now on use it")
+	return cmd
+}
+
+func newPoolSetCommand(c *adminClient) *cobra.Command {
+	var req adminapi.PoolRequest
+	var class string
+	cmd := &cobra.Command{
+		Use: "set NAME", Short: "Choose who uses a pool", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Name = args[0]
+			if cmd.Flags().Changed("storage-class") {
+				req.StorageClass = &class
+			}
+			return fetch(cmd, c, "POST", "pools/set", &req, printPool)
+		},
+	}
+	cmd.Flags().StringVar(&class, "storage-class", "", "requests with this x-amz-storage-class use it; empty: none do")
+	cmd.Flags().BoolVar(&req.Default, "default", false, "buckets that are made from now on use it")
+	return cmd
+}
+
+func printPool(out io.Writer, p *adminapi.PoolRow) error {
+	text := fmt.Sprintf("%s %d+%d: any %s may be lost; %.2f bytes on drives for each stored", p.Name, p.K, p.M,
+		plural.Of(p.M, "drive"), float64(p.K+p.M)/float64(p.K))
+	if p.Default {
+		text += "; new buckets use it"
+	}
+	if p.StorageClass != "" {
+		text += "; storage class " + p.StorageClass
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
+}
+
+func printPools(out io.Writer, pools *[]adminapi.PoolRow) error {
+	w := table(out)
+	fmt.Fprintln(w, "POOL\tPROFILE\tPGS\tDRIVES\tBUCKETS\tCLASS\tDEFAULT")
+	for _, p := range *pools {
+		drives, chosen, pgs := "all", "", fmt.Sprint(p.PGs)
+		if len(p.Drives) > 0 {
+			drives = fmt.Sprint(len(p.Drives))
+		}
+		if p.Default {
+			chosen = "yes"
+		}
+		if !p.Ready {
+			pgs += " (not laid out yet)"
+		}
+		fmt.Fprintf(w, "%s\t%d+%d\t%s\t%s\t%d\t%s\t%s\n", p.Name, p.K, p.M, pgs, drives, p.Buckets, firstNonEmpty(p.StorageClass, "-"),
+			firstNonEmpty(chosen, "-"))
+	}
+	return w.Flush()
+}
+
+func newBucketCommand() *cobra.Command {
+	var c adminClient
+	cmd := &cobra.Command{Use: "bucket", Short: "What S3 has no words for"}
+	c.addFlags(cmd)
+	cmd.AddCommand(&cobra.Command{
+		Use:   "set-pool BUCKET POOL",
+		Short: "Have a bucket's new objects go to another pool",
+		Long:  "Objects that the bucket has stay in the pool they are in; copying one onto itself with a storage class moves it.",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := adminapi.BucketPoolRequest{Bucket: args[0], Pool: args[1]}
+			return fetch(cmd, &c, "POST", "buckets/pool", &req, func(out io.Writer, b *adminapi.BucketPool) error {
+				_, err := fmt.Fprintf(out, "new objects of %s go to pool %s\n", b.Bucket, b.Pool)
+				return err
+			})
+		},
+	})
+	return cmd
+}
