@@ -186,6 +186,23 @@ func bestFollower(s replica.Status, but ids.Replica) (best ids.Replica) {
 	return best
 }
 
+// HandOver begins to hand the leadership of a range that a replica here leads to the voter on another drive. It does nothing if none here
+// leads it, or the other one lacks much of the log. Errors: ctx's, the replica's.
+func (n *Node) HandOver(ctx context.Context, id ids.Range, to ids.Drive) error {
+	row := rangeOf(n.opt.Map(), id)
+	lead, _ := n.leaderNow(id, nil)
+	if row == nil || lead == nil || !lead.Serving() {
+		return nil
+	}
+	s := lead.Status()
+	for _, named := range row.Replicas {
+		if named.Drive == to && named.ID != lead.ID() && slices.Contains(s.Voters, named.ID) && s.Match[named.ID]+catchUpLag >= s.Commit {
+			return lead.Transfer(ctx, named.ID)
+		}
+	}
+	return nil
+}
+
 // Yield has the replicas on a drive, which has become suspect, hand leadership to others (I12). It waits no longer
 // than ctx allows, and does not mind a drive that hangs.
 func (n *Node) Yield(ctx context.Context, id ids.Drive) {

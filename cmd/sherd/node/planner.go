@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -113,6 +114,7 @@ func (p *planner) step(ctx context.Context) error {
 		p.recoverRanges(ctx),
 		p.replaceLost(ctx),
 		p.splitRanges(ctx),
+		p.spreadLeaders(ctx),
 	)
 	if lead := p.lead.Load(); lead != nil {
 		err = errors.Join(err,
@@ -121,6 +123,7 @@ func (p *planner) step(ctx context.Context) error {
 			p.giveUp(ctx, lead),
 			p.moveSlots(ctx, lead),
 			p.moveReplicas(ctx, lead),
+			p.forgetMembers(ctx),
 		)
 	}
 	p.startJoins(ctx)
@@ -276,6 +279,46 @@ func (p *planner) giveUp(ctx context.Context, lead *store.Lead) error {
 	return nil // moveSlots does the rest, also after a crash; the others by the map as it is then
 }
 
+// spreadLeaders hands a range that this node leads to the drive that should lead it, one at a look. The only range of a node stays where
+// it is.
+func (p *planner) spreadLeaders(ctx context.Context) error {
+	n, m := p.n, p.n.store.Map()
+	want := plan.Leaders(m)
+	for _, r := range n.records.Status() {
+		to := m.Drives[want[r.ID]]
+		if to == nil || len(m.Ranges) == 1 && to.Node == n.cfg.Name {
+			continue
+		}
+		if to.ID == r.Leader || !n.records.Leads(r.ID) || to.Node != n.cfg.Name && !m.Alive[to.Node] {
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, yieldWithin)
+		defer cancel()
+		return n.records.HandOver(within, r.ID, to.ID)
+	}
+	return nil
+}
+
+// forgetMembers has etcd forget the members on drives that are out and whose node does not take them away itself.
+func (p *planner) forgetMembers(ctx context.Context) error {
+	n, m := p.n, p.n.store.Map()
+	if n.members == nil {
+		return nil
+	}
+	var errs []error
+	for _, mem := range n.members.Members() {
+		d := m.Drives[mem.Drive]
+		gone := d != nil && d.State == placement.DriveOut || mem.Node != "" && m.Nodes[mem.Node] == nil
+		if mem.Node == n.cfg.Name || m.Alive[mem.Node] || !gone {
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, yieldWithin)
+		errs = append(errs, n.members.Remove(within, mem.Name))
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
 // moveMembers has the embedded etcd's members on the drives that the plan says.
 func (p *planner) moveMembers() error {
 	n := p.n
@@ -284,8 +327,12 @@ func (p *planner) moveMembers() error {
 	}
 	var current []ids.Drive
 	for _, m := range n.members.Members() {
+		if m.Drive.IsZero() {
+			return nil // another node is about to say where it is
+		}
 		current = append(current, m.Drive)
 	}
+	slices.SortFunc(current, func(a, b ids.Drive) int { return bytes.Compare(a[:], b[:]) }) // all nodes come to the same
 	var want []member.Host
 	for _, id := range plan.EtcdHosts(n.store.Map(), current) {
 		if d := n.bays.drive(id); d != nil {
