@@ -27,6 +27,8 @@ func (s *Store) Read(ctx context.Context, e Extent, off, n int64, w io.Writer) (
 	if int64(len(e.PGs)) != (e.Size+e.BlobBytes-1)/e.BlobBytes {
 		return 0, fmt.Errorf("%w: %d blobs for %d bytes", ErrNoPool, len(e.PGs), e.Size)
 	}
+	s.traffic.enter()
+	defer s.traffic.leave()
 	if sent, done, err := s.readUnit(ctx, e, off, n, w); done {
 		return sent, err
 	}

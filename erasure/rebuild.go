@@ -17,20 +17,24 @@ import (
 //
 // Errors: ErrUnavailable, ErrLost, ErrCorrupt of the blob; else those of the owners, joined.
 func (s *Store) Rebuild(ctx context.Context, ref BlobRef, slots []uint8) error {
-	errs, err := s.rebuild(ctx, ref, slots, false)
-	return errors.Join(append(errs, err)...)
+	return s.mend(ctx, ref, slots, false, unhurried)
 }
 
 // Replace is Rebuild of slots that are known to be wrong although each block of them confirms its checksum, as
 // VerifyBlob finds them.
 func (s *Store) Replace(ctx context.Context, ref BlobRef, slots []uint8) error {
-	errs, err := s.rebuild(ctx, ref, slots, true)
+	return s.mend(ctx, ref, slots, true, unhurried)
+}
+
+func (s *Store) mend(ctx context.Context, ref BlobRef, slots []uint8, wrong bool, pace Pace) error {
+	errs, err := s.rebuild(ctx, ref, slots, wrong, pace)
 	return errors.Join(append(errs, err)...)
 }
 
 // rebuild is Rebuild with the owners' errors by slot. wrong: the slots are made whatever their owners hold.
-func (s *Store) rebuild(ctx context.Context, ref BlobRef, slots []uint8, wrong bool) (errs []error, err error) {
+func (s *Store) rebuild(ctx context.Context, ref BlobRef, slots []uint8, wrong bool, pace Pace) (errs []error, err error) {
 	err = s.byNewest(ctx, ref, func(b *shards) (outdated bool, err error) {
+		b.pace = pace
 		errs, err = b.remake(ctx, slots, wrong)
 		return slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, disk.ErrEpoch) }), err
 	})
@@ -47,7 +51,8 @@ func (b *shards) remake(ctx context.Context, slots []uint8, wrong bool) (errs []
 		}
 		errs[i] = r.add(ctx, int(slot), wrong)
 	}
-	if len(r.made) > 0 {
+	r.copyMoved(ctx)
+	if slices.ContainsFunc(r.made, func(m *making) bool { return m.err == nil && !m.sealed }) {
 		if err := r.run(ctx); err != nil {
 			return nil, err
 		}
@@ -71,13 +76,14 @@ type rebuilding struct {
 
 // making is one slot being made.
 type making struct {
-	slot  int
-	drive Drive
-	h     chunk.Header
-	w     Writer         // of a long shard
-	units []*bufpool.Buf // of a short one
-	bad   error          // what is stored now, and must go to quarantine first
-	err   error
+	slot   int
+	drive  Drive
+	h      chunk.Header
+	w      Writer         // of a long shard
+	units  []*bufpool.Buf // of a short one
+	sealed bool
+	bad    error // what is stored now, and must go to quarantine first
+	err    error
 }
 
 // add looks at what slot's owner has, and plans to make what it lacks.
@@ -175,11 +181,11 @@ func (r *rebuilding) isolate(ctx context.Context) error {
 func (r *rebuilding) pass(ctx context.Context) ([16]byte, error) {
 	wanted := make([]bool, len(r.slots))
 	for _, m := range r.made {
-		wanted[m.slot] = true
+		wanted[m.slot] = !m.sealed
 	}
 	return r.each(ctx, r.avoid, wanted, func(got *stripeRead) error {
 		for _, m := range r.made {
-			if m.err == nil {
+			if m.err == nil && !m.sealed {
 				m.err = r.put(ctx, m, got.i, got.bufs)
 			}
 		}
@@ -187,10 +193,9 @@ func (r *rebuilding) pass(ctx context.Context) ([16]byte, error) {
 	})
 }
 
-// put takes stripe i's unit of m. Short shards are kept, long ones written.
+// put takes stripe i's unit of m.
 func (r *rebuilding) put(ctx context.Context, m *making, i int, units []*bufpool.Buf) error {
-	n := r.lay.UnitBytes(i, m.slot)
-	if n == 0 {
+	if r.lay.UnitBytes(i, m.slot) == 0 {
 		return nil
 	}
 	if i == 0 {
@@ -198,10 +203,14 @@ func (r *rebuilding) put(ctx context.Context, m *making, i int, units []*bufpool
 		h.Key, h.Epoch = r.ref.Chunk(m.slot), r.pg.Epoch
 		m.h = h
 	}
+	return r.keep(ctx, m, i, units[m.slot])
+}
+
+// keep keeps stripe i's unit of a short shard, and writes that of a long one.
+func (r *rebuilding) keep(ctx context.Context, m *making, i int, unit *bufpool.Buf) error {
 	if r.lay.ShardBytes(m.slot) <= r.s.opt.wholeMax {
-		buf := units[m.slot]
-		buf.Retain()
-		m.units = append(m.units, buf)
+		unit.Retain()
+		m.units = append(m.units, unit)
 		return nil
 	}
 	if i == 0 {
@@ -211,24 +220,28 @@ func (r *rebuilding) put(ctx context.Context, m *making, i int, units []*bufpool
 		}
 		m.w = w
 	}
-	return m.w.Write(ctx, units[m.slot].B[:n])
+	return m.w.Write(ctx, unit.B[:r.lay.UnitBytes(i, m.slot)])
 }
 
 func (r *rebuilding) seal(ctx context.Context, f chunk.Footer) {
 	for _, m := range r.made {
-		if m.err != nil {
-			continue
-		}
-		f.ShardBytes = uint64(r.lay.ShardBytes(m.slot))
-		if m.w != nil {
-			m.err = m.w.Seal(ctx, f)
-		} else {
-			m.err = r.store(ctx, m, f)
-		}
-		if errors.Is(m.err, disk.ErrExists) { // somebody else was faster, or it is other content
-			m.err = r.s.probe(ctx, m.drive, r.shards, m.slot)
+		if m.err == nil && !m.sealed {
+			r.sealOne(ctx, m, f)
 		}
 	}
+}
+
+func (r *rebuilding) sealOne(ctx context.Context, m *making, f chunk.Footer) {
+	f.ShardBytes = uint64(r.lay.ShardBytes(m.slot))
+	if m.w != nil {
+		m.err = m.w.Seal(ctx, f)
+	} else {
+		m.err = r.store(ctx, m, f)
+	}
+	if errors.Is(m.err, disk.ErrExists) { // somebody else was faster, or it is other content
+		m.err = r.s.probe(ctx, m.drive, r.shards, m.slot)
+	}
+	m.sealed = m.err == nil
 }
 
 // store puts a short shard.
@@ -256,13 +269,17 @@ func (r *rebuilding) store(ctx context.Context, m *making, f chunk.Footer) error
 // abort drops what is not sealed.
 func (r *rebuilding) abort() {
 	for _, m := range r.made {
-		if m.w != nil {
-			m.w.Abort()
-			m.w = nil
-		}
-		for _, buf := range m.units {
-			buf.Release()
-		}
-		m.units = nil
+		m.drop()
 	}
+}
+
+func (m *making) drop() {
+	if m.w != nil {
+		m.w.Abort()
+		m.w = nil
+	}
+	for _, buf := range m.units {
+		buf.Release()
+	}
+	m.units = nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/zeebo/xxh3"
 )
@@ -17,7 +18,11 @@ func (b *shards) whole(i int) columns { return columns{0, b.lay.UnitLen(i)} }
 func (b *shards) each(ctx context.Context, avoid, wanted []bool, fn func(*stripeRead) error) (sum [16]byte, err error) {
 	h := xxh3.New()
 	for i := range b.lay.Stripes() {
+		began := time.Now()
 		if err := b.oneOf(ctx, i, avoid, wanted, h, fn); err != nil {
+			return sum, err
+		}
+		if err := b.pace(ctx, int64(b.lay.StripeBytes(i)), time.Since(began)); err != nil {
 			return sum, err
 		}
 	}

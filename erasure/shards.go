@@ -33,6 +33,7 @@ type shards struct {
 	codec *codec.Codec
 	slots []shard
 	mute  bool // faults are not reported: the caller deals with them
+	pace  Pace // of each; not of stripe
 
 	patient bool // slow slots are waited for
 	stuck   bool // no newer map is to be had: stale slots are done without
@@ -57,7 +58,7 @@ func (s *Store) open(ref BlobRef) (*shards, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &shards{s: s, ref: ref, m: m, pool: pool, pg: pg, lay: layout(pool, ref.Size), codec: c, slots: make([]shard, pool.N())}, nil
+	return &shards{s: s, ref: ref, m: m, pool: pool, pg: pg, lay: layout(pool, ref.Size), codec: c, slots: make([]shard, pool.N()), pace: unhurried}, nil
 }
 
 // byNewest calls fn with ref's shards, whose faults are not reported; again if it, or a drive, says that the map is outdated and a newer

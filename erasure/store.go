@@ -76,13 +76,14 @@ func setDefault[T comparable](field *T, value T) {
 
 // Store writes and reads blobs. It is safe for concurrent use.
 type Store struct {
-	opt    Options
-	view   atomic.Pointer[view]
-	viewMu sync.Mutex // one rebuilds the view at a time
-	codecs sync.Map   // profile -> *codec.Codec
-	hedges budget
-	usual  usual // of reads of other nodes' drives
-	bg     sync.WaitGroup
+	opt     Options
+	view    atomic.Pointer[view]
+	viewMu  sync.Mutex // one rebuilds the view at a time
+	codecs  sync.Map   // profile -> *codec.Codec
+	hedges  budget
+	traffic traffic
+	usual   usual // of reads of other nodes' drives
+	bg      sync.WaitGroup
 
 	lagging atomic.Int64 // until when, in Unix nanoseconds, Renewed does not wait
 }

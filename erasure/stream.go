@@ -151,7 +151,7 @@ func (st *stream) mend(ctx context.Context) ([]uint8, error) {
 	}
 	var errs []error
 	if len(slots) > 0 {
-		errs, err = st.s.rebuild(ctx, st.ref, slots, false)
+		errs, err = st.s.rebuild(ctx, st.ref, slots, false, unhurried)
 	}
 	if err != nil {
 		a.discard()

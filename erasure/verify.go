@@ -39,8 +39,13 @@ func (b BlobState) Slots(kinds ...Kind) (slots []uint8) {
 // nothing and reports nothing; what it finds is the answer.
 //
 // Errors: ErrUnavailable, ErrLost if fewer than k shards can be read; ErrNoPool; ctx's.
-func (s *Store) VerifyBlob(ctx context.Context, ref BlobRef) (st BlobState, err error) {
+func (s *Store) VerifyBlob(ctx context.Context, ref BlobRef) (BlobState, error) {
+	return s.verify(ctx, ref, unhurried)
+}
+
+func (s *Store) verify(ctx context.Context, ref BlobRef, pace Pace) (st BlobState, err error) {
 	err = s.byNewest(ctx, ref, func(b *shards) (_ bool, err error) {
+		b.pace = pace
 		st, err = b.verify(ctx)
 		return false, err
 	})

@@ -17,6 +17,8 @@ import (
 // Errors: ErrNoQuorum, ErrFull, ErrNoPool; src's own error unchanged; io.ErrUnexpectedEOF if the body is shorter;
 // ctx's.
 func (s *Store) Write(ctx context.Context, t Target, size int64, src Source) (Written, error) {
+	s.traffic.enter()
+	defer s.traffic.leave()
 	w := writing{
 		s: s, t: &t, f: feed{src: src},
 		out: Written{Extent: Extent{Pool: t.Pool, Upload: t.Upload, Size: size, BlobBytes: s.opt.BlobBytes}},

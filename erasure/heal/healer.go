@@ -37,6 +37,8 @@ type Options struct {
 	Mine  func(ids.Drive) bool   // drives that it fills, sweeps and scrubs: those of its node; nil: all
 	Lead  func() bool            // it decides what needs a view of all: that a drive is drained; nil: always
 
+	// Busy says that requests are being served, which healing is not to slow down; nil: those of Store.
+	Busy func() bool
 	// Held says that nothing is to be reclaimed or to leave quarantine now: metadata was restored (I9). nil: never.
 	Held func() bool
 	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
@@ -46,8 +48,8 @@ type Options struct {
 	Logger  *slog.Logger // slog.Default()
 
 	Workers        int           // 2: blobs healed at once
-	HealBytes      int64         // 256 MiB: blob bytes repaired and rebuilt a second
-	ScrubBytes     int64         // 32 MiB: blob bytes verified a second
+	HealBytes      int64         // blob bytes repaired and rebuilt a second; 0: as fast as goes, but a fraction of it while Busy
+	ScrubBytes     int64         // 32 MiB: blob bytes verified a second; less while Busy
 	Tick           time.Duration // 30s: how long a loop sleeps if nothing wakes it
 	Page           int           // 512: rows or chunks asked for at once
 	DrainedAfter   time.Duration // 15s: how long a suspect drive must have been so before it may count as up
@@ -78,6 +80,9 @@ func (o *Options) validate() error {
 	if o.Lead == nil {
 		o.Lead = func() bool { return true }
 	}
+	if o.Busy == nil {
+		o.Busy = o.Store.Busy
+	}
 	if o.Held == nil {
 		o.Held = func() bool { return false }
 	}
@@ -85,7 +90,6 @@ func (o *Options) validate() error {
 		o.Logger = slog.Default()
 	}
 	fill(&o.Workers, 2)
-	fill(&o.HealBytes, 256<<20)
 	fill(&o.ScrubBytes, 32<<20)
 	fill(&o.Tick, 30*time.Second)
 	fill(&o.Page, 512)
@@ -100,7 +104,7 @@ func (o *Options) validate() error {
 	fill(&o.OrphanMax, 1000)
 	fill(&o.OrphanShare, 0.001)
 	fill(&o.ReportsMax, 10_000)
-	if o.Workers < 1 || o.Page < 2 || o.HealBytes < 1 || o.ScrubBytes < 1 || o.Tick < 0 || o.GarbageAge < 0 {
+	if o.Workers < 1 || o.Page < 2 || o.HealBytes < 0 || o.ScrubBytes < 1 || o.Tick < 0 || o.GarbageAge < 0 {
 		return errors.New("heal: an option is out of range")
 	}
 	return nil
@@ -119,6 +123,8 @@ type Healer struct {
 	log     *slog.Logger
 	healing gate // repair and rebuild
 	pace    pacer
+	mender  *erasure.Mender // at the pace of healing
+	checker *erasure.Mender // at the pace of scrub
 
 	repair, rebuild, reclaim, swept loop
 
@@ -142,6 +148,7 @@ func New(opt Options) (*Healer, error) {
 	}
 	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]alarm{}, reclaimFrom: map[ids.Range][]byte{}}
 	h.pace.rate, h.scrub.pace.rate = opt.HealBytes, opt.ScrubBytes
+	h.mender, h.checker = opt.Store.Mender(h.paceHealing), opt.Store.Mender(h.paceScrub)
 	h.repair.init()
 	h.rebuild.init()
 	h.reclaim.init()

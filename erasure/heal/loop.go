@@ -119,19 +119,9 @@ func (p *pacer) wait(ctx context.Context, n int64) error {
 		p.next = burst
 	}
 	p.next = p.next.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
-	sleep := p.next.Sub(now)
+	pause := p.next.Sub(now)
 	p.mu.Unlock()
-	if sleep <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(sleep)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep(ctx, pause)
 }
 
 // meter counts work and how fast it goes, over the last minute or so.

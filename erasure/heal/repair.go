@@ -161,10 +161,7 @@ var errUnknown = errors.New("no answer that can be acted upon")
 
 // heal rebuilds the slots of one blob at the set pace, and counts.
 func (h *Healer) heal(ctx context.Context, job *blobJob) error {
-	if err := h.pace.wait(ctx, job.ref.Size); err != nil {
-		return err
-	}
-	err := h.opt.Store.Rebuild(ctx, job.ref, job.slots)
+	err := h.mender.Rebuild(ctx, job.ref, job.slots)
 	h.healedOne(job, err)
 	return err
 }

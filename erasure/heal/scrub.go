@@ -253,9 +253,6 @@ func (h *Healer) scrubBlob(ctx context.Context, home Home, ref erasure.BlobRef, 
 		slots = h.absent(ctx, ref)
 		h.scrub.update(func(s *ScrubStatus) { s.Missing += int64(len(slots)) })
 	} else {
-		if err := h.scrub.pace.wait(ctx, ref.Size); err != nil {
-			return nil, err
-		}
 		slots, err = h.check(ctx, ref)
 		if errors.Is(err, erasure.ErrLost) {
 			h.lost(ctx, home, ref, err)
@@ -269,7 +266,7 @@ func (h *Healer) scrubBlob(ctx context.Context, home Home, ref erasure.BlobRef, 
 
 // check verifies a blob whole, makes anew what is damaged, and gives the slots that still need repair.
 func (h *Healer) check(ctx context.Context, ref erasure.BlobRef) ([]uint8, error) {
-	st, err := h.opt.Store.VerifyBlob(ctx, ref)
+	st, err := h.checker.VerifyBlob(ctx, ref)
 	if err != nil {
 		return h.expected(ref, st.Slots(erasure.Missing)), err
 	}
@@ -282,7 +279,7 @@ func (h *Healer) check(ctx context.Context, ref erasure.BlobRef) ([]uint8, error
 	}
 	if len(corrupt) > 0 {
 		h.counts.scrubDamaged.Add(int64(len(corrupt)))
-		err = h.opt.Store.Replace(ctx, ref, corrupt)
+		err = h.mender.Replace(ctx, ref, corrupt)
 		h.healedOne(&blobJob{ref: ref, slots: corrupt}, err)
 		if err != nil {
 			missing = append(missing, corrupt...)
