@@ -117,11 +117,17 @@ func (c *Client) watch() {
 	tick := time.NewTicker(c.opt.StatEvery)
 	defer tick.Stop()
 	for {
+		asked := time.Now()
 		drives, err := c.stat()
 		if c.ctx.Err() != nil {
 			return
 		}
 		c.note(drives, err)
+		if err != nil {
+			for _, l := range c.lines {
+				l.hangUp(asked)
+			}
+		}
 		select {
 		case <-c.ctx.Done():
 			return
@@ -306,6 +312,19 @@ func (c *Client) connect() (*conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+var errSilent = fmt.Errorf("%w: its node says nothing", disk.ErrUnavailable)
+
+// hangUp ends a connection over which nothing came since the node was asked how it is, and did not answer. What waits for an answer
+// there would wait for its whole time-out: the link is cut, or the node stands still, and TCP does not tell for minutes.
+func (l *line) hangUp(asked time.Time) {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn != nil && conn.silentSince(asked) {
+		conn.send.fail(errSilent)
+	}
 }
 
 func (l *line) close() {

@@ -69,9 +69,11 @@ func (c *call) finish() {
 
 // conn is a client's end of a connection.
 type conn struct {
-	send *sender
-	pool *bufpool.Pool
-	next atomic.Uint64
+	send  *sender
+	pool  *bufpool.Pool
+	next  atomic.Uint64
+	began time.Time
+	heard atomic.Int64 // when the last bytes came, in nanoseconds after began
 
 	mu      sync.Mutex
 	pending map[uint64]*call
@@ -81,7 +83,7 @@ type conn struct {
 
 func newConn(nc net.Conn, pool *bufpool.Pool, writeTimeout time.Duration) *conn {
 	c := &conn{
-		send: newSender(nc, writeTimeout), pool: pool,
+		send: newSender(nc, writeTimeout), pool: pool, began: time.Now(),
 		pending: map[uint64]*call{}, ended: make(chan struct{}),
 	}
 	go c.read(nc)
@@ -102,8 +104,25 @@ func (c *conn) alive() bool {
 	return c.err == nil
 }
 
+// silentSince reports whether nothing came since then.
+func (c *conn) silentSince(t time.Time) bool {
+	return c.began.Add(time.Duration(c.heard.Load())).Before(t)
+}
+
+// listener is a connection that notes when bytes come.
+type listener struct {
+	net.Conn
+	c *conn
+}
+
+func (l listener) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	l.c.heard.Store(int64(time.Since(l.c.began)))
+	return n, err
+}
+
 func (c *conn) read(nc net.Conn) {
-	r := bufio.NewReaderSize(nc, 64<<10)
+	r := bufio.NewReaderSize(listener{nc, c}, 64<<10)
 	var err error
 	for err == nil {
 		err = c.readReply(r)

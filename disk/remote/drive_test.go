@@ -220,6 +220,29 @@ func TestSilentNode(t *testing.T) {
 	})
 }
 
+// Calls under way to a node that went silent fail as soon as that is noticed, however long they might take, and those after its
+// return succeed though nobody closed a connection.
+func TestSilenceEndsCalls(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	var deaf atomic.Bool
+	n.wrap = func(c net.Conn) net.Conn { return &deafConn{c, &deaf} }
+	c := n.client(func(o *Options) { o.CallTimeout, o.DialTimeout = time.Hour, 300*time.Millisecond })
+	d := c.Drive(n.drive.ID())
+	must(t, disktest.Put(suiteDrive{d}, disktest.NewSample(1, 1, 500_000))) // so that there is a second connection
+	deaf.Store(true)
+	for _, bytes := range []int{5000, 500_000} {
+		wantErr(t, disktest.Put(suiteDrive{d}, disktest.NewSample(2, 1, bytes)), disk.ErrUnavailable)
+	}
+	deaf.Store(false)
+	poll.Nil(t, 10*time.Second, "its return", func() error {
+		_, err := c.Reachable()
+		return err
+	})
+	for _, bytes := range []int{5000, 500_000} {
+		must(t, disktest.Put(suiteDrive{d}, disktest.NewSample(uint64(bytes), 1, bytes)))
+	}
+}
+
 // deafConn takes what is written, and sends nothing on while deaf.
 type deafConn struct {
 	net.Conn

@@ -33,10 +33,31 @@ func newFleet(t *testing.T, nodes, drives int, flags ...string) *fleet {
 		founders = append(founders, fmt.Sprintf("n%d=127.0.0.1:%d", i+1, f.nodePort[i]))
 	}
 	for i := range nodes {
-		own := []string{"--node", "n" + strconv.Itoa(i+1), "--cluster", strings.Join(founders, ",")}
-		s := newServer(t, options{drives: drives, flags: append(own, flags...)})
-		s.env = append(s.env, "SHERD_CLUSTER_SECRET="+clusterSecret)
-		f.nodes = append(f.nodes, s)
+		f.add(i, drives, founders, flags)
+	}
+	return f
+}
+
+// add prepares the node with an index.
+func (f *fleet) add(i, drives int, founders, flags []string) *server {
+	own := []string{"--node", "n" + strconv.Itoa(i+1), "--cluster", strings.Join(founders, ",")}
+	s := newServer(f.t, options{drives: drives, flags: append(own, flags...)})
+	s.env = append(s.env, "SHERD_CLUSTER_SECRET="+clusterSecret)
+	f.nodes = append(f.nodes, s)
+	return s
+}
+
+// newFleetOn is newFleet with node i on host i+1 of a network.
+func newFleetOn(w *network, drives int, flags ...string) *fleet {
+	w.t.Helper()
+	f := &fleet{t: w.t}
+	var founders []string
+	for i := range w.hosts {
+		founders = append(founders, fmt.Sprintf("n%d=%s:%d", i+1, w.addr(i+1), netNodePort))
+	}
+	for i := range w.hosts {
+		s := f.add(i, drives, founders, flags)
+		s.host, s.netns, s.port = w.addr(i+1), w.namespace(i+1), netS3Port
 	}
 	return f
 }

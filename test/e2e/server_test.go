@@ -27,6 +27,8 @@ type server struct {
 	t      *testing.T
 	dir    string
 	drives []string
+	host   string // 127.0.0.1
+	netns  string // network namespace; empty: the test's own
 	port   int
 	flags  []string
 	env    []string
@@ -63,7 +65,7 @@ func newServer(t *testing.T, opt options) *server {
 		}
 		t.Log("kept: ", dir)
 	}
-	s := &server{t: t, dir: dir, port: freePort(t), flags: opt.flags, log: filepath.Join(dir, "log"), drives: opt.paths}
+	s := &server{t: t, dir: dir, host: "127.0.0.1", port: freePort(t), flags: opt.flags, log: filepath.Join(dir, "log"), drives: opt.paths}
 	if opt.drives == 0 {
 		opt.drives = 6
 	}
@@ -100,7 +102,9 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (s *server) url() string { return "http://127.0.0.1:" + strconv.Itoa(s.port) }
+func (s *server) address() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
+
+func (s *server) url() string { return "http://" + s.address() }
 
 // run starts the process. Its stdout and stderr go to files, which outlive it.
 func (s *server) run() {
@@ -116,8 +120,11 @@ func (s *server) run() {
 		s.t.Fatal(err)
 	}
 	defer out.Close()
-	args := append([]string{"server", "--listen", "127.0.0.1:" + strconv.Itoa(s.port)}, s.flags...)
-	s.cmd = exec.Command(binary, append(args, s.drives...)...)
+	args := slices.Concat([]string{binary, "server", "--listen", s.address()}, s.flags, s.drives)
+	if s.netns != "" {
+		args = append([]string{"ip", "netns", "exec", s.netns}, args...) // which becomes the server, under the same id
+	}
+	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Dir = s.dir
 	s.cmd.Stdout, s.cmd.Stderr = out, log
@@ -233,7 +240,7 @@ func (s *server) finish() {
 	}
 	log, _ := os.ReadFile(s.log)
 	if quit := bytes.Index(log, []byte("SIGQUIT: quit")); quit >= 0 {
-		defer os.WriteFile(filepath.Join(os.TempDir(), "sherd-failed-"+s.t.Name()+".stacks"), log[quit:], 0o600)
+		defer os.WriteFile(filepath.Join(os.TempDir(), s.failedName()+".stacks"), log[quit:], 0o600)
 		log = log[:quit]
 	}
 	// A disk error ends etcd by a panic; that is why it has a process of its own, whose last words the server repeats.
@@ -245,10 +252,27 @@ func (s *server) finish() {
 	}
 	if s.t.Failed() {
 		s.logDrives()
-		kept := filepath.Join(os.TempDir(), "sherd-failed-"+s.t.Name()+".log")
+		kept := filepath.Join(os.TempDir(), s.failedName()+".log")
 		os.WriteFile(kept, log, 0o600)
 		s.t.Logf("the server's log is kept as %s; its end:\n%s", kept, s.logTail(15))
 	}
+}
+
+// failedName is of what is kept when a test fails.
+func (s *server) failedName() string {
+	name := "sherd-failed-" + strings.ReplaceAll(s.t.Name(), "/", "-")
+	if node := s.nodeName(); node != "" {
+		name += "-" + node
+	}
+	return name
+}
+
+// nodeName is the --node of a server; empty if it has none.
+func (s *server) nodeName() string {
+	if i := slices.Index(s.flags, "--node"); i >= 0 {
+		return s.flags[i+1]
+	}
+	return ""
 }
 
 // logDrives logs what lies in each drive's directory.
