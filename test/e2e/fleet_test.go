@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,7 +36,30 @@ func newFleet(t *testing.T, nodes, drives int, flags ...string) *fleet {
 	for i := range nodes {
 		f.add(i, drives, founders, flags)
 	}
+	t.Cleanup(f.finish)
 	return f
+}
+
+// finish has all nodes stop together.
+func (f *fleet) finish() {
+	if f.t.Failed() {
+		return // each tells where its goroutines are
+	}
+	for _, s := range f.live() {
+		s.killed = true
+		s.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	for _, s := range f.nodes {
+		if s.ended == nil {
+			continue
+		}
+		select {
+		case <-s.ended:
+		case <-time.After(40 * time.Second):
+			f.t.Errorf("%s did not stop within 40 s", s.nodeName())
+			return
+		}
+	}
 }
 
 // add prepares the node with an index.
@@ -59,6 +83,7 @@ func newFleetOn(w *network, drives int, flags ...string) *fleet {
 		s := f.add(i, drives, founders, flags)
 		s.host, s.netns, s.port = w.addr(i+1), w.namespace(i+1), netS3Port
 	}
+	w.t.Cleanup(f.finish)
 	return f
 }
 

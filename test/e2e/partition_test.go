@@ -18,12 +18,11 @@ const (
 
 // partition is one fault of the network, and who goes on during it.
 type partition struct {
-	name    string
-	cut     func()
-	serve   []int // indexes of the nodes that go on
-	refuse  []int // of those that refuse
-	halves  bool  // nobody has enough drives for a blob
-	seconds int   // how much longer it lasts
+	name   string
+	cut    func()
+	serve  []int // indexes of the nodes that go on
+	refuse []int // of those that refuse
+	halves bool  // nobody has enough drives for a blob, but one side may have most of a range's replicas
 }
 
 // split are four nodes with a network between them, under clients whose history is recorded.
@@ -141,15 +140,20 @@ func (p *split) play(part partition) {
 		wg.Go(func() { p.awaitRefusal(i, part) })
 	}
 	wg.Wait()
-	await(time.Duration(part.seconds) * time.Second)
 	p.net.heal()
 	p.reg.nextGroup()
-	healed := time.Now()
+	p.awaitAll(time.Now(), "after "+part.name)
+	p.t.Logf("%s: over after %s", part.name, time.Since(began).Round(time.Millisecond))
+}
+
+// awaitAll wants all nodes to serve soon after the network was whole.
+func (p *split) awaitAll(healed time.Time, what string) {
+	p.t.Helper()
+	var wg sync.WaitGroup
 	for i := range p.nodes {
-		wg.Go(func() { p.awaitService(i, healed, joinWithin, "after "+part.name) })
+		wg.Go(func() { p.awaitService(i, healed, joinWithin, what) })
 	}
 	wg.Wait()
-	p.t.Logf("%s: over after %s", part.name, time.Since(began).Round(time.Millisecond))
 }
 
 // awaitService wants a node to take and give objects, small and large, before a limit.
@@ -192,7 +196,7 @@ func (p *split) awaitRefusal(node int, part partition) {
 				err := do()
 				took := time.Since(began).Round(time.Millisecond)
 				p.t.Logf("%s: %s of %s: %s: %v", part.name, name, p.nodes[node].nodeName(), took, err)
-				late := round > 0 && !(part.halves && name != "put") // one half may have most of a range's replicas
+				late := round > 0 && !(part.halves && name != "put")
 				if took > refuseWithin || (err != nil && status(err) != 503) || (late && err == nil) {
 					p.t.Errorf("%s: %s of %s took %s: %v; want 503 within %s", part.name, name, p.nodes[node].nodeName(), took, err, refuseWithin)
 				}
@@ -240,9 +244,28 @@ func TestPartitionHalves(t *testing.T) {
 func TestPartitionOneWay(t *testing.T) {
 	t.Parallel()
 	p := startSplit(t)
-	for range count(1, 10) {
-		p.play(p.oneWay(p.leader("range"), true))
-		p.play(p.oneWay(p.leader("range"), false))
+	for range count(1, 20) {
+		p.play(p.oneWay(p.leader("range"), p.rng.IntN(2) == 0))
+	}
+	p.end()
+}
+
+// Links that come and go, one way or both, for moments: nothing is lost or contradicted, and everything is well soon after.
+func TestFlappingLinks(t *testing.T) {
+	t.Parallel()
+	p := startSplit(t)
+	for range count(1, 20) {
+		p.reg.nextGroup()
+		for end := time.Now().Add(time.Duration(count(10, 60)) * time.Second); time.Now().Before(end); {
+			from, to := p.rng.IntN(4), p.rng.IntN(3)
+			if to >= from {
+				to++
+			}
+			p.net.set(from+1, to+1, p.rng.IntN(2) == 0)
+			await(time.Duration(50+p.rng.IntN(500)) * time.Millisecond)
+		}
+		p.net.heal()
+		p.awaitAll(time.Now(), "after flapping")
 	}
 	p.end()
 }
