@@ -531,7 +531,7 @@ func TestI10_FoundingIsTakenUpAgain(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() { failed <- a.Start(ctx) }()
-	poll.True(t, poll.Within, "the first member", func() bool { return a.Pid() != 0 })
+	poll.True(t, poll.Within, "the first member", func() bool { return hasData(a.opt.Drives[0].Path, a.opt.Found[0].Name) })
 	cancel()
 	if err := <-failed; !errors.Is(err, ErrNoQuorum) {
 		t.Fatalf("%v, want ErrNoQuorum", err)
@@ -544,27 +544,21 @@ func TestI10_FoundingIsTakenUpAgain(t *testing.T) {
 		t.Fatalf("I10: %v, want ErrFounding", err)
 	}
 	a.stop()
-	if err := removeAllRecords(a); err != nil {
+	record, err := os.ReadFile(recordPath(a.opt.Drives[0].Path))
+	if err = errors.Join(err, os.Remove(recordPath(a.opt.Drives[0].Path))); err != nil {
 		t.Fatal(err)
 	}
 	a.opt.Found = agreed
-	if hasData(a.opt.Drives[0].Path, agreed[0].Name) { // else it has had no vote
-		a.begin(t)
-		if err := a.Start(testContext(t)); !errors.Is(err, ErrFounding) {
-			t.Fatalf("I10: data without a record: %v, want ErrFounding", err)
-		}
-		a.stop()
+	a.begin(t)
+	if err := a.Start(testContext(t)); !errors.Is(err, ErrFounding) {
+		t.Fatalf("I10: data without a record: %v, want ErrFounding", err)
 	}
-	wipe(t, filepath.Join(a.opt.Drives[0].Path, etcdDir))
+	a.stop()
+	if err := os.WriteFile(recordPath(a.opt.Drives[0].Path), record, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	m.start(a, b)
 	awaitReady(t, 2, a, b)
-}
-
-func removeAllRecords(n *meshNode) (err error) {
-	for _, h := range n.opt.Drives {
-		err = errors.Join(err, os.Remove(recordPath(h.Path)))
-	}
-	return err
 }
 
 // TestI9_RemovedWhileItRuns: members that are removed stop, whoever had it done and when; two nodes may do so together.
@@ -678,6 +672,9 @@ func TestI4_AloneUntilAnotherNodeHasAMember(t *testing.T) {
 	defer cancel()
 	if err := a.Start(ctx); !errors.Is(err, ErrNoQuorum) {
 		t.Fatalf("I4: %v, want ErrNoQuorum", err)
+	}
+	if got, err := Look(a.opt); err != nil || got != (Survey{Members: 4, Here: 2, Others: 2}) {
+		t.Errorf("I4: %+v, %v", got, err)
 	}
 	if a.truth.Generation != 2 || a.truth.Alone {
 		t.Errorf("I4: it went on alone: %+v", a.truth)

@@ -165,6 +165,13 @@ func TestDeadNodeIsNotDialledWithoutEnd(t *testing.T) {
 
 func TestAcceptRefuses(t *testing.T) {
 	s := lonely(t, nil)
+	for _, socket := range []string{"m000000000001.n1:1", "m000000000001:2"} { // it is not for want of somebody who listens
+		l, err := net.Listen("unix", filepath.Join(s.dir, socket))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
 	for _, c := range []struct {
 		from, member string
 		kind         Kind
@@ -178,8 +185,15 @@ func TestAcceptRefuses(t *testing.T) {
 		{"n2", "m000000000001", "other", "no kind"},
 	} {
 		near, far := net.Pipe()
-		if err := s.Accept(far, c.from, c.member, c.kind); err == nil {
-			t.Errorf("accepted: %s", c.what)
+		refused := make(chan error, 1)
+		go func() { refused <- s.Accept(far, c.from, c.member, c.kind) }()
+		select {
+		case err := <-refused:
+			if err == nil {
+				t.Errorf("accepted: %s", c.what)
+			}
+		case <-time.After(poll.Within):
+			t.Fatalf("accepted: %s", c.what)
 		}
 		if _, err := near.Read(make([]byte, 1)); err == nil {
 			t.Errorf("not closed: %s", c.what)
