@@ -65,6 +65,11 @@ func TestHalfOpenTunnelsEnd(t *testing.T) {
 		near, far, oneWay := piped(ts, tunnelClass{})
 		go deaf.Write([]byte("x")) // the other end does not read
 		go io.Copy(io.Discard, far)
+		time.Sleep(tunnelStall + time.Second)
+		synctest.Wait()
+		if !over(stalled) || over(silent) {
+			t.Errorf("ended after %v: stalled %v, silent %v", tunnelStall, over(stalled), over(silent))
+		}
 		for range 10 {
 			if _, err := near.Write([]byte("x")); err != nil {
 				t.Fatal(err)
