@@ -153,18 +153,19 @@ func untoken(t string) (after string, err error) {
 // deleteBucket serves DeleteBucket (S3 API reference), by I20: counters first, so that a bucket that is in use is
 // never sealed; then sealed, counted again, its unfinished uploads aborted, and removed.
 func (r *request) deleteBucket() error {
-	end, err := r.s.deleting.begin(r.ctx, r.bucket.ID)
+	if err := r.s.empty(r.ctx, r.bucket.ID); err != nil {
+		return r.withBucket(err)
+	}
+	end, err := r.s.turn(r.ctx, r.bucket.ID)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := r.s.empty(r.ctx, r.bucket.ID); err != nil {
-		return r.withBucket(err)
-	}
-	if err := r.s.opt.Buckets.SetDeleting(r.ctx, r.bucket, true); err != nil {
+	mark, err := r.s.opt.Buckets.SetDeleting(r.ctx, r.bucket, true)
+	if err != nil {
 		return r.goneOr(controlError(err))
 	}
-	err = r.s.sealAndRemove(r.ctx, r.bucket)
+	err = r.s.sealAndRemove(r.ctx, r.bucket, mark)
 	if err != nil {
 		r.s.restoreBucket(r.ctx, r.bucket)
 		return r.withBucket(err)
@@ -204,7 +205,7 @@ func (s *Server) empty(ctx context.Context, bucket ids.Bucket) error {
 	return nil
 }
 
-func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket) error {
+func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket, mark uint64) error {
 	if err := s.opt.Records.Seal(ctx, b.ID, false); err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket) error {
 	if err := s.abortUploads(ctx, b.ID); err != nil {
 		return err
 	}
-	if err := s.opt.Buckets.DeleteBucket(ctx, b); err != nil {
+	if err := s.opt.Buckets.DeleteBucket(ctx, b, mark); err != nil {
 		return controlError(err)
 	}
 	return nil
@@ -246,32 +247,53 @@ func (s *Server) restoreBucket(ctx context.Context, b *placement.Bucket) {
 	if err := s.opt.Buckets.Sync(ctx); err == nil && s.gone(b) {
 		return // it did, after all
 	}
-	err := s.opt.Buckets.SetDeleting(ctx, b, true)
+	_, err := s.opt.Buckets.SetDeleting(ctx, b, true)
 	if err == nil {
 		err = s.opt.Records.Seal(ctx, b.ID, true)
 	}
 	if err == nil {
-		err = s.opt.Buckets.SetDeleting(ctx, b, false)
+		_, err = s.opt.Buckets.SetDeleting(ctx, b, false)
 	}
 	if err != nil {
-		s.opt.Logger.Error("a bucket stays sealed: delete it again, or restart", "bucket", b.Name, "err", err)
+		s.opt.Logger.Error("a bucket stays sealed until its deletion is taken back", "bucket", b.Name, "err", err)
 	}
 }
 
-// RecoverBuckets takes back deletions of buckets that a crash cut short. Call it once the records answer.
+// RecoverBuckets takes back deletions of buckets that the end of a process cut short, of this one or another. Those that are
+// under way it waits for. Call it once the records answer, and again as long as the map has buckets that are being deleted.
 func (s *Server) RecoverBuckets(ctx context.Context) error {
 	for _, b := range s.opt.Buckets.Map().Buckets {
 		if !b.Deleting {
 			continue
 		}
-		end, err := s.deleting.begin(ctx, b.ID) // a request may be about to delete it again
+		end, err := s.turn(ctx, b.ID) // somebody may be about to delete it
 		if err != nil {
 			return err
 		}
-		s.restoreBucket(ctx, b)
+		err = s.opt.Buckets.Sync(ctx)
+		if now := s.opt.Buckets.Map().Buckets[b.Name]; err == nil && now != nil && now.ID == b.ID && now.Deleting {
+			s.restoreBucket(ctx, b)
+		}
 		end()
+		if err != nil {
+			return controlError(err)
+		}
 	}
 	return ctx.Err()
+}
+
+// turn waits until nobody else deletes a bucket or takes its deletion back, in this process or another; end must be called.
+func (s *Server) turn(ctx context.Context, bucket ids.Bucket) (end func(), err error) {
+	here, err := s.deleting.begin(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := s.opt.Buckets.LockBucket(ctx, bucket)
+	if err != nil {
+		here()
+		return nil, controlError(err)
+	}
+	return func() { unlock(); here() }, nil
 }
 
 // deletions lets deletions of one bucket follow each other: one that is taken back unseals the bucket, and what is

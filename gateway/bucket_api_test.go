@@ -101,7 +101,7 @@ func TestI20_CrashedDeletionIsTakenBack(t *testing.T) {
 	k := newKit(t)
 	k.makeBucket("bucket")
 	b := k.buckets.Map().Buckets["bucket"]
-	_ = k.buckets.SetDeleting(context.Background(), b, true)
+	_, _ = k.buckets.SetDeleting(context.Background(), b, true)
 	_ = k.records.Seal(context.Background(), b.ID, false)
 	k.want("OperationAborted", call{method: "PUT", path: "/bucket/key", body: []byte("x")})
 	k.want("OperationAborted", call{method: "PUT", path: "/bucket/key", body: []byte(text(5000))})

@@ -246,11 +246,12 @@ func (b *blobs) count() int {
 
 // buckets is the map in memory. Made is what only Sync shows, as a watch that lags would.
 type buckets struct {
-	mu   sync.Mutex
-	m    *placement.Map
-	late map[string]*placement.Bucket
-	next ids.Bucket
-	mark func() // before a bucket is marked as being deleted; nil: nothing
+	mu    sync.Mutex
+	m     *placement.Map
+	late  map[string]*placement.Bucket
+	next  ids.Bucket
+	locks map[ids.Bucket]*sync.Mutex
+	mark  func() // before a bucket is marked as being deleted; nil: nothing
 }
 
 func newBuckets() *buckets {
@@ -303,7 +304,21 @@ func (b *buckets) CreateBucket(_ context.Context, name, owner, region string, po
 	return made, created, nil
 }
 
-func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting bool) error {
+func (b *buckets) LockBucket(_ context.Context, id ids.Bucket) (func(), error) {
+	b.mu.Lock()
+	if b.locks == nil {
+		b.locks = map[ids.Bucket]*sync.Mutex{}
+	}
+	if b.locks[id] == nil {
+		b.locks[id] = new(sync.Mutex)
+	}
+	l := b.locks[id]
+	b.mu.Unlock()
+	l.Lock()
+	return l.Unlock, nil
+}
+
+func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting bool) (uint64, error) {
 	if b.mark != nil && deleting {
 		b.mark()
 	}
@@ -311,18 +326,20 @@ func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting 
 	defer b.mu.Unlock()
 	now := b.m.Buckets[of.Name]
 	if now == nil || now.ID != of.ID {
-		return errors.New("not found")
+		return 0, errors.New("not found")
 	}
 	c := *now
-	c.Deleting = deleting
+	if c.Deleting = deleting; deleting {
+		c.Marks++
+	}
 	b.change(func(all map[string]*placement.Bucket) { all[of.Name] = &c })
-	return nil
+	return c.Marks, nil
 }
 
-func (b *buckets) DeleteBucket(_ context.Context, of *placement.Bucket) error {
+func (b *buckets) DeleteBucket(_ context.Context, of *placement.Bucket, mark uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := b.m.Buckets[of.Name]; now == nil || now.ID != of.ID || !now.Deleting {
+	if now := b.m.Buckets[of.Name]; now == nil || now.ID != of.ID || !now.Deleting || now.Marks != mark {
 		return errors.New("not marked")
 	}
 	b.change(func(all map[string]*placement.Bucket) { delete(all, of.Name) })

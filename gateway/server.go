@@ -37,9 +37,12 @@ type Buckets interface {
 	Sync(ctx context.Context) error
 	// CreateBucket returns the bucket of that name; created is false if it was there.
 	CreateBucket(ctx context.Context, name, owner, region string, pool ids.Pool) (b *placement.Bucket, created bool, err error)
-	// SetDeleting and DeleteBucket are of b as its id names it: not of a bucket made since under its name.
-	SetDeleting(ctx context.Context, b *placement.Bucket, deleting bool) error
-	DeleteBucket(ctx context.Context, b *placement.Bucket) error
+	// SetDeleting and DeleteBucket are of b as its id names it: not of a bucket made since under its name. Each mark is
+	// another, and the bucket is removed by the last one only.
+	SetDeleting(ctx context.Context, b *placement.Bucket, deleting bool) (mark uint64, err error)
+	DeleteBucket(ctx context.Context, b *placement.Bucket, mark uint64) error
+	// LockBucket waits until no other process deletes the bucket or takes its deletion back; unlock must be called.
+	LockBucket(ctx context.Context, id ids.Bucket) (unlock func(), err error)
 }
 
 // AdminCall is one call of the admin API.

@@ -91,19 +91,21 @@ func (s *Store) bucket(ctx context.Context, name string) (*placement.Bucket, err
 	return b, nil
 }
 
-// SetDeleting marks a bucket as being deleted, or takes the mark back (I20). To mark it again is a change too: a removal
-// that was sent before and is not done yet is not done any more. Errors: ErrNotFound, also if another bucket has the
-// name now, ErrUnavailable.
-func (s *Store) SetDeleting(ctx context.Context, bucket *placement.Bucket, deleting bool) error {
-	return edit(ctx, s, bucketsDir+bucket.Name, func(b *placement.Bucket) error {
+// SetDeleting marks a bucket as being deleted, or takes the mark back (I20). Each mark is another: only who made the last one
+// may remove the bucket by it, and a removal that was sent before and is not done yet is not done any more.
+// Errors: ErrNotFound, also if another bucket has the name now, ErrUnavailable.
+func (s *Store) SetDeleting(ctx context.Context, bucket *placement.Bucket, deleting bool) (mark uint64, err error) {
+	err = edit(ctx, s, bucketsDir+bucket.Name, func(b *placement.Bucket) error {
 		if b.ID != bucket.ID {
 			return fmt.Errorf("%w: bucket %s of id %d", ErrNotFound, bucket.Name, bucket.ID)
 		}
 		if b.Deleting = deleting; deleting {
 			b.Marks++
 		}
+		mark = b.Marks
 		return nil
 	})
+	return mark, err
 }
 
 // ReviseBucket makes a change that decides the fate of a bucket's data, and raises Rules. It is in force when each range has
@@ -124,9 +126,10 @@ func (s *Store) ReviseBucket(ctx context.Context, name string, change func(*plac
 	})
 }
 
-// DeleteBucket removes the record of a bucket that is marked as being deleted; its id is never used again (I20).
-// Errors: ErrNotFound, also if another bucket has the name now, ErrConflict if it is not marked, ErrUnavailable.
-func (s *Store) DeleteBucket(ctx context.Context, bucket *placement.Bucket) error {
+// DeleteBucket removes the record of a bucket that is marked as being deleted, by its last mark; its id is never used again (I20).
+// Errors: ErrNotFound, also if another bucket has the name now, ErrConflict if it is not marked or was marked again since, for
+// it may have been unsealed in between; ErrUnavailable.
+func (s *Store) DeleteBucket(ctx context.Context, bucket *placement.Bucket, mark uint64) error {
 	tried := false // a try whose outcome is unknown may have removed it
 	return s.update(ctx, bucketsDir+bucket.Name, func(value []byte) (string, error) {
 		var b *placement.Bucket
@@ -141,8 +144,8 @@ func (s *Store) DeleteBucket(ctx context.Context, bucket *placement.Bucket) erro
 			return string(value), nil
 		case gone:
 			return "", fmt.Errorf("%w: bucket %s of id %d", ErrNotFound, bucket.Name, bucket.ID)
-		case !b.Deleting:
-			return "", fmt.Errorf("%w: bucket %s is not marked as being deleted", ErrConflict, bucket.Name)
+		case !b.Deleting || b.Marks != mark:
+			return "", fmt.Errorf("%w: bucket %s is not marked as being deleted, or by another", ErrConflict, bucket.Name)
 		}
 		tried = true
 		return "", nil

@@ -92,7 +92,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	if next := after.Ranges[0].NextReplica; next < before.Ranges[0].NextReplica+restoreBump {
 		t.Fatalf("I10: the next replica is %d", next)
 	}
-	if err := r.SetDeleting(ctx, after.Buckets["b"], true); err != nil { // rows can be changed by their bumped revisions
+	if _, err := r.SetDeleting(ctx, after.Buckets["b"], true); err != nil { // rows can be changed by their bumped revisions
 		t.Fatal(err)
 	}
 	old := *newest

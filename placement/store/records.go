@@ -56,6 +56,7 @@ const (
 	nextBucketKey  = "next/bucket"
 	nextRangeKey   = "next/range"
 	bootstrapMutex = "lock/bootstrap"
+	bucketLocks    = "lock/bucket/"
 	electionPrefix = "elect/"
 
 	nodesDir    = "nodes/"

@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/plan"
@@ -77,6 +79,33 @@ func TestI20_SplitIsOrderedThenRecorded(t *testing.T) {
 	if id := s.Map().Ranges[1].Splitting.Child; id != 3 {
 		t.Fatalf("child %d", id)
 	}
+}
+
+// TestI20_OneProcessDeletesABucket: another waits for it, or for its lease's end if it is gone.
+func TestI20_OneProcessDeletesABucket(t *testing.T) {
+	te := newEtcd(t)
+	one, _ := bootstrapped(t, te)
+	two := open(t, te)
+	unlock, err := one.LockBucket(testContext(t), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(testContext(t), 200*time.Millisecond)
+	defer cancel()
+	if _, err := two.LockBucket(short, 7); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a second one has the lock: %v", err)
+	}
+	other, err := two.LockBucket(testContext(t), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	unlock()
+	again, err := two.LockBucket(testContext(t), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
 }
 
 // TestI9_RangeIDsAreNotGivenOutAgain: a copy may be older than splits.

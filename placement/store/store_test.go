@@ -89,41 +89,46 @@ func TestI20_BucketIDsAreNeverUsedAgain(t *testing.T) {
 			t.Fatalf("round %d: %+v, %v, %v", i, b, created, err)
 		}
 		seen[b.ID] = true
-		if again, created, err := s.CreateBucket(ctx, "b", "other", "", 1); err != nil || created || again.ID != b.ID || again.Owner != "root" {
-			t.Fatalf("second create: %+v, %v, %v", again, created, err)
+		if same, created, err := s.CreateBucket(ctx, "b", "other", "", 1); err != nil || created || same.ID != b.ID || same.Owner != "root" {
+			t.Fatalf("second create: %+v, %v, %v", same, created, err)
 		}
 		if m := s.Map(); m.Buckets["b"] == nil || m.Buckets["b"].Revision != b.Revision {
 			t.Fatalf("the map has %+v, want revision %d", m.Buckets["b"], b.Revision)
 		}
-		if err := s.DeleteBucket(ctx, b); !errors.Is(err, ErrConflict) {
+		if err := s.DeleteBucket(ctx, b, 0); !errors.Is(err, ErrConflict) {
 			t.Fatalf("delete without the mark: %v", err)
 		}
-		if err := s.SetDeleting(ctx, b, true); err != nil {
+		mark, err := s.SetDeleting(ctx, b, true)
+		if err != nil {
 			t.Fatal(err)
 		}
 		marked := s.Map().Buckets["b"]
 		if !marked.Deleting {
 			t.Fatal("not marked in the map")
 		}
-		if err := s.SetDeleting(ctx, b, true); err != nil || s.Map().Buckets["b"].Revision == marked.Revision {
+		again, err := s.SetDeleting(ctx, b, true)
+		if err != nil || s.Map().Buckets["b"].Revision == marked.Revision {
 			t.Fatalf("a removal sent before the second mark would still be done: %v", err)
+		}
+		if err := s.DeleteBucket(ctx, b, mark); !errors.Is(err, ErrConflict) {
+			t.Fatalf("removed by a mark that is not the last: %v", err)
 		}
 		other := *b
 		other.ID++
-		if err := s.SetDeleting(ctx, &other, false); !errors.Is(err, ErrNotFound) {
+		if _, err := s.SetDeleting(ctx, &other, false); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("mark of another bucket of the name: %v", err)
 		}
-		if err := s.DeleteBucket(ctx, &other); !errors.Is(err, ErrNotFound) {
+		if err := s.DeleteBucket(ctx, &other, again); !errors.Is(err, ErrNotFound) {
 			t.Fatalf("delete of another bucket of the name: %v", err)
 		}
-		if err := s.DeleteBucket(ctx, b); err != nil {
+		if err := s.DeleteBucket(ctx, b, again); err != nil {
 			t.Fatal(err)
 		}
 		if s.Map().Buckets["b"] != nil {
 			t.Fatal("still in the map")
 		}
 	}
-	if err := s.SetDeleting(ctx, &placement.Bucket{ID: 1, Name: "b"}, true); !errors.Is(err, ErrNotFound) {
+	if _, err := s.SetDeleting(ctx, &placement.Bucket{ID: 1, Name: "b"}, true); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("mark of a bucket that is gone: %v", err)
 	}
 }

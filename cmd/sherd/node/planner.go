@@ -34,6 +34,7 @@ type planner struct {
 	mu       sync.Mutex
 	joining  map[rangeReplica]context.CancelFunc
 	splits   map[ids.Range]bool      // under way here
+	buckets  bool                    // deletions are being taken back
 	lost     map[rangeReplica]bool   // replicas whose log or rows are gone though their drive is there (I10)
 	stranded map[ids.Range]time.Time // since when a range had no quorum
 }
@@ -124,6 +125,7 @@ func (p *planner) step(ctx context.Context) error {
 			p.moveSlots(ctx, lead),
 			p.moveReplicas(ctx, lead),
 			p.forgetMembers(ctx),
+			p.recoverBuckets(ctx),
 		)
 	}
 	p.startJoins(ctx)
