@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -70,6 +71,9 @@ func printStatus(out io.Writer, s *adminapi.Status, now time.Time) error {
 		fmt.Fprintf(out, "pool    %s\n", poolText(&s.Pools[i]))
 	}
 	fmt.Fprintln(out)
+	if len(s.Nodes) > 1 {
+		printNodeStates(out, s.Nodes, now)
+	}
 	if err := printDrives(out, &s.Drives); err != nil {
 		return err
 	}
@@ -78,6 +82,26 @@ func printStatus(out io.Writer, s *adminapi.Status, now time.Time) error {
 	}
 	printEtcd(out, s.Etcd)
 	return nil
+}
+
+func printNodeStates(out io.Writer, nodes []adminapi.NodeState, now time.Time) {
+	w := table(out)
+	fmt.Fprintln(w, "NODE\tSTATE\tZONE\tADDRESS\tUP\tMEMORY\tDRIVES")
+	for i := range nodes {
+		n := &nodes[i]
+		state, up, memory := "up", roughly(now.Sub(n.Started)), formatBytes(n.Memory.Resident)
+		switch {
+		case !n.Alive:
+			state, up, memory = "down", "-", "-"
+		case n.Reason != "":
+			state, up, memory = "no answer", "-", "-"
+		case n.Planner:
+			state = "up, planner"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", n.Name, state, cmp.Or(n.Zone, "-"), n.Addr, up, memory, len(n.Drives))
+	}
+	w.Flush() // to memory or a terminal: the error shows in what follows
+	fmt.Fprintln(out)
 }
 
 // uploadsText tells of unfinished uploads, if there are any.
@@ -146,6 +170,10 @@ func ledgerText(l *adminapi.Ledger, now time.Time) string {
 
 func printDrives(out io.Writer, all *[]adminapi.Drive) error {
 	w := table(out)
+	several := slices.ContainsFunc(*all, func(d adminapi.Drive) bool { return d.Node != (*all)[0].Node })
+	if several {
+		fmt.Fprint(w, "NODE\t")
+	}
 	fmt.Fprint(w, "DRIVE\tSTATE\tSIZE\tFREE\tCHUNKS\tTO HEAL\tID")
 	reasons := slices.ContainsFunc(*all, func(d adminapi.Drive) bool { return d.Reason != "" })
 	if reasons {
@@ -157,6 +185,9 @@ func printDrives(out io.Writer, all *[]adminapi.Drive) error {
 		free, chunks := formatBytes(d.FreeBytes), fmt.Sprint(d.Chunks)
 		if d.Health == "failed" {
 			free, chunks = "-", "-" // nobody can tell
+		}
+		if several {
+			fmt.Fprintf(w, "%s\t", d.Node)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%.8s", d.Path, stateText(d), formatBytes(d.Bytes), free, chunks, d.Queued, d.ID)
 		if reasons {
