@@ -120,6 +120,7 @@ func (p *Port) Serve() error {
 			}
 			return fmt.Errorf("nodeport: %w", err)
 		}
+		giveUpOnDead(nc)
 		if !p.enter(nc) {
 			nc.Close()
 			<-p.places
@@ -244,6 +245,7 @@ func (p *Port) DialAddr(ctx context.Context, addr, node string, protocol Protoco
 	if err != nil {
 		return nil, err
 	}
+	giveUpOnDead(nc)
 	c, err := p.introduce(ctx, nc, node, protocol)
 	if err != nil {
 		nc.Close()

@@ -27,8 +27,9 @@ type planner struct {
 
 	lead atomic.Pointer[store.Lead] // nil: another node's planner is elected, or none yet
 
-	members []member.Host // that were asked for last
-	settled int64         // the map's revision at which there was nothing to move
+	members []member.Host        // that were asked for last
+	absent  map[string]time.Time // since when nodes show no sign of life
+	settled int64                // the map's revision at which there was nothing to move
 
 	joins    sync.WaitGroup
 	mu       sync.Mutex
@@ -48,7 +49,7 @@ type rangeReplica struct {
 func newPlanner(n *Node) *planner {
 	return &planner{
 		n: n, kick: make(chan struct{}, 1),
-		joining: map[rangeReplica]context.CancelFunc{}, splits: map[ids.Range]bool{},
+		joining: map[rangeReplica]context.CancelFunc{}, absent: map[string]time.Time{}, splits: map[ids.Range]bool{},
 		lost: map[rangeReplica]bool{}, stranded: map[ids.Range]time.Time{},
 	}
 }
@@ -168,17 +169,36 @@ func resign(lead *store.Lead) {
 	_ = lead.Resign(ctx)
 }
 
-// missNodes says that the drives of nodes that show no sign of life are down.
+// missNodes says that the drives of nodes that show no sign of life are down. One that is just starting is waited for.
 func (p *planner) missNodes(ctx context.Context, lead *store.Lead) error {
 	var errs []error
 	m := p.n.store.Map()
+	missed := p.missing(m)
 	for id, d := range m.Drives {
-		if d.Node == p.n.cfg.Name || m.Alive[d.Node] || !d.Up() {
+		if !missed[d.Node] || !d.Up() {
 			continue
 		}
 		errs = append(errs, lead.SetDriveState(ctx, id, placement.DriveDown, "node "+d.Node+" shows no sign of life"))
 	}
 	return errors.Join(errs...)
+}
+
+// missing are the other nodes that have shown no sign of life for a while.
+func (p *planner) missing(m *placement.Map) map[string]bool {
+	now, grace := time.Now(), p.n.cfg.StrandedGrace
+	missed := map[string]bool{}
+	for name := range m.Nodes {
+		switch since, known := p.absent[name]; {
+		case name == p.n.cfg.Name || m.Alive[name]:
+			delete(p.absent, name)
+		case !known:
+			p.absent[name] = now
+			time.AfterFunc(grace, p.wake)
+		case now.Sub(since) >= grace:
+			missed[name] = true
+		}
+	}
+	return missed
 }
 
 // stateDrives says again what the map did not take when it happened.
@@ -269,6 +289,7 @@ func (p *planner) giveUp(ctx context.Context, lead *store.Lead) error {
 	id := plan.GiveUp(n.store.Map(), plan.Outlook{
 		Now: now, Watching: now.Sub(n.started), Etcd: n.store.Unbroken(), Held: held,
 		OutAfter: n.cfg.OutAfter, EtcdGrace: n.cfg.EtcdGrace,
+		Answering: n.answering(ctx),
 	})
 	d := n.store.Map().Drives[id]
 	if d == nil {

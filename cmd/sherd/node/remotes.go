@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sherd-io/sherd/disk/remote"
 	"github.com/sherd-io/sherd/erasure"
@@ -102,16 +101,40 @@ func (r *remotes) client(node string) *remote.Client {
 	return c
 }
 
-// reachable says whether a node's drives answer, and since when they do or do not.
-func (r *remotes) reachable(node string) (ok bool, since time.Time) {
+// reached lists the nodes whose drives answer this one.
+func (r *remotes) reached() (names []string) {
 	r.mu.Lock()
-	c := r.clients[node]
-	r.mu.Unlock()
-	if c == nil {
-		return false, time.Time{}
+	defer r.mu.Unlock()
+	for name, c := range r.clients {
+		if _, err := c.Reachable(); err == nil {
+			names = append(names, name)
+		}
 	}
-	since, err := c.Reachable()
-	return err == nil, since
+	return names
+}
+
+// answering are the nodes that show no sign of life in the map, and whose drives still answer some node (I19).
+func (n *Node) answering(ctx context.Context) map[string]bool {
+	m, all := n.store.Map(), map[string]bool{}
+	if n.peers == nil || len(m.Alive) == len(m.Nodes) {
+		return all
+	}
+	for _, name := range n.remotes.reached() {
+		all[name] = true
+	}
+	for other := range m.Alive {
+		if other == n.cfg.Name {
+			continue
+		}
+		names, err := call[[]string](ctx, n.peers, other, "GET", "/reached", nil)
+		if err != nil {
+			n.log.Debug("a node does not say whom it reaches", "node", other, "err", err)
+		}
+		for _, name := range names {
+			all[name] = true
+		}
+	}
+	return all
 }
 
 func (r *remotes) close() {
