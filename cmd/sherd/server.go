@@ -31,6 +31,7 @@ type serverFlags struct {
 	profile string
 	memory  string
 	quorum  string
+	healing string
 
 	tlsCert, tlsKey string
 	tlsSelfSigned   bool
@@ -93,6 +94,7 @@ func (f *serverFlags) add(cmd *cobra.Command) {
 	fl.IntVar(&f.cfg.InlineBytes, "inline-bytes", 0, "objects up to this size live in their record's range (default 2048)")
 	fl.DurationVar(&f.cfg.OutAfter, "out-after", 10*time.Minute, "a drive that is down for so long is given up")
 	fl.DurationVar(&f.cfg.CollectAfter, "collect-after", 24*time.Hour, "uploads older than this are closed and their chunks are garbage")
+	fl.StringVar(&f.healing, "heal-bandwidth", "0", "bytes a second that this node repairs and rebuilds, such as 100MiB; 0: all it can, and little while requests are served")
 	fl.DurationVar(&f.cfg.ScrubEvery, "scrub-every", 7*24*time.Hour, "how often everything stored is read and verified; negative: only on demand")
 	fl.DurationVar(&f.cfg.ControlStaleness, "control-staleness", time.Hour, "refuse requests when etcd has not been reached for so long")
 	fl.BoolVar(&f.cfg.Pprof, "pprof", false, "serve profiles to root below /_/debug/pprof/")
@@ -154,6 +156,9 @@ func (f *serverFlags) complete(logger *slog.Logger) (err error) {
 		if c.MemoryLimit, err = parseBytes(f.memory); err != nil {
 			return fmt.Errorf("--memory-limit: %w", err)
 		}
+	}
+	if c.HealBytes, err = parseBytes(f.healing); err != nil {
+		return fmt.Errorf("--heal-bandwidth: %w", err)
 	}
 	switch f.quorum {
 	case "strict":

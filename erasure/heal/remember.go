@@ -23,6 +23,11 @@ func (h *Healer) own(setting string) string {
 	return setting + "/" + h.opt.Name
 }
 
+// SettingsOf are the names of the settings that the process of that name keeps: of no use when it is gone for good.
+func SettingsOf(name string) []string {
+	return []string{scrubbedSetting + "/" + name, scrubAtSetting + "/" + name}
+}
+
 // scrubDue is when the next full scrub is to begin by itself: a process that is started again now and then scrubs as often as others.
 // One that was not ended is due at once.
 func (h *Healer) scrubDue(ctx context.Context) time.Time {

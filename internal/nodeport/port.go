@@ -29,7 +29,7 @@ const (
 type Options struct {
 	Self     string                                                            // this node's name; needed
 	Listener net.Listener                                                      // nil: nobody can connect. The Port closes it
-	Identity *trust.Identity                                                   // needed but where Plain
+	Identity func() *trust.Identity                                            // what it is now: certificates are renewed; needed but where Plain
 	Member   func(string) bool                                                 // whether a node of that name may connect; needed
 	Addr     func(string) string                                               // where a node listens, host:port; "": not known; needed
 	Plain    bool                                                              // no TLS
@@ -62,7 +62,6 @@ func (o *Options) validate() error {
 // Port takes and makes connections. It is safe for concurrent use.
 type Port struct {
 	opt       Options
-	server    *tls.Config
 	places    chan struct{} // held by each handshake
 	strangers strangers
 	wg        sync.WaitGroup
@@ -82,14 +81,16 @@ func New(opt Options) (*Port, error) {
 		opt: opt, places: make(chan struct{}, opt.HandshakesMax),
 		handlers: map[Protocol]*queue{}, waiting: map[net.Conn]bool{}, strangers: strangers{said: map[string]time.Time{}},
 	}
-	if !opt.Plain {
-		var protocols []string
-		for _, q := range []Protocol{Drive, GRPC, Etcd, Calls} {
-			protocols = append(protocols, string(q))
-		}
-		p.server = opt.Identity.Server(opt.Member, protocols, string(Join))
-	}
 	return p, nil
+}
+
+// server is the TLS configuration of this side, with the certificate that it has now.
+func (p *Port) server() *tls.Config {
+	var protocols []string
+	for _, q := range []Protocol{Drive, GRPC, Etcd, Calls} {
+		protocols = append(protocols, string(q))
+	}
+	return p.opt.Identity().Server(p.opt.Member, protocols, string(Join))
 }
 
 // Listen gives the connections of a protocol as a listener does; their Conn is a *Conn. Call it once a protocol; before that its connections are closed.
@@ -212,7 +213,7 @@ func (p *Port) accept(ctx context.Context, nc net.Conn) (*Conn, Protocol, error)
 	if p.opt.Plain {
 		return p.acceptPlain(ctx, nc)
 	}
-	t := tls.Server(nc, p.server)
+	t := tls.Server(nc, p.server())
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, "", err
 	}
@@ -221,7 +222,7 @@ func (p *Port) accept(ctx context.Context, nc net.Conn) (*Conn, Protocol, error)
 	if protocol == Join {
 		return &Conn{Conn: t}, protocol, nil
 	}
-	node, err := p.opt.Identity.Peer(state)
+	node, err := p.opt.Identity().Peer(state)
 	return &Conn{Conn: t, Node: node}, protocol, err
 }
 
@@ -258,7 +259,7 @@ func (p *Port) introduce(ctx context.Context, nc net.Conn, node string, protocol
 	if p.opt.Plain {
 		return p.introducePlain(ctx, nc, node, protocol)
 	}
-	t := tls.Client(nc, p.opt.Identity.Client(node, string(protocol)))
+	t := tls.Client(nc, p.opt.Identity().Client(node, string(protocol)))
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

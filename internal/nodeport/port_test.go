@@ -79,7 +79,8 @@ func newCluster(t *testing.T, plain bool, nodes ...string) *cluster {
 			Logger: slog.New(slog.NewTextHandler(c.log, nil)),
 		}
 		if !plain {
-			opt.Identity = identity(t, a, n)
+			own := identity(t, a, n)
+			opt.Identity = func() *trust.Identity { return own }
 		}
 		p, err := New(opt)
 		if err != nil {
@@ -160,8 +161,9 @@ func TestI24_StrangersAreRefused(t *testing.T) {
 	addr := c.ports["n2"].Addr().String()
 
 	other, _ := trust.New()
+	false1 := identity(t, other, "n1")
 	stranger, err := New(Options{
-		Self: "n1", Identity: identity(t, other, "n1"),
+		Self: "n1", Identity: func() *trust.Identity { return false1 },
 		Member: func(string) bool { return true }, Addr: func(string) string { return addr },
 	})
 	if err != nil {

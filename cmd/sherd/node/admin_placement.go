@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sherd-io/sherd/erasure/heal"
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -287,6 +288,11 @@ func (a admin) removeNode(ctx context.Context, body json.RawMessage) (any, error
 	}
 	if err := a.n.store.RemoveNode(ctx, req.Node, a.n.memberDrives()); err != nil {
 		return nil, refusal(err)
+	}
+	for _, setting := range heal.SettingsOf(req.Node) {
+		if err := a.n.store.PutSetting(ctx, setting, ""); err != nil {
+			a.n.log.Warn("a removed node's setting stays", "setting", setting, "err", err)
+		}
 	}
 	a.n.log.Info("node removed", "node", req.Node)
 	return a.node(req.Node)

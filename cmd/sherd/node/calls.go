@@ -148,6 +148,7 @@ func (n *Node) nodeCalls() map[string]nodeCall {
 			}
 			return nil, n.drained(ctx, was)
 		},
+		"POST /renew":  func(_ context.Context, from string, body []byte) (any, error) { return n.peers.renew(from, body) },
 		"GET /reached": func(context.Context, string, []byte) (any, error) { return n.remotes.reached(), nil },
 		"GET /reads": func(_ context.Context, from string, _ []byte) (any, error) {
 			n.askers.note(from)

@@ -33,6 +33,7 @@ type Config struct {
 	WriteQuorum  int           // erasure.Options.WriteQuorum
 	InlineBytes  int           // object.Options.InlineBytes
 	NoReplace    bool          // blank directories are not adopted by themselves (--auto-replace=false)
+	HealBytes    int64         // heal.Options.HealBytes
 	ScrubEvery   time.Duration // 7 days: a whole scrub begins so often; negative: never
 	CollectAfter time.Duration // 24h: uploads older than this are closed (I6)
 

@@ -39,6 +39,7 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Logger:   n.log,
 
 		GarbageAge: n.cfg.CollectAfter,
+		HealBytes:  n.cfg.HealBytes,
 		ScrubEvery: n.cfg.ScrubEvery,
 
 		Tick:         n.cfg.HealEvery,

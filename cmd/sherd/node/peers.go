@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -71,16 +72,17 @@ func (c *ClusterConfig) validate(name string, external bool) error {
 
 // peers is what a node of several has: its papers, its port, and what it says and asks there.
 type peers struct {
-	n      *Node
-	papers atomic.Pointer[cluster.Papers]
-	signer *trust.Authority // nil: this node takes nobody in
-	begun  bool             // an external etcd has the cluster's map already
-	port   *nodeport.Port
-	server *remote.Server // this node's drives for the others
-	http   *http.Server
-	client *http.Client
-	grpc   *grpc.Server      // nil: not yet
-	ranges *metaremote.Peers // the others' object records; nil: not yet
+	n        *Node
+	papers   atomic.Pointer[cluster.Papers]
+	identity atomic.Pointer[trust.Identity] // what the papers prove
+	signer   *trust.Authority               // nil: this node takes nobody in
+	begun    bool                           // an external etcd has the cluster's map already
+	port     *nodeport.Port
+	server   *remote.Server // this node's drives for the others
+	http     *http.Server
+	client   *http.Client
+	grpc     *grpc.Server      // nil: not yet
+	ranges   *metaremote.Peers // the others' object records; nil: not yet
 
 	told    atomic.Pointer[cluster.Answer] // what founders are answered
 	store   atomic.Pointer[store.Store]    // nil: the map is not known yet
@@ -101,20 +103,29 @@ func (n *Node) startPort(ctx, _ context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.papers.Store(papers)
-	n.cluster = papers.Cluster
-	identity, err := papers.Identity(time.Now())
-	if err != nil {
+	if err := p.show(papers); err != nil {
 		return err
 	}
+	n.cluster = papers.Cluster
 	p.port, err = nodeport.New(nodeport.Options{
-		Self: n.cfg.Name, Listener: c.Listener, Identity: identity, Member: p.member, Addr: p.addr, Plain: c.Plain, Logger: n.log,
+		Self: n.cfg.Name, Listener: c.Listener, Identity: p.identity.Load, Member: p.member, Addr: p.addr, Plain: c.Plain, Logger: n.log,
 	})
 	if err != nil {
 		return err
 	}
 	p.serve()
 	n.peers = p
+	return nil
+}
+
+// show has the node show these papers from now on.
+func (p *peers) show(papers *cluster.Papers) error {
+	identity, err := papers.Identity(time.Now())
+	if err != nil {
+		return err
+	}
+	p.identity.Store(identity)
+	p.papers.Store(papers)
 	return nil
 }
 
@@ -230,6 +241,7 @@ func (n *Node) keepPapers(ctx context.Context) {
 	written := map[string]*cluster.Papers{}
 	for {
 		m := n.store.Map()
+		n.renewPapers(ctx)
 		p := n.peers.papers.Load().WithNodes(n.otherNodes())
 		n.peers.papers.Store(p)
 		dirs := n.healthyPaths()
@@ -253,6 +265,47 @@ func (n *Node) keepPapers(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// renewPapers has a node that can sign renew the certificate when half of its life is over. Whoever has the secret makes a new one at each start.
+func (n *Node) renewPapers(ctx context.Context) {
+	p := n.peers
+	if p.signer != nil || !p.identity.Load().Renewable(time.Now()) {
+		return
+	}
+	request, key, err := trust.Request(n.cfg.Name)
+	if err != nil {
+		n.log.Error("no request to renew the node's certificate", "err", err)
+		return
+	}
+	for name := range n.store.Map().Alive {
+		if name == n.cfg.Name {
+			continue
+		}
+		cert, err := call[[]byte](ctx, p, name, "POST", "/renew", request)
+		if err == nil {
+			err = p.show(p.papers.Load().Renewed(cert, key))
+		}
+		if err == nil {
+			n.log.Info("the node's certificate is renewed", "by", name)
+			return
+		}
+		n.log.Debug("the node's certificate is not renewed", "by", name, "err", err)
+	}
+}
+
+var errNoSigner = errors.New("this node cannot sign certificates")
+
+// renew signs the request of a node for a new certificate of its own.
+func (p *peers) renew(from string, body []byte) (any, error) {
+	if p.signer == nil {
+		return nil, errNoSigner
+	}
+	var request []byte
+	if err := json.Unmarshal(body, &request); err != nil {
+		return nil, err
+	}
+	return p.signer.Sign(request, from, time.Now())
 }
 
 // otherNodes are the addresses of the other nodes in the map.

@@ -120,6 +120,13 @@ func (p *Papers) WithNodes(nodes map[string]string) *Papers {
 	return &next
 }
 
+// Renewed is p with another certificate and its key, in PEM.
+func (p *Papers) Renewed(cert, key []byte) *Papers {
+	next := *p
+	next.Cert, next.Key, next.Serial = cert, key, p.Serial+1
+	return &next
+}
+
 // Write puts the papers into a directory; they are durable when it returns.
 func (p *Papers) Write(dir string) error {
 	b, err := json.MarshalIndent(p, "", "\t")
