@@ -81,6 +81,7 @@ func (b *books) last() Ledger {
 const (
 	ledgerShareHealing = 10
 	ledgerShare        = 50
+	ledgerBlob         = time.Millisecond // for each blob no longer pause than this
 )
 
 // ledgerLoop counts when something has changed.
@@ -95,7 +96,8 @@ func (h *Healer) ledgerLoop(ctx context.Context) error {
 		if led.Lacking() > 0 {
 			share = ledgerShareHealing
 		}
-		rest := time.NewTimer(max(share*time.Since(begin), time.Second))
+		pause := min(share*time.Since(begin), time.Duration(led.Blobs)*ledgerBlob) // a range may have been waited for
+		rest := time.NewTimer(max(pause, time.Second))
 		select {
 		case <-rest.C:
 		case <-ctx.Done():

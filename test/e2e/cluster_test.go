@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sherd-io/sherd/internal/adminapi"
 )
 
 // Any of four nodes dies under load, comes back, and is made whole; then all die at once and three of them start: whatever was
@@ -100,5 +102,44 @@ func TestClusterNodeJoins(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("a used token lets a node in")
+	}
+}
+
+// A node is emptied under load and taken away: no client sees an error that another try does not mend, and all is at full strength without it.
+func TestClusterNodeLeaves(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 4, 2, "--ec", "4+2")
+	l := f.startTraffic("leave", random(t), 4)
+	l.awaitWrites(30, 60*time.Second)
+	first, last := f.nodes[0], f.nodes[3]
+	_, err := first.sherd("node", "drain", "n4")
+	must(t, err)
+	eventually(t, 180*time.Second, "nothing on n4", func() error {
+		nodes, err := admin[[]adminapi.Node](first, "node", "ls")
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if n.Name == "n4" && n.Slots+n.Replicas > 0 {
+				return fmt.Errorf("%d slots and %d replicas are on n4", n.Slots, n.Replicas)
+			}
+		}
+		return nil
+	})
+	if _, err := first.sherd("node", "remove", "n4"); err == nil {
+		t.Error("a node that runs is removed")
+	}
+	last.stop()
+	eventually(t, 60*time.Second, "n4 removed", func() error {
+		_, err := first.sherd("node", "remove", "n4")
+		return err
+	})
+	l.awaitWrites(30, 60*time.Second)
+	f.waitHealed(120 * time.Second)
+	l.end(first)
+	st, err := first.status()
+	must(t, err)
+	if len(st.Nodes) != 3 || len(st.Drives) != 6 {
+		t.Errorf("%d nodes and %d drives are left", len(st.Nodes), len(st.Drives))
 	}
 }
