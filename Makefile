@@ -44,10 +44,11 @@ whole:
 e2e: tools
 	$(GO) test -timeout 25m -parallel 4 -v ./test/e2e/ | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'; exit $${PIPESTATUS[0]}
 
-# The AWS CLI is a client that the tests run, not a part of sherd.
+# What the tests run besides sherd: the AWS CLI and curl as clients, ip for network namespaces.
 tools:
 	@command -v aws >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq awscli >/dev/null; }
 	@command -v curl >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl >/dev/null; }
+	@command -v ip >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iproute2 >/dev/null; }
 
 soak: build tools
 	GO=$(GO) test/soak.sh $(SOAKLOG)

@@ -36,6 +36,7 @@ type serverFlags struct {
 	tlsCert, tlsKey string
 	tlsSelfSigned   bool
 	replace         bool
+	clockOff        time.Duration
 }
 
 func newServerCommand() *cobra.Command {
@@ -97,6 +98,11 @@ func (f *serverFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.healing, "heal-bandwidth", "0", "bytes a second that this node repairs and rebuilds, such as 100MiB; 0: all it can, and little while requests are served")
 	fl.DurationVar(&f.cfg.ScrubEvery, "scrub-every", 7*24*time.Hour, "how often everything stored is read and verified; negative: only on demand")
 	fl.DurationVar(&f.cfg.ControlStaleness, "control-staleness", time.Hour, "refuse requests when etcd has not been reached for so long")
+	fl.DurationVar(&f.cfg.EtcdGrace, "etcd-grace", 10*time.Minute, "after a restart of etcd no drive is given up for so long")
+	fl.DurationVar(&f.clockOff, "clock-off", 0, "how much the wall clock is made wrong: for tests of what that does")
+	for _, forTests := range []string{"etcd-grace", "clock-off"} {
+		fl.Lookup(forTests).Hidden = true
+	}
 	fl.BoolVar(&f.cfg.Pprof, "pprof", false, "serve profiles to root below /_/debug/pprof/")
 }
 
@@ -144,6 +150,7 @@ func (f *serverFlags) complete(logger *slog.Logger) (err error) {
 	c := &f.cfg
 	c.Logger = logger
 	c.NoReplace = !f.replace
+	c.Now = func() time.Time { return time.Now().Add(f.clockOff) }
 	c.Version = readBuildInfo().Version
 	c.Root = node.Credentials{AccessKey: os.Getenv("SHERD_ROOT_USER"), SecretKey: os.Getenv("SHERD_ROOT_PASSWORD")}
 	c.Etcd.Password = os.Getenv("SHERD_ETCD_PASSWORD")

@@ -52,7 +52,7 @@ type Options struct {
 	ScrubBytes     int64         // 32 MiB: blob bytes verified a second; less while Busy
 	Tick           time.Duration // 30s: how long a loop sleeps if nothing wakes it
 	Page           int           // 512: rows or chunks asked for at once
-	DrainedAfter   time.Duration // 15s: how long a suspect drive must have been so before it may count as up
+	DrainedAfter   time.Duration // 15s: how long a drive must have been seen suspect before it may count as up
 	GarbageAge     time.Duration // 24h: uploads older than this can no longer commit (I6)
 	CollectEvery   time.Duration // 1h: how often that is told to the ranges
 	ScrubEvery     time.Duration // 336h: from the end of a scrub to the start of the next; < 0: only when asked
@@ -137,6 +137,9 @@ type Healer struct {
 	reclaiming  sync.Mutex           // one pass at a time
 	reclaimFrom map[ids.Range][]byte // where the next begins
 
+	suspectMu sync.Mutex
+	suspects  map[ids.Drive]sighting
+
 	alarmMu sync.Mutex
 	alarms  map[string]alarm // by source
 }
@@ -146,7 +149,7 @@ func New(opt Options) (*Healer, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
-	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]alarm{}, reclaimFrom: map[ids.Range][]byte{}}
+	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]alarm{}, suspects: map[ids.Drive]sighting{}, reclaimFrom: map[ids.Range][]byte{}}
 	h.pace.rate, h.scrub.pace.rate = opt.HealBytes, opt.ScrubBytes
 	h.mender, h.checker = opt.Store.Mender(h.paceHealing), opt.Store.Mender(h.paceScrub)
 	h.repair.init()

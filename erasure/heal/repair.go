@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"sync"
@@ -182,15 +183,12 @@ func (h *Healer) healedOne(job *blobJob, err error) {
 // drained lets suspect drives count as up again that answer, and that no row of any range names (I2). They must have been suspect for a
 // while, so that the rows of writes that were under way when they turned suspect are there.
 func (h *Healer) drained(ctx context.Context) error {
-	m, started, suspects := h.opt.Map(), time.Now(), map[ids.Drive]time.Time{}
-	for id, d := range m.Drives {
-		if d.State != placement.DriveSuspect || started.Sub(d.Since) < h.opt.DrainedAfter {
-			continue
-		}
-		if drive := h.opt.Drive(id); drive != nil && drive.Health().State == disk.OK {
-			suspects[id] = d.Since
-		}
-	}
+	m := h.opt.Map()
+	suspects := h.watchSuspects(m)
+	maps.DeleteFunc(suspects, func(id ids.Drive, _ time.Time) bool {
+		drive := h.opt.Drive(id)
+		return drive == nil || drive.Health().State != disk.OK
+	})
 	for _, r := range m.Ranges {
 		if err := h.clear(ctx, r, suspects); err != nil {
 			return fmt.Errorf("repair rows of range %d: %w", r.ID, err)
@@ -202,6 +200,32 @@ func (h *Healer) drained(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sighting is since when a drive is suspect: by the clock of whoever said so, which may be wrong, and as this process saw it (I18).
+type sighting struct{ since, seen time.Time }
+
+// watchSuspects notes which drives are suspect, and gives those that were seen so for long enough, with since when by the map.
+func (h *Healer) watchSuspects(m *placement.Map) map[ids.Drive]time.Time {
+	h.suspectMu.Lock()
+	defer h.suspectMu.Unlock()
+	ripe, now := map[ids.Drive]time.Time{}, time.Now()
+	seen := h.suspects
+	h.suspects = map[ids.Drive]sighting{}
+	for id, d := range m.Drives {
+		if d.State != placement.DriveSuspect {
+			continue
+		}
+		s, known := seen[id]
+		if !known || !s.since.Equal(d.Since) {
+			s = sighting{d.Since, now}
+		}
+		h.suspects[id] = s
+		if now.Sub(s.seen) >= h.opt.DrainedAfter {
+			ripe[id] = d.Since
+		}
+	}
+	return ripe
 }
 
 // clear takes those out of suspects that rows of r name.

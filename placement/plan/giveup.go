@@ -11,10 +11,10 @@ import (
 
 // Outlook is what the planner knows, besides the map, when it considers giving a drive up.
 type Outlook struct {
-	Now      time.Time
-	Watching time.Duration // how long this process has watched the drives
-	Etcd     time.Duration // how long etcd has answered without a break
-	Held     bool          // the time after a restore, in which nothing is given up (I9)
+	// Down is for how long this process has seen a drive to be down, by no wall clock: a wrong one gives nothing up (I18).
+	Down func(*placement.Drive) time.Duration
+	Etcd time.Duration // how long etcd has answered without a break
+	Held bool          // the time after a restore, in which nothing is given up (I9)
 
 	// Answering are the nodes that some other node still reaches, whatever the map says of them.
 	Answering map[string]bool
@@ -28,13 +28,13 @@ type Outlook struct {
 // or a restart of etcd, when the map may not know yet who is back; nor if its node shows no sign of life but answers others, so
 // that it is not the drive that is lost; and only one whose slots others can take: else it may as well come back.
 func GiveUp(m *placement.Map, o Outlook) ids.Drive {
-	if o.Held || o.Watching < o.OutAfter || o.Etcd < o.EtcdGrace || !survivable(m) {
+	if o.Held || o.Etcd < o.EtcdGrace || !survivable(m) {
 		return ids.Drive{}
 	}
 	var due []*placement.Drive
 	for _, d := range m.Drives {
 		cutOff := o.Answering[d.Node] && !m.Alive[d.Node]
-		if d.State == placement.DriveDown && o.Now.Sub(d.Since) >= o.OutAfter && !cutOff {
+		if d.State == placement.DriveDown && o.Down(d) >= o.OutAfter && !cutOff {
 			due = append(due, d)
 		}
 	}

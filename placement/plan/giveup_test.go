@@ -23,7 +23,9 @@ func TestI19_GiveUp(t *testing.T) {
 		{"all up", func(m map[ids.Drive]*placement.Drive, o *Outlook) { m[all[0].ID].State = placement.DriveUp }, nobody},
 		{"down for long", func(map[ids.Drive]*placement.Drive, *Outlook) {}, all[0].ID},
 		{"not yet", func(m map[ids.Drive]*placement.Drive, o *Outlook) { m[all[0].ID].Since = since(outAfter - 1) }, nobody},
-		{"the process is new", func(_ map[ids.Drive]*placement.Drive, o *Outlook) { o.Watching = outAfter - 1 }, nobody},
+		{"the process is new", func(_ map[ids.Drive]*placement.Drive, o *Outlook) {
+			o.Down = func(*placement.Drive) time.Duration { return outAfter - 1 }
+		}, nobody},
 		{"etcd was restarted", func(_ map[ids.Drive]*placement.Drive, o *Outlook) { o.Etcd = grace - 1 }, nobody},
 		{"restored", func(_ map[ids.Drive]*placement.Drive, o *Outlook) { o.Held = true }, nobody},
 		{"more than m down", func(m map[ids.Drive]*placement.Drive, o *Outlook) {
@@ -55,7 +57,7 @@ func TestI19_GiveUp(t *testing.T) {
 			}
 			down := m.Drives[all[0].ID]
 			down.State, down.Since = placement.DriveDown, since(outAfter)
-			o := Outlook{Now: now, Watching: outAfter, Etcd: grace, OutAfter: outAfter, EtcdGrace: grace}
+			o := Outlook{Down: func(d *placement.Drive) time.Duration { return now.Sub(d.Since) }, Etcd: grace, OutAfter: outAfter, EtcdGrace: grace}
 			c.edit(m.Drives, &o)
 			if got := GiveUp(m, o); got != c.want {
 				t.Errorf("gives up %s, want %s", got, c.want)

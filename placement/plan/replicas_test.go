@@ -215,7 +215,10 @@ func onNodes(m *placement.Map, hosts []ids.Drive) (counts []int) {
 // node's, nor while the node answers others.
 func TestI19_GiveUpNode(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	o := Outlook{Now: now, Watching: time.Hour, Etcd: time.Hour, OutAfter: 10 * time.Minute, EtcdGrace: 10 * time.Minute}
+	o := Outlook{
+		Down: func(d *placement.Drive) time.Duration { return now.Sub(d.Since) }, Etcd: time.Hour,
+		OutAfter: 10 * time.Minute, EtcdGrace: 10 * time.Minute,
+	}
 	down := func(m *placement.Map, node string, n int) *placement.Map {
 		for _, d := range drivesOf(m, node)[:n] {
 			m = edited(m, d.ID, func(d *placement.Drive) { d.State, d.Since = placement.DriveDown, now.Add(-time.Hour) })

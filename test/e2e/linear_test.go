@@ -297,7 +297,7 @@ func registerCall(c *s3, bucket string, in registerInput) (registerOutput, bool)
 		return registerOutput{value: value}, err == nil
 	case "delete":
 		err := c.remove(bucket, key)
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		if errors.Is(err, syscall.ECONNREFUSED) || status(err) >= 400 && status(err) < 500 {
 			return registerOutput{}, false
 		}
 		return registerOutput{unknown: err != nil}, true
@@ -316,6 +316,8 @@ func registerCall(c *s3, bucket string, in registerInput) (registerOutput, bool)
 	case code(err) == "PreconditionFailed" || (in.op == "swap" && code(err) == "NoSuchKey"):
 		return registerOutput{failed: true}, true
 	case errors.Is(err, syscall.ECONNREFUSED): // it never left
+		return registerOutput{}, false
+	case status(err) >= 400 && status(err) < 500: // refused before anything was done
 		return registerOutput{}, false
 	}
 	return registerOutput{unknown: true}, true

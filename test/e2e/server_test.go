@@ -194,6 +194,12 @@ func (s *server) kill9() {
 func (s *server) stop() {
 	s.t.Helper()
 	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.waitStopped()
+}
+
+// waitStopped waits for the end that was asked for.
+func (s *server) waitStopped() {
+	s.t.Helper()
 	select {
 	case <-s.ended:
 	case <-time.After(40 * time.Second):
@@ -358,14 +364,6 @@ func (s *server) waitHealed(within time.Duration) {
 
 // whole says what a status lacks of full strength.
 func whole(st *adminapi.Status) error {
-	for i, n := range st.Ledger.Short {
-		if i > 0 && n > 0 {
-			return fmt.Errorf("%d blobs lack %d shards", n, i)
-		}
-	}
-	if !st.Ledger.Exact {
-		return errors.New("the ledger is being counted")
-	}
 	for _, d := range st.Drives {
 		if d.State != "up" && d.State != "out" {
 			return fmt.Errorf("drive %s is %s: %s", d.Path, d.State, d.Reason)
@@ -373,6 +371,30 @@ func whole(st *adminapi.Status) error {
 		if d.State == "up" && d.Queued > 0 {
 			return fmt.Errorf("%d repairs wait for %s", d.Queued, d.Path)
 		}
+	}
+	if err := rebuilt(st); err != nil {
+		return err
+	}
+	for _, m := range st.Etcd {
+		if !m.Healthy {
+			return fmt.Errorf("etcd member %s: %s", m.Name, m.Reason)
+		}
+	}
+	if !st.Healthy {
+		return fmt.Errorf("not healthy: %v", st.Problems)
+	}
+	return nil
+}
+
+// rebuilt says what blobs and ranges lack, whichever drives they are on.
+func rebuilt(st *adminapi.Status) error {
+	for i, n := range st.Ledger.Short {
+		if i > 0 && n > 0 {
+			return fmt.Errorf("%d blobs lack %d shards", n, i)
+		}
+	}
+	if !st.Ledger.Exact {
+		return errors.New("the ledger is being counted")
 	}
 	for _, r := range st.Ranges {
 		for _, p := range r.Replicas {
@@ -383,14 +405,6 @@ func whole(st *adminapi.Status) error {
 		if !r.Quorum || r.Leader == "" {
 			return fmt.Errorf("range %d has no leader", r.ID)
 		}
-	}
-	for _, m := range st.Etcd {
-		if !m.Healthy {
-			return fmt.Errorf("etcd member %s: %s", m.Name, m.Reason)
-		}
-	}
-	if !st.Healthy {
-		return fmt.Errorf("not healthy: %v", st.Problems)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (n *Node) mayAdopt(b *bay, since time.Time) error {
 	if n.cfg.NoReplace {
 		return fmt.Errorf("%s is empty: run `sherd drive replace %s` (--auto-replace is off): %w", b.path, b.path, errNotAdopted)
 	}
-	if until, held := n.held(time.Now()); held {
+	if until, held := n.held(n.cfg.Now()); held {
 		return fmt.Errorf("%s is empty, and the control state was just restored: run `sherd drive replace %s`, or wait until %s: %w",
 			b.path, b.path, until.Format(time.TimeOnly), errNotAdopted)
 	}

@@ -57,7 +57,8 @@ type Config struct {
 	EtcdCommand []string // runs the embedded etcd; this executable with "etcd"
 	EtcdEnv     []string // added to its environment
 
-	FS     vfs.FS // vfs.Default
+	FS     vfs.FS           // vfs.Default
+	Now    func() time.Time // time.Now; a test's is wrong. Certificates between nodes and time-outs are not subject to it
 	Logger *slog.Logger
 }
 
@@ -103,6 +104,9 @@ func (c *Config) validate() error {
 	setDefault(&c.ControlStaleness, time.Hour)
 	if c.FS == nil {
 		c.FS = vfs.Default
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

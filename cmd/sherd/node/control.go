@@ -20,7 +20,7 @@ import (
 // startControl brings the control state up: etcd's members where they are ours, then the map; on a first start it makes
 // the cluster's first records.
 func (n *Node) startControl(ctx, loops context.Context) error {
-	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Floor: n.copiedPosition(ctx), Logger: n.log}
+	opt := store.Options{Cluster: n.cluster, RequestTimeout: n.cfg.ControlTimeout, Floor: n.copiedPosition(ctx), Now: n.cfg.Now, Logger: n.log}
 	n.virgin = n.virgin && opt.Floor == (store.Position{}) && n.mayBegin()
 	if n.external() {
 		if err := n.cfg.Etcd.Fill(&opt); err != nil {
@@ -179,7 +179,7 @@ func (n *Node) initial() (placement.Initial, error) {
 func (n *Node) record(path string, d *disk.Drive) *placement.Drive {
 	return &placement.Drive{
 		ID: d.ID(), Node: n.cfg.Name, Path: path, Bytes: d.Space().Total, Mount: d.Identity().MountPoint,
-		State: placement.DriveUp, Since: time.Now().UTC().Truncate(time.Millisecond),
+		State: placement.DriveUp, Since: n.cfg.Now().UTC().Truncate(time.Millisecond),
 	}
 }
 

@@ -34,7 +34,7 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Share:    n.share,
 		Mine:     n.mine,
 		Lead:     func() bool { return n.planner.lead.Load() != nil },
-		Held:     func() bool { _, held := n.held(time.Now()); return held },
+		Held:     func() bool { _, held := n.held(n.cfg.Now()); return held },
 		Version:  n.changes,
 		Logger:   n.log,
 
@@ -138,7 +138,7 @@ func (n *Node) drained(ctx context.Context, was drainedDrive) error {
 		if r.State != placement.DriveSuspect || !r.Since.Equal(since) {
 			return fmt.Errorf("%w: drive %s is %s since %s", store.ErrConflict, id, r.State, r.Since)
 		}
-		r.State, r.Reason, r.Since = placement.DriveUp, "", time.Now().UTC().Truncate(time.Millisecond)
+		r.State, r.Reason, r.Since = placement.DriveUp, "", n.cfg.Now().UTC().Truncate(time.Millisecond)
 		return nil
 	})
 }

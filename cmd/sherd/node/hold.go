@@ -33,7 +33,7 @@ func (n *Node) holdProblem(now time.Time) (out []adminapi.Problem) {
 
 // confirm ends the hold (`sherd control confirm`).
 func (a admin) confirm(ctx context.Context) (any, error) {
-	_, held := a.n.held(time.Now())
+	_, held := a.n.held(a.n.cfg.Now())
 	if err := a.n.store.Confirm(ctx); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, budget: budget,
 		cache:   pebble.NewCache(budget.Cache),
 		buffers: &bufpool.Pool{},
-		clock:   hlc.New(nil),
+		clock:   hlc.New(cfg.Now),
 		bays:    newBays(cfg.Drives),
 		failed:  make(chan error, 1),
 	}
@@ -134,6 +134,7 @@ func (n *Node) start(ctx, loops context.Context) error {
 		{"credentials", n.startIdentity},
 		{"object records", n.startRecords},
 		{"blobs", n.startBlobs},
+		{"other nodes' drives", n.awaitRemotes},
 		{"gateway", n.startGateway},
 	}
 	begin := time.Now()

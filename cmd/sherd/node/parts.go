@@ -173,7 +173,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 		Objects: n.objects, Records: n.records, Buckets: n.store, Admin: admin{n},
 		Credentials: n.credentials, Ready: n.unready, ControlAge: n.store.ContactAge,
 		Region: n.cfg.Region, Domains: n.cfg.Domains, TrustedProxies: proxies, Version: n.cfg.Version,
-		Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Logger: n.log,
+		Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Now: n.cfg.Now, Logger: n.log,
 	}
 	if n.cfg.Pprof {
 		opt.Pprof = profiles()

@@ -29,7 +29,8 @@ type planner struct {
 
 	members []member.Host        // that were asked for last
 	absent  map[string]time.Time // since when nodes show no sign of life
-	settled int64                // the map's revision at which there was nothing to move
+	down    map[ids.Drive]seenDown
+	settled int64 // the map's revision at which there was nothing to move
 
 	joins    sync.WaitGroup
 	mu       sync.Mutex
@@ -50,7 +51,7 @@ func newPlanner(n *Node) *planner {
 	return &planner{
 		n: n, kick: make(chan struct{}, 1),
 		joining: map[rangeReplica]context.CancelFunc{}, absent: map[string]time.Time{}, splits: map[ids.Range]bool{},
-		lost: map[rangeReplica]bool{}, stranded: map[ids.Range]time.Time{},
+		lost: map[rangeReplica]bool{}, stranded: map[ids.Range]time.Time{}, down: map[ids.Drive]seenDown{},
 	}
 }
 
@@ -108,6 +109,7 @@ func (p *planner) wakeHealer(seen int64) int64 {
 
 // step does what is next: of what each node does for its own drives and ranges, and, on the elected one, of what is done for all.
 func (p *planner) step(ctx context.Context) error {
+	p.watchDown()
 	err := errors.Join(
 		p.stateDrives(ctx),
 		p.yield(ctx),
@@ -265,7 +267,7 @@ func (p *planner) yield(ctx context.Context) error {
 
 // putOut ends replacements that were cut short: the new drive is in the map, the one before it is not out yet.
 func (p *planner) putOut(ctx context.Context, lead *store.Lead) error {
-	if _, held := p.n.held(time.Now()); held {
+	if _, held := p.n.held(p.n.cfg.Now()); held {
 		return nil
 	}
 	m := p.n.store.Map()
@@ -281,13 +283,40 @@ func (p *planner) putOut(ctx context.Context, lead *store.Lead) error {
 	return nil
 }
 
+// seenDown is since when this process knows that a drive is down.
+type seenDown struct {
+	row  time.Time // placement.Drive.Since, by whoever's clock
+	seen time.Time
+}
+
+// watchDown notes which drives are down.
+func (p *planner) watchDown() {
+	m := p.n.store.Map()
+	for id, d := range m.Drives {
+		if d.State == placement.DriveDown && !p.down[id].row.Equal(d.Since) {
+			p.down[id] = seenDown{d.Since, time.Now()}
+		}
+	}
+	maps.DeleteFunc(p.down, func(id ids.Drive, _ seenDown) bool {
+		d := m.Drives[id]
+		return d == nil || d.State != placement.DriveDown
+	})
+}
+
+// downFor is for how long this process has seen d as it is: down.
+func (p *planner) downFor(d *placement.Drive) time.Duration {
+	if s, ok := p.down[d.ID]; ok && s.row.Equal(d.Since) {
+		return time.Since(s.seen)
+	}
+	return 0
+}
+
 // giveUp puts a drive out that has been down too long, where nothing speaks against it (I19).
 func (p *planner) giveUp(ctx context.Context, lead *store.Lead) error {
 	n := p.n
-	now := time.Now()
-	_, held := n.held(now)
+	_, held := n.held(n.cfg.Now())
 	id := plan.GiveUp(n.store.Map(), plan.Outlook{
-		Now: now, Watching: now.Sub(n.started), Etcd: n.store.Unbroken(), Held: held,
+		Down: p.downFor, Etcd: n.store.Unbroken(), Held: held,
 		OutAfter: n.cfg.OutAfter, EtcdGrace: n.cfg.EtcdGrace,
 		Answering: n.answering(ctx),
 	})

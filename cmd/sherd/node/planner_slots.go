@@ -22,7 +22,7 @@ func (p *planner) moveSlots(ctx context.Context, lead *store.Lead) error {
 		return nil
 	}
 	changes, level := plan.Lost(m), slog.LevelInfo
-	if _, held := p.n.held(time.Now()); len(changes) == 0 {
+	if _, held := p.n.held(p.n.cfg.Now()); len(changes) == 0 {
 		if held {
 			return nil // what was restored may be wrong about who is there
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sherd-io/sherd/disk/remote"
 	"github.com/sherd-io/sherd/erasure"
@@ -135,6 +137,34 @@ func (n *Node) answering(ctx context.Context) map[string]bool {
 		}
 	}
 	return all
+}
+
+// remotesWithin is how long a node that starts waits for the drives of others, and remotesEvery how often it looks.
+const (
+	remotesWithin = 3 * time.Second
+	remotesEvery  = 50 * time.Millisecond
+)
+
+// awaitRemotes waits until every node that lives was reached, but not for long: drives that were not heard of yet would be left out of
+// the first writes, which would have to be repaired.
+func (n *Node) awaitRemotes(ctx, _ context.Context) error {
+	within, cancel := context.WithTimeout(ctx, remotesWithin)
+	defer cancel()
+	for !n.reachesAll() && within.Err() == nil {
+		pause(within, remotesEvery)
+	}
+	return ctx.Err()
+}
+
+// reachesAll reports whether the drives of all nodes that live answer.
+func (n *Node) reachesAll() bool {
+	m, reached := n.store.Map(), n.remotes.reached()
+	for _, d := range m.Drives {
+		if d.Node != n.cfg.Name && d.State != placement.DriveOut && m.Alive[d.Node] && !slices.Contains(reached, d.Node) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *remotes) close() {

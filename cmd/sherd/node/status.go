@@ -318,7 +318,7 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 			add(adminapi.SeverityWarning, "healing makes them whole as drives allow: see `sherd heal status`", "%s %s %s", plural.Of(short, "blob"), verb, plural.Of(i, "shard"))
 		}
 	}
-	return append(out, n.holdProblem(time.Now())...)
+	return append(out, n.holdProblem(n.cfg.Now())...)
 }
 
 // sharedDevice names the device if all drives are on one though there are several drives.
