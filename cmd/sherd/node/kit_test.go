@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 // within is how long anything awaited may take on a loaded machine.
-const within = 30 * time.Second
+const within = 90 * time.Second
 
 // rig is a node's drives, and the node while it runs.
 type rig struct {
