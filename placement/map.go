@@ -30,6 +30,8 @@ type Node struct {
 	Name string `json:"name"`
 	Zone string `json:"zone,omitempty"`
 	Addr string `json:"addr,omitempty"` // host:port for other nodes; empty in a cluster of one
+	// Level is up to which feature level its binary reads and writes.
+	Level int `json:"level,omitempty"`
 	// Draining: all of its drives are to give away what they hold (`sherd node drain`).
 	Draining bool `json:"draining,omitempty"`
 }

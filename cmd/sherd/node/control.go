@@ -46,7 +46,7 @@ func (n *Node) startControl(ctx, loops context.Context) error {
 	}
 	if n.store.Bootstrapped() {
 		n.warnProfile()
-		return nil
+		return checkFloor(n.store.Map())
 	}
 	if !n.virgin {
 		return fmt.Errorf("the drives hold data of cluster %s, but etcd knows nothing of it: is --etcd the right one? If its content is lost, %s", n.cluster, restoreRemedy)

@@ -138,7 +138,7 @@ func (n *Node) proposal() cluster.Proposal {
 
 // self is this node's row in the map.
 func (n *Node) self() placement.Node {
-	return placement.Node{Name: n.cfg.Name, Zone: n.cfg.Zone, Addr: n.cfg.Cluster.Advertise}
+	return placement.Node{Name: n.cfg.Name, Zone: n.cfg.Zone, Addr: n.cfg.Cluster.Advertise, Level: featureLevel}
 }
 
 func (n *Node) openPaths() (paths []string) {

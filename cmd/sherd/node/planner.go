@@ -128,6 +128,7 @@ func (p *planner) step(ctx context.Context) error {
 			p.moveSlots(ctx, lead),
 			p.moveReplicas(ctx, lead),
 			p.forgetMembers(ctx),
+			p.raiseFloor(ctx),
 			p.recoverBuckets(ctx),
 		)
 	}
