@@ -44,21 +44,15 @@ func (n *Node) enter(ctx, loops context.Context) error {
 
 // settle makes a newcomer's blank drives drives of the cluster.
 func (n *Node) settle(ctx context.Context) error {
-	var blank []*bay
-	for _, b := range n.bays.list() {
-		if !b.answered(true).IsZero() {
-			blank = append(blank, b)
-		}
-	}
-	if err := n.format(blank); err != nil {
+	if err := n.format(n.unused); err != nil {
 		return err
 	}
-	for _, b := range blank { // the cluster has a history, if these drives have none
+	for _, b := range n.unused { // the cluster has a history, if these drives have none
 		if err := mark(n.cfg.FS, b.path); err != nil {
 			return err
 		}
 	}
-	return n.openAll(ctx, blank)
+	return n.openAll(ctx, n.unused)
 }
 
 // known reports whether the map has drives of this node.

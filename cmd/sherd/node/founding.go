@@ -57,6 +57,7 @@ func (n *Node) firstDrives(ctx context.Context, f *found) error {
 		}
 	}
 	if n.newcomer {
+		n.unused = f.blank
 		return nil
 	}
 	if n.cluster == (ids.Cluster{}) {

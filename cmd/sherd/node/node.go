@@ -51,6 +51,7 @@ type Node struct {
 	members    *member.Supervisor // the embedded etcd; nil with an external one
 	virgin     bool               // nothing was ever stored on the drives: a first start
 	newcomer   bool               // its drives are blank, and the cluster has begun without them
+	unused     []*bay             // a newcomer's
 	distrusted *distrusted        // drives of other nodes that writes of this one have missed
 	agreed     []cluster.Proposal // what the first nodes of several begin with, by node
 	periods    readPeriods
