@@ -131,13 +131,15 @@ func answers(err error) bool {
 	return false
 }
 
-// noteUnreadable reports rows that cannot be read.
-func (n *Node) noteUnreadable(lead *replica.Replica, err error) {
+// noteUnreadable reports rows that cannot be read, and whether another replica will lead soon, for they are damaged.
+func (n *Node) noteUnreadable(lead *replica.Replica, err error) (damaged bool) {
 	drive := lead.Host().Drive()
 	n.opt.Logger.Error("rows of a range cannot be read", "range", uint64(lead.Range()), "drive", drive, "err", err)
 	if pebble.IsCorruptionError(err) { // Pebble tells its listener of tables, but not of separated values
 		go n.opt.OnFailed(drive, fmt.Errorf("%w: %w", replica.ErrLost, err))
+		return true
 	}
+	return false
 }
 
 func failed(code remotepb.Code, err error) *remotepb.Response {

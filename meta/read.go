@@ -34,7 +34,7 @@ func (n *Node) readKey(ctx context.Context, bucket ids.Bucket, key string, fn fu
 		return fmt.Errorf("%w: no range in the map", ErrUnavailable)
 	}
 	var refused *replica.Replica
-	for {
+	for damaged := 0; ; {
 		lead, err := n.leaderNow(rng.ID, refused)
 		if lead == nil && !n.allHere(rng) {
 			return errElsewhere
@@ -60,11 +60,18 @@ func (n *Node) readKey(ctx context.Context, bucket ids.Bucket, key string, fn fu
 		case errors.Is(err, replica.ErrNotLeader), errors.Is(err, replica.ErrStopped):
 			refused = lead
 		default:
-			n.noteUnreadable(lead, err)
+			if n.noteUnreadable(lead, err) && damaged < damagedMax {
+				damaged++ // its drive loses its replicas, and another one leads
+				refused = lead
+				continue
+			}
 			return fmt.Errorf("%w: range %d: %w", ErrUnavailable, rng.ID, err)
 		}
 	}
 }
+
+// damagedMax is how many replicas with damaged rows a read passes over.
+const damagedMax = 2
 
 // covers is lead.Covers of a key's route, asked after its rows were read (I15, I20).
 func covers(lead *replica.Replica, bucket ids.Bucket, key string) bool {
