@@ -117,7 +117,7 @@ func initialRows(in placement.Initial) (rows []CopyRow, err error) {
 		return nil, fmt.Errorf("%w: an incomplete first state", ErrInvalid)
 	}
 	for _, n := range in.Nodes {
-		if err := checkNodeName(n.Name); err != nil {
+		if err := CheckNodeName(n.Name); err != nil {
 			return nil, err
 		}
 		put(nodesDir+n.Name, encode(n))

@@ -15,7 +15,8 @@ import (
 // nodeName is what a node may be called: it is part of keys, certificates and host names.
 var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-func checkNodeName(name string) error {
+// CheckNodeName refuses what a node cannot be called. Error: ErrInvalid.
+func CheckNodeName(name string) error {
 	if !nodeName.MatchString(name) {
 		return fmt.Errorf("%w: node name %q: want a to z, 0 to 9 and - (not at an end), up to 63", ErrInvalid, name)
 	}
@@ -25,7 +26,7 @@ func checkNodeName(name string) error {
 // PutNode writes what a node says of itself: its zone and address. What operators said of it stays.
 // Errors: ErrInvalid, ErrUnavailable.
 func (s *Store) PutNode(ctx context.Context, n placement.Node) error {
-	if err := checkNodeName(n.Name); err != nil {
+	if err := CheckNodeName(n.Name); err != nil {
 		return err
 	}
 	return s.update(ctx, nodesDir+n.Name, func(value []byte) (string, error) {

@@ -47,7 +47,7 @@ func (p *Presence) Lapsed() time.Time {
 //
 // Errors: ErrExists if the name belongs to another process that lives, ErrInvalid, ErrUnavailable.
 func (s *Store) Announce(ctx context.Context, name, owner string) (*Presence, error) {
-	if err := checkNodeName(name); err != nil {
+	if err := CheckNodeName(name); err != nil {
 		return nil, err
 	}
 	p := &Presence{s: s, name: name, owner: owner}

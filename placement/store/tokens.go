@@ -35,7 +35,7 @@ func (s *Store) PutToken(ctx context.Context, r trust.TokenRecord) error {
 // Errors: trust.ErrToken if there is no such token or it has expired, ErrInvalid, ErrUnavailable with the outcome unknown: the token may
 // be used up.
 func (s *Store) RedeemToken(ctx context.Context, t trust.Token, node string) error {
-	if err := checkNodeName(node); err != nil {
+	if err := CheckNodeName(node); err != nil {
 		return err
 	}
 	key := tokenKey(t.Record(time.Time{}))

@@ -79,6 +79,7 @@ func TestI24_Join(t *testing.T) {
 	}{
 		{"name taken", token.String(), "n1", "taken"},
 		{"no name", token.String(), "N 2", "name"},
+		{"a name that the map refuses", token.String(), "n2-", "name"},
 		{"garbage", "sherd-join-1-xyz", "n2", "token"},
 		{"another's token", trust.NewToken(d.Authority.Hash()).String(), "n2", "token"},
 	} {

@@ -8,12 +8,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/atomicfile"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/trust"
+	"github.com/sherd-io/sherd/placement/store"
 )
 
 // PapersFile is the name of a node's papers in the directory of each of its drives.
@@ -38,14 +38,12 @@ type Papers struct {
 // Errors of papers.
 var (
 	ErrNoPapers = errors.New("cluster: no papers of a node")
-	ErrName     = errors.New("cluster: a node's name has 1 to 63 of a-z, 0-9 and -, and begins with a letter or digit")
+	ErrName     = errors.New("cluster: a node's name has 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -")
 )
-
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // CheckName refuses what cannot be a node's name. Error: ErrName.
 func CheckName(name string) error {
-	if !nameForm.MatchString(name) {
+	if err := store.CheckNodeName(name); err != nil { // as the map will
 		return fmt.Errorf("%w: %q", ErrName, name)
 	}
 	return nil
