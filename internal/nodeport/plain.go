@@ -40,7 +40,7 @@ func (p *Port) acceptPlain(ctx context.Context, nc net.Conn) (*Conn, Protocol, e
 	if err := nc.SetReadDeadline(deadline); err != nil {
 		return nil, "", err
 	}
-	line, err := readLine(nc)
+	line, err := ReadLine(nc, plainLineMax)
 	if err != nil {
 		return nil, "", err
 	}
@@ -68,10 +68,13 @@ func (p *Port) parsePlain(line string) (from string, protocol Protocol, err erro
 	return from, protocol, nil
 }
 
-// readLine reads up to a newline, and nothing behind it.
-func readLine(nc net.Conn) (string, error) {
+// errLine reports a line that is too long.
+var errLine = errors.New("nodeport: the line is too long")
+
+// ReadLine reads up to a newline, which must come within most bytes, and nothing behind it.
+func ReadLine(nc net.Conn, most int) (string, error) {
 	var line []byte
-	for b := make([]byte, 1); len(line) < plainLineMax; {
+	for b := make([]byte, 1); len(line) < most; {
 		if _, err := nc.Read(b); err != nil {
 			return "", err
 		}
@@ -80,5 +83,5 @@ func readLine(nc net.Conn) (string, error) {
 		}
 		line = append(line, b[0])
 	}
-	return "", errPlain
+	return "", errLine
 }

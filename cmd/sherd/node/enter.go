@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +149,7 @@ func (p *peers) dialMember(ctx context.Context, node, name string, kind member.K
 // acceptTunnel serves one until it ends.
 func (p *peers) acceptTunnel(nc *nodeport.Conn) {
 	nc.SetReadDeadline(time.Now().Add(callWithin)) // a dead connection fails the read
-	line, err := readTunnelLine(nc)
+	line, err := nodeport.ReadLine(nc, tunnelLineMax)
 	name, kind, ok := strings.Cut(line, " ")
 	s := p.members.Load()
 	if err != nil || !ok || s == nil || nc.SetReadDeadline(time.Time{}) != nil {
@@ -160,21 +159,6 @@ func (p *peers) acceptTunnel(nc *nodeport.Conn) {
 	if err := s.Accept(nc, nc.Node, name, member.Kind(kind)); err != nil {
 		p.n.log.Debug("a tunnel to a member of etcd was refused", "from", nc.Node, "err", err)
 	}
-}
-
-// readTunnelLine reads up to a newline and nothing behind it.
-func readTunnelLine(nc net.Conn) (string, error) {
-	var line []byte
-	for b := make([]byte, 1); len(line) < tunnelLineMax; {
-		if _, err := nc.Read(b); err != nil {
-			return "", err
-		}
-		if b[0] == '\n' {
-			return string(line), nil
-		}
-		line = append(line, b[0])
-	}
-	return "", bufio.ErrTooLong
 }
 
 // join takes in one who wants to be a node.
