@@ -54,6 +54,7 @@ type Drive struct {
 
 	idMu         sync.Mutex // guards id, and the file of it
 	discard      sync.Once
+	aside        sync.Mutex // one chunk is put aside at a time
 	opening      atomic.Bool
 	rowsBad      atomic.Pointer[string] // why, if rows were found corrupt while opening
 	rowsFatal    atomic.Bool            // Pebble gave up: its handle is not to be touched

@@ -45,6 +45,8 @@ func (d *Drive) quarantine(ctx context.Context, key ids.Chunk, reason string) er
 	var at row
 	var err error // the worker's, also after nobody waits for it: no result, which a return would write
 	e := d.do(ctx, func() {
+		d.aside.Lock()
+		defer d.aside.Unlock()
 		var ok bool
 		if at, ok, err = d.lookup(key, true); err == nil && (!ok || !at.live()) {
 			err = ErrNotFound
@@ -82,9 +84,13 @@ func (d *Drive) setAside(at *row, reason string) error {
 	name := hex.EncodeToString(at.header.Key.Append(nil))
 	var err error
 	if at.kind == rowFile {
-		fs.Remove(fs.PathJoin(dir, name+fileSuffix)) // of an attempt before
-		err = fs.Link(d.filePath(at.place), fs.PathJoin(dir, name+fileSuffix))
-		if oserror.IsNotExist(err) {
+		linked := fs.PathJoin(dir, name+fileSuffix+".tmp")
+		fs.Remove(linked) // of an attempt before
+		err = fs.Link(d.filePath(at.place), linked)
+		if err == nil {
+			err = fs.Rename(linked, fs.PathJoin(dir, name+fileSuffix))
+			fs.Remove(linked) // is left if it was the same file
+		} else if oserror.IsNotExist(err) {
 			err = nil // the file is lost; the entry tells of it
 		}
 	} else {

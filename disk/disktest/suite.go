@@ -120,7 +120,7 @@ func Check(t testing.TB, d Drive, s *Sample) {
 func Run(t *testing.T, make func(t *testing.T) Drive) {
 	for name, test := range map[string]func(*testing.T, Drive){
 		"lengths": lengths, "ranges": ranges, "unsealed": unsealed, "one content": oneContent, "deleted": deleted,
-		"epochs": epochs, "dropped": dropped, "listing": listing, "quarantine": quarantine, "refusals": refusals,
+		"epochs": epochs, "dropped": dropped, "listing": listing, "quarantine": quarantine, "quarantine raced": quarantineRaced, "refusals": refusals,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := make(t)
@@ -448,6 +448,33 @@ func quarantine(t *testing.T, d Drive) {
 		if err := Delete(d, key); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What several put aside at the same time, one of them does; nobody takes it for a fault of the drive.
+func quarantineRaced(t *testing.T, d Drive) {
+	for i, size := range []int{5000, 300_000, 2 << 20} {
+		s := NewSample(11, uint64(i), size)
+		mustPut(t, d, s)
+		errs := make(chan error)
+		for range 8 {
+			go func() { errs <- d.Quarantine(context.Background(), s.Header.Key, "raced") }()
+		}
+		done := 0
+		for range 8 {
+			if err := <-errs; err == nil {
+				done++
+			} else {
+				want(t, err, disk.ErrNotFound)
+			}
+		}
+		if done != 1 {
+			t.Errorf("put aside %d times", done)
+		}
+		if err := d.RestoreQuarantined(context.Background(), s.Header.Key); err != nil {
+			t.Fatal(err)
+		}
+		Check(t, d, s)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Ledger says how many of the blobs that rows refer to lack how many shards. A shard on a drive that counts as lost (down,
-// suspect, out, failing) lacks; so does one with a repair row, one that a reader found missing, and one that a new owner
-// does not hold yet.
+// suspect, out, failing) lacks; so does one that a reader found corrupt, and one that its owner does not hold: asked are the owners of slots that
+// are being filled, of those with a repair row, and of those that a reader found missing.
 type Ledger struct {
 	At      time.Time     // when the count began
 	Took    time.Duration // how long it took
@@ -141,7 +141,7 @@ func (h *Healer) Count(ctx context.Context) (Ledger, error) {
 	h.books.count.Lock()
 	defer h.books.count.Unlock()
 	begin := time.Now()
-	c := &count{h: h, m: h.opt.Map(), lacks: map[erasure.BlobRef]uint64{}, groups: map[groupKey]groupState{}}
+	c := &count{h: h, m: h.opt.Map(), doubt: map[erasure.BlobRef]uint64{}, corrupt: map[erasure.BlobRef]uint64{}, groups: map[groupKey]groupState{}}
 	c.led.At, c.led.Short = begin, make([]int64, 1)
 	err := c.run(ctx)
 	c.led.Took = time.Since(begin)
@@ -156,11 +156,12 @@ func (h *Healer) Count(ctx context.Context) (Ledger, error) {
 
 // count is one Count, by one snapshot of the map.
 type count struct {
-	h      *Healer
-	m      *placement.Map
-	led    Ledger
-	lacks  map[erasure.BlobRef]uint64 // slots with a row or a report, on drives that do not count as lost
-	groups map[groupKey]groupState
+	h       *Healer
+	m       *placement.Map
+	led     Ledger
+	doubt   map[erasure.BlobRef]uint64 // slots with a row, or reported missing, on drives that do not count as lost: the owner is asked
+	corrupt map[erasure.BlobRef]uint64 // slots that were reported corrupt, on such drives
+	groups  map[groupKey]groupState
 }
 
 type groupKey struct {
@@ -182,9 +183,12 @@ func (c *count) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for key := range c.h.reports.all() {
-		if !key.unsound {
-			c.note(key.ref, key.slot)
+	for key, kind := range c.h.reports.all() {
+		switch kind {
+		case erasure.Missing:
+			c.note(c.doubt, key.ref, key.slot)
+		case erasure.Corrupt:
+			c.note(c.corrupt, key.ref, key.slot)
 		}
 	}
 	for _, r := range ranges {
@@ -214,9 +218,9 @@ func (c *count) group(pool ids.Pool, pg ids.PG) groupState {
 	return g
 }
 
-func (c *count) note(ref erasure.BlobRef, slot uint8) {
+func (c *count) note(in map[erasure.BlobRef]uint64, ref erasure.BlobRef, slot uint8) {
 	if g := c.group(ref.Pool, ref.PG); g.lost>>slot&1 == 0 {
-		c.lacks[ref] |= 1 << slot
+		in[ref] |= 1 << slot
 	}
 }
 
@@ -228,7 +232,7 @@ func (c *count) rows(ctx context.Context, r *placement.Range) error {
 		}
 		c.led.Repairs += int64(len(rows))
 		for _, row := range rows {
-			c.note(row.Ref, row.Slot)
+			c.note(c.doubt, row.Ref, row.Slot)
 		}
 		if next == nil {
 			return nil
@@ -269,8 +273,8 @@ func (c *count) blob(ctx context.Context, ref erasure.BlobRef) error {
 		return nil
 	}
 	stored := storedSlots(g.pool, ref.Size)
-	lacks := (g.lost | c.lacks[ref]) & stored
-	for _, slot := range slotList(g.filling & stored &^ lacks) {
+	lacks := (g.lost | c.corrupt[ref]) & stored
+	for _, slot := range slotList((g.filling | c.doubt[ref]) & stored &^ lacks) {
 		has, err := c.h.has(ctx, ref.Chunk(int(slot)))
 		if err := ctx.Err(); err != nil {
 			return err

@@ -3,7 +3,9 @@ package heal
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/sherd-io/sherd/erasure"
@@ -83,11 +85,10 @@ func (r *randomRun) step() {
 		what = fmt.Sprintf("put %s %d", name, size)
 		r.put(name, size)
 	case op == 4 && len(c.bodies) > 3:
-		for name := range c.bodies {
-			what = "delete " + name
-			c.delete(name)
-			break
-		}
+		names := slices.Sorted(maps.Keys(c.bodies))
+		name := names[r.rnd.IntN(len(names))]
+		what = "delete " + name
+		c.delete(name)
 	case op == 5 && state == placement.DriveUp && r.weak() < 2:
 		what = fmt.Sprint("down ", i)
 		c.state(i, placement.DriveDown)

@@ -170,6 +170,7 @@ func (h *Healer) heal(ctx context.Context, job *blobJob) error {
 func (h *Healer) healedOne(job *blobJob, err error) {
 	switch {
 	case err == nil:
+		h.reports.healed(job.ref, job.slots)
 		h.counts.healed.Add(int64(len(job.slots)))
 		h.counts.healedBytes.Add(job.ref.Size)
 		h.books.healed.add(int64(len(job.slots)))

@@ -14,7 +14,7 @@ import (
 type reports struct {
 	max  int
 	mu   sync.Mutex
-	wait map[reportKey]bool
+	wait map[reportKey]erasure.Kind
 }
 
 type reportKey struct {
@@ -28,18 +28,18 @@ func (r *reports) add(b erasure.BadShard) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.wait == nil {
-		r.wait = map[reportKey]bool{}
+		r.wait = map[reportKey]erasure.Kind{}
 	}
 	key := reportKey{b.Ref, b.Slot, b.Kind == erasure.Unsound}
-	if !r.wait[key] && len(r.wait) >= r.max {
+	if _, known := r.wait[key]; !known && len(r.wait) >= r.max {
 		return false
 	}
-	r.wait[key] = true
+	r.wait[key] = b.Kind
 	return true
 }
 
 // all copies what waits.
-func (r *reports) all() map[reportKey]bool {
+func (r *reports) all() map[reportKey]erasure.Kind {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.wait)
@@ -49,6 +49,15 @@ func (r *reports) drop(key reportKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.wait, key)
+}
+
+// healed drops what was reported of shards that were made anew.
+func (r *reports) healed(ref erasure.BlobRef, slots []uint8) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, slot := range slots {
+		delete(r.wait, reportKey{ref: ref, slot: slot})
+	}
 }
 
 // reported heals what readers found, as far as the owners are there now, and have room. What fails for good waits for scrub.
