@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,8 +27,6 @@ func (q *query) call(ctx context.Context, d *disk.Drive) (args []byte, payload *
 		err = q.write(ctx)
 	case opSeal:
 		err = q.seal(ctx)
-	case opCloseReader, opAbort:
-		err = q.closeHandle()
 	case opChunks, opAllChunks:
 		payload, err = q.list(ctx, d)
 	case opVerify, opQuarantine, opRestore:
@@ -224,9 +223,13 @@ func (q *query) seal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer h.Unlock()
 	h.writer.Renew(rec.Header.Epoch)
-	return h.writer.Seal(ctx, rec.Footer)
+	err = h.writer.Seal(ctx, rec.Footer)
+	h.Unlock()
+	if !errors.Is(err, disk.ErrEpoch) { // else it may be sealed again
+		q.peer.session.remove(rec.File)
+	}
+	return err
 }
 
 func (q *query) closeHandle() error {

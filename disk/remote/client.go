@@ -215,10 +215,13 @@ func (c *Client) start(q request, bytes int, take func(reply)) {
 	}()
 }
 
-// tell sends what wants no reply, if the first connection is up: else what it is about has ended, or is about to.
+// tell sends what wants no reply, over any connection that is up: without one, what it is about has ended.
 func (c *Client) tell(q request) {
-	if conn := c.lines[0].ready(); conn != nil {
-		conn.tell(q)
+	for _, l := range c.lines {
+		if conn := l.ready(); conn != nil {
+			conn.tell(q)
+			return
+		}
 	}
 }
 

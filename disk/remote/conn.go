@@ -3,6 +3,7 @@ package remote
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -35,13 +36,12 @@ type call struct {
 	reply    reply
 }
 
-// answer notes the outcome; the first one counts.
-func (c *call) answer(r reply) {
+// answer notes the outcome. False: there was one already, which counts, and r is the caller's to release.
+func (c *call) answer(r reply) bool {
 	c.mu.Lock()
 	if c.answered {
 		c.mu.Unlock()
-		r.payload.Release()
-		return
+		return false
 	}
 	c.answered, c.reply = true, r
 	ready := c.sent
@@ -49,6 +49,7 @@ func (c *call) answer(r reply) {
 	if ready {
 		c.finish()
 	}
+	return true
 }
 
 // written notes that the request's bytes are free.
@@ -152,17 +153,33 @@ func (c *conn) readReply(r *bufio.Reader) error {
 	call := c.pending[h.id]
 	delete(c.pending, h.id)
 	c.mu.Unlock()
-	if call == nil { // its deadline passed
-		payload.Release()
-		return nil
-	}
+	got := reply{args: h.args, payload: payload, epoch: h.epoch()}
 	if h.status != statusOK {
 		payload.Release()
-		call.answer(reply{epoch: h.epoch(), err: errorOf(h.status, h.args)})
-		return nil
+		got = reply{epoch: h.epoch(), err: errorOf(h.status, h.args)}
 	}
-	call.answer(reply{args: h.args, payload: payload, epoch: h.epoch()})
+	if call == nil || !call.answer(got) { // its deadline passed
+		c.disown(h.op, got)
+	}
 	return nil
+}
+
+// disown gives up a reply that nobody waits for any more, and closes what was opened there for it.
+func (c *conn) disown(o op, r reply) {
+	r.payload.Release()
+	if r.err != nil {
+		return
+	}
+	switch o {
+	case opOpen:
+		if rec, err := parseRecord(r.args); err == nil && rec.File != 0 {
+			c.tell(closing(opCloseReader, rec.File))
+		}
+	case opCreate:
+		if number, err := parseNumber(r.args); err == nil {
+			c.tell(closing(opAbort, number))
+		}
+	}
 }
 
 // request is what to send.
@@ -241,12 +258,17 @@ func (c *conn) do(ctx context.Context, q request, timeout time.Duration) (reply,
 		}
 		return r, r.err
 	case <-ctx.Done():
-		go func() { (<-got).payload.Release() }() // ends with the call's deadline
+		go func() { c.disown(q.op, <-got) }() // ends with the call's deadline
 		if len(q.payload) > 0 {
 			<-sent // bounded by the connection's write time-out
 		}
 		return reply{}, unanswered(ctx.Err())
 	}
+}
+
+// closing is what ends a reader or a writer there.
+func closing(o op, number uint64) request {
+	return request{op: o, args: binary.LittleEndian.AppendUint64(nil, number)}
 }
 
 // tell sends what wants no reply.

@@ -79,19 +79,7 @@ func TestConnectionLost(t *testing.T) {
 	r, err := d.Open(ctx, stored.Header.Key)
 	must(t, err)
 	n.cut()
-	poll.Nil(t, 10*time.Second, "the end of what was open", func() error {
-		n.server.mu.Lock()
-		defer n.server.mu.Unlock()
-		for _, s := range n.server.sessions {
-			s.mu.Lock()
-			open := len(s.open)
-			s.mu.Unlock()
-			if open > 0 {
-				return errors.New("readers and writers are open")
-			}
-		}
-		return nil
-	})
+	n.awaitHandles(0)
 	var sealErr error
 	poll.Nil(t, 10*time.Second, "a connection", func() error {
 		sealErr = w.Seal(ctx, s.Footer)
@@ -111,6 +99,113 @@ func TestConnectionLost(t *testing.T) {
 	disktest.Check(t, suiteDrive{d}, stored)
 	must(t, disktest.Put(suiteDrive{d}, s))
 	disktest.Check(t, suiteDrive{d}, s)
+}
+
+// A reader or writer of before the connections were lost is never taken for one of after: its bytes are another chunk's.
+func TestHandlesOfLostConnections(t *testing.T) {
+	n := newNode(t, vfs.NewMem())
+	d := n.client(nil).Drive(n.drive.ID())
+	ctx := t.Context()
+	const unit = 100 << 10
+	first, second := disktest.NewSample(1, 1, 3<<20), disktest.NewSample(1, 2, 3<<20)
+	must(t, disktest.Put(suiteDrive{d}, first))
+	must(t, disktest.Put(suiteDrive{d}, second))
+	for _, opened := range []uint64{10, 20} { // before and after: each with numbers that the other side may have had
+		r, err := d.Open(ctx, first.Header.Key)
+		must(t, err)
+		w, err := d.Create(ctx, disktest.NewSample(2, opened, 3<<20).Header, 3<<20)
+		must(t, err)
+		n.cut()
+		n.awaitHandles(0)
+		poll.Nil(t, 10*time.Second, "a connection", func() error { return disktest.Put(suiteDrive{d}, disktest.NewSample(3, opened, 1)) })
+		var readers []*Reader
+		var writers []*Writer
+		for i := range opened {
+			if opened == 10 {
+				after, err := d.Open(ctx, second.Header.Key)
+				must(t, err)
+				readers = append(readers, after)
+				continue
+			}
+			after, err := d.Create(ctx, disktest.NewSample(4, i, 3<<20).Header, 3<<20)
+			must(t, err)
+			writers = append(writers, after)
+		}
+		if b, err := r.Read(ctx, 0, unit); err == nil {
+			t.Errorf("a reader that is gone gave bytes; of another chunk: %t", bytes.Equal(b.B, second.Payload[:unit]))
+			b.Release()
+		}
+		wantErr(t, w.Write(ctx, first.Units()[0]), disk.ErrInvalid)
+		for _, after := range readers {
+			after.Close()
+		}
+		for _, after := range writers {
+			after.Abort()
+		}
+		r.Close()
+		w.Abort()
+	}
+}
+
+// What a node opened for a client is closed there when it was sealed, when the call was given up or its answer came too late, and when
+// it is closed after its drive went out of service: a client may have so many open and no more.
+func TestNothingStaysOpen(t *testing.T) {
+	var hang atomic.Bool
+	gate := make(chan struct{})
+	n := newNode(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && strings.Contains(op.Path, "chunks") {
+			<-gate
+		}
+		return nil
+	})))
+	d := n.client(nil).Drive(n.drive.ID())
+	var late sync.RWMutex
+	n.wrap = func(c net.Conn) net.Conn { return &lateConn{c, &late} }
+	quick := n.client(func(o *Options) { o.CallTimeout = 200 * time.Millisecond }).Drive(n.drive.ID())
+	s, fresh := disktest.NewSample(1, 1, 3<<20), disktest.NewSample(1, 2, 3<<20)
+	must(t, disktest.Put(suiteDrive{d}, s))
+	n.awaitHandles(0)
+	stays, err := d.Open(t.Context(), s.Header.Key)
+	must(t, err)
+	try := func(ctx context.Context, d *Drive, want error) {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := d.Open(ctx, s.Header.Key)
+			wantErr(t, err, want)
+		})
+		wg.Go(func() {
+			_, err := d.Create(ctx, fresh.Header, 3<<20)
+			wantErr(t, err, want)
+		})
+		wg.Wait()
+	}
+	late.Lock()
+	try(t.Context(), quick, disk.ErrUnavailable)
+	late.Unlock()
+	hang.Store(true)
+	ctx, cancel := context.WithCancel(t.Context()) // the node does not know when it ends
+	time.AfterFunc(200*time.Millisecond, cancel)
+	try(ctx, d, context.Canceled)
+	hang.Store(false)
+	close(gate)
+	disktest.Check(t, suiteDrive{d}, s) // behind the others in the drive's queue
+	n.awaitHandles(1)
+	n.gone.Store(true)
+	stays.Close()
+	n.awaitHandles(0)
+}
+
+// lateConn keeps what it has read while late is locked.
+type lateConn struct {
+	net.Conn
+	late *sync.RWMutex
+}
+
+func (c *lateConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.late.RLock()
+	defer c.late.RUnlock()
+	return n, err
 }
 
 // A drive that hangs costs its callers their time-out and nobody else anything.

@@ -3,9 +3,11 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +34,8 @@ type node struct {
 	conns []net.Conn // the client's ends
 	wrap  func(net.Conn) net.Conn
 	ended []error // what Serve said
+
+	gone atomic.Bool // the drive is out of service
 }
 
 func newNode(t testing.TB, fs vfs.FS) *node { return newNodeThat(t, fs, 10*time.Second) }
@@ -48,7 +52,7 @@ func newNodeThat(t testing.TB, fs vfs.FS, hangAfter time.Duration) *node {
 	n.server = NewServer(ServerOptions{
 		Drives: func() []*disk.Drive { return []*disk.Drive{n.drive} },
 		Drive: func(id ids.Drive) *disk.Drive {
-			if id == n.drive.ID() {
+			if id == n.drive.ID() && !n.gone.Load() {
 				return n.drive
 			}
 			return nil
@@ -106,6 +110,25 @@ func (n *node) cut() {
 		c.Close()
 	}
 	n.conns = nil
+}
+
+// awaitHandles waits until so many readers and writers are open.
+func (n *node) awaitHandles(want int) {
+	n.t.Helper()
+	poll.Nil(n.t, 10*time.Second, "the number of what is open", func() error {
+		n.server.mu.Lock()
+		defer n.server.mu.Unlock()
+		open := 0
+		for _, s := range n.server.sessions {
+			s.mu.Lock()
+			open += len(s.open)
+			s.mu.Unlock()
+		}
+		if open != want {
+			return fmt.Errorf("%d readers and writers are open, not %d", open, want)
+		}
+		return nil
+	})
 }
 
 // client connects, and waits until it knows the drive.

@@ -46,6 +46,9 @@ func (q *query) serve() {
 	switch {
 	case q.op == opStat:
 		q.stat()
+	case q.op == opAbort, q.op == opCloseReader: // whether or not the drive is still here
+		_ = q.closeHandle() // nobody waits for a reply
+		q.silent()
 	case drive == nil:
 		q.answer(nil, nil, fmt.Errorf("%w: it is not in service on this node", disk.ErrUnavailable))
 	case q.op == opPut:
@@ -56,10 +59,6 @@ func (q *query) serve() {
 		ctx, cancel := context.WithTimeout(q.peer.ctx, time.Duration(q.millis)*time.Millisecond)
 		defer cancel()
 		args, payload, err := q.call(ctx, drive)
-		if q.op == opAbort || q.op == opCloseReader {
-			q.silent()
-			return
-		}
 		q.answer(args, payload, err)
 	}
 }

@@ -88,7 +88,7 @@ func (r *Reader) Close() {
 	r.ahead.Release()
 	r.ahead = nil
 	if r.number != 0 {
-		r.d.c.tell(request{op: opCloseReader, drive: r.d.id, args: binary.LittleEndian.AppendUint64(nil, r.number)})
+		r.d.c.tell(closing(opCloseReader, r.number))
 		r.number = 0
 	}
 }

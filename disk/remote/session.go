@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/sherd-io/sherd/disk"
@@ -13,7 +14,7 @@ type session struct {
 
 	mu    sync.Mutex
 	ended bool
-	last  uint64
+	last  uint64 // number given; never 0
 	most  int
 	open  map[uint64]*handle
 }
@@ -26,7 +27,11 @@ type handle struct {
 	writer *disk.Writer
 }
 
-func newSession(most int) *session { return &session{most: most, open: map[uint64]*handle{}} }
+// newSession begins with a number that no session of before has come near: a client that was cut off, or whose node was started again,
+// may still use what it had open, and must not be given another chunk's bytes for it.
+func newSession(most int) *session {
+	return &session{most: most, last: rand.Uint64() >> 1, open: map[uint64]*handle{}}
+}
 
 // add gives h a number. Errors: disk.ErrUnavailable if the client has too many open, or is gone: h is closed then.
 func (s *session) add(h *handle) (uint64, error) {

@@ -16,8 +16,8 @@ const (
 	statusUnavailable status = 1 // also any error without a status of its own
 )
 
-// statuses are the disk package's errors on the wire.
-var statuses = map[status]error{
+// statuses are the disk package's errors on the wire. Of those that an error is, the first is sent.
+var statuses = [...]error{
 	statusUnavailable: disk.ErrUnavailable,
 	2:                 disk.ErrNotFound,
 	3:                 disk.ErrCorrupt,
@@ -39,8 +39,8 @@ func statusOf(err error) (s status, text []byte) {
 	text = []byte(err.Error())
 	text = text[:min(len(text), textMax)]
 	for s, is := range statuses {
-		if errors.Is(err, is) {
-			return s, text
+		if is != nil && errors.Is(err, is) {
+			return status(s), text
 		}
 	}
 	return statusUnavailable, text
@@ -51,9 +51,9 @@ func errorOf(s status, text []byte) error {
 	if s == statusOK {
 		return nil
 	}
-	is, known := statuses[s]
-	if !known {
-		is = disk.ErrUnavailable // a newer peer's
+	is := disk.ErrUnavailable // or a newer peer's
+	if int(s) < len(statuses) {
+		is = statuses[s]
 	}
 	return fmt.Errorf("%w: %s", is, text)
 }

@@ -69,6 +69,6 @@ func (w *Writer) Renew(epoch uint64) { w.header.Epoch = max(w.header.Epoch, epoc
 // Abort is disk.Writer's. Idempotent.
 func (w *Writer) Abort() {
 	if !w.ended.Swap(true) {
-		w.d.c.tell(request{op: opAbort, drive: w.d.id, args: binary.LittleEndian.AppendUint64(nil, w.number)})
+		w.d.c.tell(closing(opAbort, w.number))
 	}
 }
