@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
@@ -77,13 +78,14 @@ func (n *Node) surveyHere() *remotepb.Response {
 }
 
 func statusMessage(r *replica.Replica) *remotepb.ReplicaStatus {
-	s, drive := r.Status(), r.Host().Drive()
+	s, drive, span := r.Status(), r.Host().Drive(), r.Span()
 	m := &remotepb.ReplicaStatus{
 		Range: uint64(r.Range()), Replica: uint64(r.ID()), Drive: drive[:],
 		Generation: s.Generation, Term: s.Term, Commit: s.Commit, Applied: s.Applied,
 		LastIndex: s.LastIndex, LastTerm: s.LastTerm,
 		Leader: uint64(s.Leader), Serving: s.Serving, Running: r.Running(), Blank: r.Blank(), Joint: s.Joint,
 		Voters: numbers(s.Voters), Learners: numbers(s.Learners),
+		Start: span.Start, End: span.End, Last: uint64(s.Stamp),
 	}
 	for id, index := range s.Match {
 		m.Matches = append(m.Matches, &remotepb.Match{Replica: uint64(id), Index: index})
@@ -95,7 +97,7 @@ func statusMessage(r *replica.Replica) *remotepb.ReplicaStatus {
 func statusOf(m *remotepb.ReplicaStatus) replica.Status {
 	s := replica.Status{
 		Generation: m.GetGeneration(), Term: m.GetTerm(), Commit: m.GetCommit(), Applied: m.GetApplied(),
-		LastIndex: m.GetLastIndex(), LastTerm: m.GetLastTerm(),
+		LastIndex: m.GetLastIndex(), LastTerm: m.GetLastTerm(), Stamp: hlc.Stamp(m.GetLast()),
 		Leader: ids.Replica(m.GetLeader()), Serving: m.GetServing(), Joint: m.GetJoint(),
 		Voters: replicaIDs(m.GetVoters()), Learners: replicaIDs(m.GetLearners()),
 		Match: map[ids.Replica]uint64{},

@@ -108,7 +108,7 @@ func (f *restoreFlags) run(ctx context.Context, cmd *cobra.Command, paths []stri
 	}
 	out := cmd.OutOrStdout()
 	printRestore(out, p, opt.Etcd != nil, time.Now())
-	if !f.yes && !agreed(cmd.InOrStdin(), out) {
+	if !f.yes && !agreed(cmd.InOrStdin(), out, "Restore this? Type yes: ", "yes") {
 		return errors.New("nothing was changed: give --yes to restore")
 	}
 	aside, err := p.Run(ctx)
@@ -177,13 +177,13 @@ func printRestore(out io.Writer, p *restore.Plan, external bool, now time.Time) 
 	fmt.Fprintln(out, "Buckets and users that were made, changed or removed after the copy are as they were before.")
 }
 
-// agreed asks a person, where one is there.
-func agreed(in io.Reader, out io.Writer) bool {
+// agreed asks a person, where one is there, for a word.
+func agreed(in io.Reader, out io.Writer, question, word string) bool {
 	f, isFile := in.(*os.File)
 	if !isFile || !isTerminal(f) {
 		return false
 	}
-	fmt.Fprint(out, "Restore this? Type yes: ")
+	fmt.Fprint(out, question)
 	line, _ := bufio.NewReader(in).ReadString('\n')
-	return strings.TrimSpace(line) == "yes"
+	return strings.TrimSpace(line) == word
 }

@@ -52,6 +52,7 @@ func rootCommand() *cobra.Command {
 		newStatusCommand(),
 		newDriveCommand(),
 		newRangeCommand(),
+		newMetaCommand(),
 		newNodeCommand(),
 		newPlanCommand(),
 		newPoolCommand(),

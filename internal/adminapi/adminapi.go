@@ -21,7 +21,7 @@
 //	POST nodes/token       TokenRequest -> Token   lets one node join, once
 //	POST control/confirm   -> Confirmed   ends the caution after a restore of the control state
 //
-// placement.go has those about drives, nodes, plans and pools.
+// placement.go has those about drives, nodes, plans and pools; recover.go those about ranges that have lost most of their replicas.
 package adminapi
 
 import "time"

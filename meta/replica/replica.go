@@ -74,8 +74,9 @@ type published struct {
 	serving    atomic.Bool
 	commit     atomic.Uint64
 	applied    atomic.Uint64
-	leaseUntil atomic.Int64 // host's clock; 0 none
-	receiving  atomic.Bool  // a snapshot comes in
+	stamp      atomic.Uint64 // of the newest command applied
+	leaseUntil atomic.Int64  // host's clock; 0 none
+	receiving  atomic.Bool   // a snapshot comes in
 	running    atomic.Bool
 	gen        atomic.Uint64
 	last       atomic.Pointer[entryID]

@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
@@ -33,6 +34,7 @@ func (r *Replica) Generation() uint64 { return r.pub.gen.Load() }
 type Status struct {
 	Generation, Term, Commit, Applied uint64
 	LastIndex, LastTerm               uint64
+	Stamp                             hlc.Stamp   // of the newest command applied
 	Leader                            ids.Replica // 0: not known
 	Serving                           bool
 	Voters, Learners                  []ids.Replica
@@ -46,6 +48,7 @@ func (r *Replica) Status() Status {
 	s := Status{
 		Generation: r.pub.gen.Load(), Term: r.pub.term.Load(),
 		Commit: r.pub.commit.Load(), Applied: r.pub.applied.Load(),
+		Stamp:  hlc.Stamp(r.pub.stamp.Load()),
 		Leader: ids.Replica(r.pub.leader.Load()), Serving: r.pub.serving.Load(),
 	}
 	if last := r.pub.last.Load(); last != nil {
@@ -125,6 +128,7 @@ func (r *Replica) publishLast() {
 // publishApplied tells readers that wait.
 func (r *Replica) publishApplied() {
 	r.pub.applied.Store(r.at.index)
+	r.pub.stamp.Store(uint64(r.machine.Last()))
 	r.pub.mu.Lock()
 	defer r.pub.mu.Unlock()
 	if len(r.pub.waits) == 0 {

@@ -32,6 +32,10 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 		return a.n.rangeList(ctx), nil
 	case "POST ranges/split":
 		return a.splitRange(ctx, call.Body)
+	case "GET meta/recover":
+		return a.lostRanges(ctx)
+	case "POST meta/recover":
+		return a.recoverRanges(ctx, call.Body)
 	case "GET heal":
 		return a.n.healStatus(ctx), nil
 	case "POST heal/start", "POST heal/pause", "POST heal/resume":

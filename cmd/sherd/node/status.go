@@ -292,13 +292,20 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 			add(adminapi.SeverityWarning, "delete objects or add space: large objects may be refused already", "drive %s is nearly full: %d MiB free", d.Path, d.FreeBytes/mib)
 		}
 	}
-	remedy := "bring back the drives that are not in service"
-	if !slices.ContainsFunc(s.Drives, func(d adminapi.Drive) bool { return d.State == string(placement.DriveDown) }) {
-		remedy = "it may be choosing one; if it stays so, its replicas are lost: `sherd rescue --unlisted` reads objects from bare drives"
-	}
 	for _, r := range s.Ranges {
-		if r.Leader == "" {
-			add(adminapi.SeverityError, remedy, "range %d of the object records has no leader: its objects cannot be reached", r.ID)
+		lost := 0
+		for _, rep := range r.Replicas {
+			if rep.State == "lost" {
+				lost++
+			}
+		}
+		switch {
+		case r.Leader != "":
+		case r.Quorum:
+			add(adminapi.SeverityError, "it is choosing one, which takes seconds", "range %d of the object records has no leader: its objects cannot be reached", r.ID)
+		default:
+			add(adminapi.SeverityError, "bring the drives and nodes back that have them; if they are gone for good: `sherd meta recover` goes on with what is left",
+				"range %d of the object records has lost %d of %s: its objects cannot be reached", r.ID, lost, plural.Of(len(r.Replicas), "replica"))
 		}
 	}
 	for _, m := range s.Etcd {

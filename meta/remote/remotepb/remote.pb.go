@@ -2413,6 +2413,9 @@ type ReplicaStatus struct {
 	Learners      []uint64               `protobuf:"varint,15,rep,packed,name=learners,proto3" json:"learners,omitempty"`
 	Matches       []*Match               `protobuf:"bytes,16,rep,name=matches,proto3" json:"matches,omitempty"` // of a leader
 	Blank         bool                   `protobuf:"varint,17,opt,name=blank,proto3" json:"blank,omitempty"`    // it has no history
+	Start         []byte                 `protobuf:"bytes,18,opt,name=start,proto3" json:"start,omitempty"`     // its span, as of what it has applied
+	End           []byte                 `protobuf:"bytes,19,opt,name=end,proto3" json:"end,omitempty"`         // empty: past the greatest
+	Last          uint64                 `protobuf:"fixed64,20,opt,name=last,proto3" json:"last,omitempty"`     // the stamp of the newest command that it has applied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2564,6 +2567,27 @@ func (x *ReplicaStatus) GetBlank() bool {
 		return x.Blank
 	}
 	return false
+}
+
+func (x *ReplicaStatus) GetStart() []byte {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *ReplicaStatus) GetEnd() []byte {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *ReplicaStatus) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
 }
 
 type Match struct {
@@ -2797,7 +2821,7 @@ const file_remote_proto_rawDesc = "" +
 	"\bWalkItem\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12-\n" +
-	"\x06extent\x18\x03 \x01(\v2\x15.sherd.meta.v1.ExtentR\x06extent\"\xd6\x03\n" +
+	"\x06extent\x18\x03 \x01(\v2\x15.sherd.meta.v1.ExtentR\x06extent\"\x92\x04\n" +
 	"\rReplicaStatus\x12\x14\n" +
 	"\x05range\x18\x01 \x01(\x04R\x05range\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\x04R\areplica\x12\x14\n" +
@@ -2819,7 +2843,10 @@ const file_remote_proto_rawDesc = "" +
 	"\x06voters\x18\x0e \x03(\x04R\x06voters\x12\x1a\n" +
 	"\blearners\x18\x0f \x03(\x04R\blearners\x121\n" +
 	"\amatches\x18\x10 \x03(\v2\x17.sherd.records.v1.MatchR\amatches\x12\x14\n" +
-	"\x05blank\x18\x11 \x01(\bR\x05blank\"7\n" +
+	"\x05blank\x18\x11 \x01(\bR\x05blank\x12\x14\n" +
+	"\x05start\x18\x12 \x01(\fR\x05start\x12\x10\n" +
+	"\x03end\x18\x13 \x01(\fR\x03end\x12\x12\n" +
+	"\x04last\x18\x14 \x01(\x06R\x04last\"7\n" +
 	"\x05Match\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\x04R\areplica\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index*\x97\x01\n" +

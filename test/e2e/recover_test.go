@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sherd-io/sherd/internal/adminapi"
+)
+
+// store puts objects of all sizes into a bucket, and remembers them.
+func (m *model) store(t *testing.T, c *s3, n int) {
+	t.Helper()
+	for i := range n {
+		key, v := fmt.Sprintf("k%02d", i), version{seed: uint64(i), size: sizes[i%len(sizes)], there: true}
+		must(t, c.put(m.bucket, key, v.body()))
+		m.wrote(key, v, true)
+	}
+}
+
+// settled waits until every replica of every range has all that was committed.
+func (s *server) settled() {
+	s.t.Helper()
+	eventually(s.t, time.Minute, "replicas that have everything", func() error {
+		ranges, err := admin[[]adminapi.Range](s, "range", "ls")
+		if err != nil {
+			return err
+		}
+		for _, r := range ranges {
+			for _, rep := range r.Replicas {
+				if rep.Applied < r.Applied || r.Leader == "" || rep.State == "lost" {
+					return fmt.Errorf("range %d: replica %d is %s, at %d of %d", r.ID, rep.ID, rep.State, rep.Applied, r.Applied)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// namesRecovery waits until the status says that a range has lost its majority, and what helps.
+func (s *server) namesRecovery() {
+	s.t.Helper()
+	eventually(s.t, time.Minute, "a status that names the remedy", func() error {
+		st, err := s.status()
+		if err != nil {
+			return err
+		}
+		for _, p := range st.Problems {
+			if strings.Contains(p.Text, "has lost") && strings.Contains(p.Remedy, "sherd meta recover") {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v", st.Problems)
+	})
+}
+
+// recoverMeta goes through what an operator does: look, be asked, and have it done.
+func (s *server) recoverMeta() {
+	s.t.Helper()
+	out, err := s.sherd("meta", "recover", "--dry-run")
+	must(s.t, err)
+	s.t.Log(out)
+	if !strings.Contains(out, "range 1") || !strings.Contains(out, "MAY BE MISSING") || !strings.Contains(out, "buckets: ") {
+		s.t.Fatal("not all is shown")
+	}
+	if out, err := s.sherd("meta", "recover"); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		s.t.Fatalf("nobody has agreed: %s, %v", out, err)
+	}
+	s.namesRecovery()
+	out, err = s.sherd("meta", "recover", "--yes")
+	must(s.t, err)
+	s.t.Log(out)
+	if out, err = s.sherd("meta", "recover"); err != nil || !strings.Contains(out, "nothing to recover") {
+		s.t.Fatalf("a second time: %s, %v", out, err)
+	}
+}
+
+// TestI4_MetaRecover: the records are gone from three of five drives. Everything is refused until a person says that they do not
+// come back; then everything that was stored is there, at full strength.
+func TestI4_MetaRecover(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{})
+	c := s.client()
+	m := newModel("kept")
+	must(t, c.makeBucket("kept"))
+	m.store(t, c, 12)
+	s.settled()
+	if out, err := s.sherd("meta", "recover", "--yes"); err != nil || !strings.Contains(out, "nothing to recover") {
+		t.Fatalf("while nothing is lost: %s, %v", out, err)
+	}
+	st, err := s.status()
+	must(t, err)
+	s.stop()
+	lost := 0
+	for _, d := range st.Drives {
+		if d.Replicas > 0 && lost < 3 {
+			lost++
+			must(t, os.RemoveAll(filepath.Join(d.Path, "rows")))
+			must(t, os.RemoveAll(filepath.Join(d.Path, "log")))
+		}
+	}
+	s.run()
+	s.namesRecovery()
+	if err := c.put("kept", "new", []byte("x")); status(err) != 503 {
+		t.Errorf("a write without a majority: %v", err)
+	}
+	if _, err := c.get("kept", "k00"); status(err) != 503 {
+		t.Errorf("a read without a majority: %v", err)
+	}
+	s.recoverMeta()
+	m.checkAll(t, c)
+	m.checkListing(t, c)
+	must(t, c.put("kept", "new", []byte("x")))
+	s.waitHealed(2 * time.Minute)
+}
