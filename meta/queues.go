@@ -16,8 +16,8 @@ import (
 // WalkItem is an extent that some row refers to.
 type WalkItem = state.WalkItem
 
-// Repairs, Reclaims and Walk go through the rows of a range as the caller's map has it: those of the whole span, also of ranges
-// that it splits into meanwhile, each once. Cursors are opaque: nil is before the first row, and after the last.
+// Repairs and Walk go through the rows of a range as the caller's map has it: those of the whole span, also of ranges that it splits
+// into meanwhile, each once. Cursors, here and of Reclaims, are opaque: nil is before the first row, and after the last.
 
 // Repairs returns at most max rows of the repair queue in a range's span, after a cursor. A page may be empty though next is
 // not nil. Errors: ErrUnavailable.
@@ -29,14 +29,13 @@ func (n *Node) Repairs(ctx context.Context, r *placement.Range, after []byte, ma
 	return resp.GetRepairs(), next, err
 }
 
-// Reclaims returns at most max extents in a range's span that died before below, after a cursor. A page may be empty though next
-// is not nil. Errors: ErrUnavailable.
-func (n *Node) Reclaims(ctx context.Context, r *placement.Range, below hlc.Stamp, after []byte, max int) (rows []*metapb.Reclaim, next []byte, err error) {
-	resp, next, err := n.page(ctx, r, []keys.Table{keys.Reclaims}, after, func(after []byte) *remotepb.Request {
-		q := &remotepb.Reclaims{Below: uint64(below), After: after, Max: uint32(max)}
-		return &remotepb.Request{Op: &remotepb.Request_Reclaims{Reclaims: q}}
-	})
-	return resp.GetReclaims(), next, err
+// Reclaims returns at most max extents of the range of that id that died before below, one of its stamps, after a cursor. What it has
+// given to a child since is left out: the child has stamps of its own, of which below says nothing (I13). A page may be empty though
+// next is not nil. Errors: ErrUnavailable.
+func (n *Node) Reclaims(ctx context.Context, id ids.Range, below hlc.Stamp, after []byte, max int) (rows []*metapb.Reclaim, next []byte, err error) {
+	q := &remotepb.Reclaims{Below: uint64(below), After: after, Max: uint32(max)}
+	resp, err := n.ask(ctx, findRange(id), &remotepb.Request{Op: &remotepb.Request_Reclaims{Reclaims: q}})
+	return resp.GetReclaims(), resp.GetCursor(), err
 }
 
 // Walk returns at most max extents that rows in a range's span refer to, after a cursor. A page may be empty though next is

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/keys"
@@ -406,6 +407,43 @@ func TestI20_QueuesAreReadOnce(t *testing.T) {
 	check(t, err)
 	if repairs != n-7 || last < 5 {
 		t.Errorf("%d repair rows after 7 of %d were taken off, %d ranges", repairs, n, last)
+	}
+}
+
+// TestI13_StampsAreTheRanges: every range of a split says what its last stamp is, also one that the map does not have yet; and of what
+// died, a range gives that which is its own to who names a stamp of it: the other's stamps say nothing of it.
+func TestI13_StampsAreTheRanges(t *testing.T) {
+	tn := newNode(t, nodeConfig{drives: 3, seed: 7})
+	put := func(key string) hlc.Stamp {
+		p := putOf(key, "")
+		upload := ids.NewUpload(tn.clock.Now())
+		p.HasInline, p.Version.Size = false, 1
+		p.Version.Details.Extent = &metapb.Extent{Upload: upload[:], Pool: 1, Size: 1, BlobSize: 64 << 20, Pgs: make([]byte, 2)}
+		at, err := tn.node.PutVersion(tn.ctx(), 0, p)
+		check(t, err)
+		return at
+	}
+	for _, key := range []string{"10", "90"} {
+		put(key)
+	}
+	tn.order(1, keys.Route(bucket, "50"))
+	tn.makeSplit(1)
+	ends := map[ids.Range]hlc.Stamp{2: put("90"), 1: put("10")} // each ends the one before it
+	for _, row := range tn.node.Ranges() {
+		ctx, cancel := context.WithTimeout(tn.ctx(), 5*time.Second)
+		last, err := tn.node.Last(ctx, row.ID)
+		cancel()
+		if err != nil || last < ends[row.ID] {
+			t.Errorf("range %d: its last stamp is %d, not %d or more: %v", row.ID, last, ends[row.ID], err)
+		}
+	}
+	for _, row := range tn.node.Ranges() {
+		rows, next, err := tn.node.Reclaims(tn.ctx(), row.ID, ends[1]+1, nil, 10)
+		check(t, err)
+		want := map[ids.Range]string{1: "10", 2: "90"}[row.ID]
+		if len(rows) != 1 || rows[0].Key != want || next != nil {
+			t.Errorf("range %d: %v, %q; it has but %q", row.ID, rows, next, want)
+		}
 	}
 }
 

@@ -60,7 +60,8 @@ type Records interface {
 	// AckRepair forgets rows; absent ones are no error. AddRepair adds rows; those that are there are no error.
 	AckRepair(ctx context.Context, rows []Repair) error
 	AddRepair(ctx context.Context, rows []Repair) error
-	// Reclaims returns at most max rows that died below the stamp, a page at a time as Repairs does.
+	// Reclaims returns at most max rows that died below the stamp, which is one of r's, a page at a time; not those of ranges that r has
+	// split into, whose stamps are others (I13).
 	Reclaims(ctx context.Context, r *placement.Range, below hlc.Stamp, after []byte, max int) (rows []Reclaim, next []byte, err error)
 	AckReclaim(ctx context.Context, rows []Reclaim) error
 	// RaiseClosed makes r refuse commits of uploads older than closed (I6). Lower than before is no error.

@@ -187,7 +187,7 @@ func (h healRecords) AddRepair(ctx context.Context, rows []heal.Repair) error {
 
 // Reclaims implements heal.Records.
 func (h healRecords) Reclaims(ctx context.Context, r *placement.Range, below hlc.Stamp, after []byte, max int) ([]heal.Reclaim, []byte, error) {
-	rows, next, err := h.Node.Reclaims(ctx, r, below, after, max)
+	rows, next, err := h.Node.Reclaims(ctx, r.ID, below, after, max)
 	out := make([]heal.Reclaim, len(rows))
 	for i, row := range rows {
 		e, bad := object.ExtentOf(row.Extent)

@@ -28,7 +28,7 @@ func (r *rig) split(req adminapi.SplitRequest) (*adminapi.Range, error) {
 }
 
 // TestI20_RangesSplit: by hand, before a key and in the middle, and again after a restart; objects and counters are what they
-// were.
+// were, and what dies is reclaimed.
 func TestI20_RangesSplit(t *testing.T) {
 	r := newRig(t, 3, profile(2, 1))
 	r.start()
@@ -67,5 +67,15 @@ func TestI20_RangesSplit(t *testing.T) {
 	}
 	if len(ranges) != 3 {
 		t.Errorf("%s", fmt.Sprint(ranges))
+	}
+	r.fill(20) // over what was there, which is reclaimed in all of them
+	for _, row := range r.n.store.Map().Ranges {
+		eventually(t, "what died in a range is reclaimed", func() error {
+			_, left, err := r.n.records.Queued(context.Background(), row)
+			if err == nil && left > 0 {
+				err = fmt.Errorf("%d extents in range %d", left, row.ID)
+			}
+			return err
+		})
 	}
 }

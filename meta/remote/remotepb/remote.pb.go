@@ -412,7 +412,7 @@ type Request struct {
 	TimeoutMs  uint32                 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // after which nobody waits for the answer
 	Range      uint64                 `protobuf:"varint,3,opt,name=range,proto3" json:"range,omitempty"`
 	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the range, as the asker's map has it (I4)
-	Place      []byte                 `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`            // of reads: what the asker takes for the range's, in meta/keys' encoding of routes (I20)
+	Place      []byte                 `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`            // of reads: what the asker takes for the range's, in meta/keys' encoding of routes (I20); empty: the range itself
 	// Types that are valid to be assigned to Op:
 	//
 	//	*Request_Do
