@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,6 +52,17 @@ func (p *readPeriods) advance(last map[ids.Range]hlc.Stamp, open map[string]obje
 	p.begun = append(p.begun, readPeriod{last, next})
 }
 
+// awaited are the nodes whose reads the periods wait for.
+func (p *readPeriods) awaited() (nodes []string) {
+	for _, period := range p.begun {
+		for process := range period.next {
+			node, _, _ := strings.Cut(process, "/")
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes
+}
+
 // ended reports whether all reads that were open when the period began have ended. A process that is not there any more has ended its own.
 func (p *readPeriod) ended(open map[string]object.OpenReads) bool {
 	for process, next := range p.next {
@@ -74,13 +86,17 @@ func (n *Node) readMark(ctx context.Context, r ids.Range) (hlc.Stamp, bool) {
 	return last + 1, ok && p.sure
 }
 
-// askReads begins a period, and ends those that are over. False: some gateway does not answer. n.periods is locked.
+// askReads begins a period, and ends those that are over. False: some gateway does not answer, or nobody can say who they all are: one that
+// is not in an old map may have reads open. n.periods is locked.
 func (n *Node) askReads(ctx context.Context) bool {
 	last := map[ids.Range]hlc.Stamp{}
 	for _, r := range n.store.Map().Ranges {
 		if at, err := n.records.Last(ctx, r.ID); err == nil {
 			last[r.ID] = at
 		}
+	}
+	if n.store.Sync(ctx) != nil { // after the stamps: who is not in the map then begins its reads later
+		return false
 	}
 	open := map[string]object.OpenReads{n.process(): n.objects.OpenReads()}
 	for name := range n.store.Map().Nodes {
@@ -97,6 +113,11 @@ func (n *Node) askReads(ctx context.Context) bool {
 			return false
 		}
 	}
+	for _, name := range n.periods.awaited() { // a node that was removed may only be cut off
+		if n.store.Map().Nodes[name] == nil && name != n.cfg.Name && !n.silent.forLong(name, false) {
+			return false
+		}
+	}
 	n.periods.advance(last, open)
 	return true
 }
@@ -107,6 +128,7 @@ type readsAnswer struct {
 	Reads   object.OpenReads `json:"reads"`
 }
 
+// process names this process among all gateways', its node first: see awaited.
 func (n *Node) process() string { return fmt.Sprintf("%s/%d", n.cfg.Name, n.started.UnixNano()) }
 
 const (

@@ -1,11 +1,14 @@
 package node
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // I13: what died may be reclaimed when every read has ended that was open on some gateway when it was dead already; whatever the clocks say.
@@ -46,4 +49,28 @@ func TestI13_ReadPeriodsAreBounded(t *testing.T) {
 	if p.over[1] != 109 {
 		t.Errorf("after it ended what died up to %d may go", p.over[1])
 	}
+}
+
+// I13: reclaim waits while nobody knows who reads, for etcd is away, and for a node that was removed though it may only be cut off.
+func TestI13_ReclaimWaits(t *testing.T) {
+	r := newRig(t, 3, profile(2, 1))
+	r.start()
+	first := r.n.store.Map().Ranges[0].ID
+	known := func(ctx context.Context) bool {
+		_, ok := r.n.readMark(ctx, first)
+		return ok
+	}
+	poll.True(t, within, "a read mark", func() bool { return known(t.Context()) })
+	away, cancel := context.WithCancel(t.Context())
+	cancel() // whatever is asked of etcd now fails
+	poll.True(t, within, "the read mark to be unknown", func() bool { return !known(away) })
+	poll.True(t, within, "a read mark again", func() bool { return known(t.Context()) })
+	r.n.periods.mu.Lock()
+	r.n.periods.begun = append(r.n.periods.begun, readPeriod{next: map[string]uint64{"removed/1": 7}})
+	r.n.periods.mu.Unlock()
+	poll.True(t, within, "the read mark to be unknown", func() bool { return !known(t.Context()) })
+	r.n.silent.mu.Lock()
+	r.n.silent.since["removed"] = time.Now().Add(-goneAfter)
+	r.n.silent.mu.Unlock()
+	poll.True(t, within, "a read mark after it has ended its reads for sure", func() bool { return known(t.Context()) })
 }
