@@ -123,7 +123,7 @@ func (l listener) Read(b []byte) (int, error) {
 }
 
 func (c *conn) read(nc net.Conn) {
-	r := bufio.NewReaderSize(listener{nc, c}, 64<<10)
+	r := bufio.NewReaderSize(listener{nc, c}, recordBytes)
 	var err error
 	for err == nil {
 		err = c.readReply(r)

@@ -18,6 +18,7 @@ type sender struct {
 	conn    net.Conn
 	timeout time.Duration // for the bytes of one frame
 	ended   chan struct{} // closed when no frame is touched any more
+	head    []byte        // run's: of the frame under way
 
 	mu    sync.Mutex
 	queue []outgoing
@@ -74,22 +75,12 @@ func (s *sender) take(into []outgoing) ([]outgoing, error) {
 
 func (s *sender) run() {
 	defer close(s.ended)
-	w := bufio.NewWriterSize(s.conn, 64<<10)
-	var head []byte
+	w := bufio.NewWriterSize(s.conn, recordBytes)
 	var batch []outgoing
 	for range s.work {
 		var err error
 		if batch, err = s.take(batch); err == nil {
-			for i := range batch {
-				head = append(appendHeader(head[:0], &batch[i].frame), batch[i].args...)
-				if err = s.write(w, head, batch[i].payload); err != nil {
-					break
-				}
-			}
-			if err == nil {
-				err = w.Flush()
-			}
-			if err != nil {
+			if err = s.together(func() error { return s.writeAll(w, batch) }); err != nil {
 				s.fail(err)
 			}
 		}
@@ -102,6 +93,27 @@ func (s *sender) run() {
 			return
 		}
 	}
+}
+
+// recordBytes is what a TLS record holds: short frames share one, longer ones are not copied to fill it.
+const recordBytes = 16 << 10
+
+// together has a connection that can send what write writes with few system calls.
+func (s *sender) together(write func() error) error {
+	if c, ok := s.conn.(interface{ Together(func() error) error }); ok {
+		return c.Together(write)
+	}
+	return write()
+}
+
+func (s *sender) writeAll(w *bufio.Writer, batch []outgoing) error {
+	for i := range batch {
+		s.head = append(appendHeader(s.head[:0], &batch[i].frame), batch[i].args...)
+		if err := s.write(w, s.head, batch[i].payload); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 func (s *sender) write(w *bufio.Writer, head []byte, payload [][]byte) error {

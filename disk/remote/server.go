@@ -131,7 +131,7 @@ func (s *Server) leave(client [16]byte) {
 var errHello = fmt.Errorf("%w: no hello", errFrame)
 
 func (s *Server) converse(nc net.Conn) error {
-	r := bufio.NewReaderSize(nc, 64<<10)
+	r := bufio.NewReaderSize(nc, recordBytes)
 	out := newSender(nc, s.opt.WriteTimeout)
 	defer func() {
 		out.fail(net.ErrClosed)

@@ -213,17 +213,18 @@ func (p *Port) accept(ctx context.Context, nc net.Conn) (*Conn, Protocol, error)
 	if p.opt.Plain {
 		return p.acceptPlain(ctx, nc)
 	}
-	t := tls.Server(nc, p.server())
+	b := batch(nc)
+	t := tls.Server(b, p.server())
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, "", err
 	}
 	state := t.ConnectionState()
 	protocol := Protocol(state.NegotiatedProtocol)
 	if protocol == Join {
-		return &Conn{Conn: t}, protocol, nil
+		return &Conn{Conn: t, below: b}, protocol, nil
 	}
 	node, err := p.opt.Identity().Peer(state)
-	return &Conn{Conn: t, Node: node}, protocol, err
+	return &Conn{Conn: t, Node: node, below: b}, protocol, err
 }
 
 // ErrUnknown reports a node whose address is not known.
@@ -259,17 +260,29 @@ func (p *Port) introduce(ctx context.Context, nc net.Conn, node string, protocol
 	if p.opt.Plain {
 		return p.introducePlain(ctx, nc, node, protocol)
 	}
-	t := tls.Client(nc, p.opt.Identity().Client(node, string(protocol)))
+	b := batch(nc)
+	t := tls.Client(b, p.opt.Identity().Client(node, string(protocol)))
 	if err := t.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: t, Node: node}, nil
+	return &Conn{Conn: t, Node: node, below: b}, nil
 }
 
 // Conn is a connection whose peer is known.
 type Conn struct {
 	net.Conn
-	Node string // the peer; "": one who joins
+	Node  string   // the peer; "": one who joins
+	below *batched // what TLS writes to; nil: no TLS
+}
+
+// Together has what write writes go out with as few system calls as can be. It is for one goroutine at a time.
+// Errors: write's; the connection's.
+func (c *Conn) Together(write func() error) error {
+	if c.below == nil {
+		return write()
+	}
+	c.below.hold()
+	return errors.Join(write(), c.below.release())
 }
 
 // CloseWrite ends what is sent; the other way stays open.

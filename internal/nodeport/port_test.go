@@ -35,7 +35,7 @@ func (l *lines) count(what string) int {
 	return strings.Count(l.text.String(), what)
 }
 
-func identity(t *testing.T, a *trust.Authority, node string) *trust.Identity {
+func identity(t testing.TB, a *trust.Authority, node string) *trust.Identity {
 	t.Helper()
 	request, key, err := trust.Request(node)
 	if err != nil {
@@ -58,7 +58,7 @@ type cluster struct {
 	log   *lines
 }
 
-func newCluster(t *testing.T, plain bool, nodes ...string) *cluster {
+func newCluster(t testing.TB, plain bool, nodes ...string) *cluster {
 	t.Helper()
 	a, _, err := trust.FromSecret(secret)
 	if err != nil {
@@ -92,7 +92,7 @@ func newCluster(t *testing.T, plain bool, nodes ...string) *cluster {
 }
 
 // serve starts all ports; each answers on the protocol with its name, the peer's and what it is sent.
-func (c *cluster) serve(t *testing.T, protocols ...Protocol) {
+func (c *cluster) serve(t testing.TB, protocols ...Protocol) {
 	for name, p := range c.ports {
 		for _, q := range protocols {
 			l := p.Listen(q)

@@ -1,0 +1,74 @@
+package nodeport
+
+import (
+	"bufio"
+	"net"
+	"sync"
+)
+
+const (
+	readBatch  = 64 << 10  // bytes taken off the socket at once: four TLS records
+	writeBatch = 128 << 10 // bytes that wait for a write at most
+)
+
+// batched is the transport below TLS. TLS reads and writes a record of 16 KiB at a time; here several share a system call.
+type batched struct {
+	net.Conn
+	r *bufio.Reader // TLS reads from one goroutine at a time
+
+	mu      sync.Mutex
+	held    bool
+	waiting []byte // while held
+}
+
+func batch(nc net.Conn) *batched { return &batched{Conn: nc, r: bufio.NewReaderSize(nc, readBatch)} }
+
+// Read implements net.Conn.
+func (b *batched) Read(p []byte) (int, error) { return b.r.Read(p) }
+
+// Write implements net.Conn. While held, an error may come with a later call.
+func (b *batched) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.held {
+		return b.Conn.Write(p)
+	}
+	if len(b.waiting)+len(p) > writeBatch {
+		if err := b.flush(); err != nil {
+			return 0, err
+		}
+	}
+	b.waiting = append(b.waiting, p...)
+	return len(p), nil
+}
+
+// hold keeps back what is written until release.
+func (b *batched) hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = true
+}
+
+func (b *batched) release() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = false
+	return b.flush()
+}
+
+func (b *batched) flush() error {
+	if len(b.waiting) == 0 {
+		return nil
+	}
+	_, err := b.Conn.Write(b.waiting)
+	b.waiting = b.waiting[:0]
+	return err
+}
+
+// CloseWrite ends what is sent, as *net.TCPConn's does.
+func (b *batched) CloseWrite() error {
+	if half, ok := b.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return b.Conn.Close()
+}
