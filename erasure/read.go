@@ -18,6 +18,13 @@ import (
 //
 // Errors: ErrUnavailable, ErrLost, ErrCorrupt, ErrNoPool, w's own, ctx's.
 func (s *Store) Read(ctx context.Context, e Extent, off, n int64, w io.Writer) (int64, error) {
+	s.traffic.enter()
+	defer s.traffic.leave()
+	return s.read(ctx, e, off, n, w)
+}
+
+// read is Read for whoever is no request.
+func (s *Store) read(ctx context.Context, e Extent, off, n int64, w io.Writer) (int64, error) {
 	if off < 0 || n < 0 || off > e.Size-n {
 		return 0, fmt.Errorf("erasure: range %d+%d of %d bytes", off, n, e.Size)
 	}
@@ -27,8 +34,6 @@ func (s *Store) Read(ctx context.Context, e Extent, off, n int64, w io.Writer) (
 	if int64(len(e.PGs)) != (e.Size+e.BlobBytes-1)/e.BlobBytes {
 		return 0, fmt.Errorf("%w: %d blobs for %d bytes", ErrNoPool, len(e.PGs), e.Size)
 	}
-	s.traffic.enter()
-	defer s.traffic.leave()
 	if sent, done, err := s.readUnit(ctx, e, off, n, w); done {
 		return sent, err
 	}

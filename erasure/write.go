@@ -19,6 +19,11 @@ import (
 func (s *Store) Write(ctx context.Context, t Target, size int64, src Source) (Written, error) {
 	s.traffic.enter()
 	defer s.traffic.leave()
+	return s.write(ctx, t, size, src)
+}
+
+// write is Write for whoever is no request.
+func (s *Store) write(ctx context.Context, t Target, size int64, src Source) (Written, error) {
 	w := writing{
 		s: s, t: &t, f: feed{src: src},
 		out: Written{Extent: Extent{Pool: t.Pool, Upload: t.Upload, Size: size, BlobBytes: s.opt.BlobBytes}},

@@ -109,6 +109,7 @@ var s3Errors = []struct {
 	{meta.ErrReclaimed, errRequestTimeout},
 	{meta.ErrFull, errInsufficientStorage},
 	{meta.ErrStaleRules, errUnavailable},
+	{meta.ErrPoolClosed, errUnavailable},
 	{meta.ErrUnavailable, errUnavailable},
 	{erasure.ErrNoQuorum, errSlowDown.say("Too few drives can take the data at the moment. Please try again.")},
 	{erasure.ErrFull, errInsufficientStorage},

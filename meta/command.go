@@ -126,7 +126,7 @@ func undone(err error) bool {
 // addsData reports whether a command needs room.
 func addsData(cmd *metapb.Command) bool {
 	switch cmd.Op.(type) {
-	case *metapb.Command_Put, *metapb.Command_CreateUpload, *metapb.Command_PutPart, *metapb.Command_CompleteUpload:
+	case *metapb.Command_Put, *metapb.Command_CreateUpload, *metapb.Command_PutPart, *metapb.Command_CompleteUpload, *metapb.Command_Reencode:
 		return true
 	}
 	return false
@@ -162,7 +162,7 @@ func outcomeError(result *metapb.Result) error {
 
 // PutVersion commits a version and returns its stamp. rules, here and below, is the revision of the bucket's rules that the
 // command was built with (I11): after ErrStaleRules it is to be built again, with those of today.
-// Errors: ErrPrecondition, ErrTooOld, ErrReclaimed, ErrSealed, ErrStaleRules, ErrFull, ErrUnavailable.
+// Errors: ErrPrecondition, ErrTooOld, ErrReclaimed, ErrPoolClosed, ErrSealed, ErrStaleRules, ErrFull, ErrUnavailable.
 func (n *Node) PutVersion(ctx context.Context, rules int64, p *metapb.PutVersion) (hlc.Stamp, error) {
 	r, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_Put{Put: p}})
 	return hlc.Stamp(r.GetTs()), err
@@ -216,13 +216,20 @@ func byRange[T any](ctx context.Context, n *Node, all []T, route func(T) []byte,
 	return nil
 }
 
+// Reencode has a version refer to another body of the same bytes (I14).
+// Errors: ErrPrecondition if it is not the version or the body that was read, ErrTooOld, ErrReclaimed, ErrPoolClosed, ErrFull, ErrUnavailable.
+func (n *Node) Reencode(ctx context.Context, c *metapb.Reencode) error {
+	_, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Op: &metapb.Command_Reencode{Reencode: c}})
+	return err
+}
+
 // CreateUpload begins a multipart upload. Errors: ErrStaleRules, ErrSealed, ErrTooOld, ErrFull, ErrUnavailable.
 func (n *Node) CreateUpload(ctx context.Context, rules int64, c *metapb.CreateUpload) error {
 	_, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_CreateUpload{CreateUpload: c}})
 	return err
 }
 
-// PutPart commits a part. Errors: ErrStaleRules, ErrNoSuchUpload, ErrTooOld, ErrReclaimed, ErrSealed, ErrFull, ErrUnavailable.
+// PutPart commits a part. Errors: ErrStaleRules, ErrNoSuchUpload, ErrTooOld, ErrReclaimed, ErrPoolClosed, ErrSealed, ErrFull, ErrUnavailable.
 func (n *Node) PutPart(ctx context.Context, rules int64, p *metapb.PutPart) error {
 	_, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_PutPart{PutPart: p}})
 	return err

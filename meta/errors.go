@@ -19,6 +19,7 @@ var (
 	ErrSealed       = errors.New("meta: bucket is sealed") // it may be unsealed within seconds
 	ErrTooOld       = errors.New("meta: request or upload id is older than the range takes")
 	ErrReclaimed    = errors.New("meta: body was given to the reclaimer")
+	ErrPoolClosed   = errors.New("meta: the body's pool is being removed") // choose the pool again
 	ErrStaleRules   = errors.New("meta: command was built with old rules of the bucket")
 	ErrBadCommand   = errors.New("meta: command has no meaning")
 	ErrUnavailable  = errors.New("meta: range has no leader, or the outcome is unknown") // retry later
@@ -53,6 +54,8 @@ func codeError(r *metapb.Result) error {
 		return ErrTooOld
 	case metapb.Code_RECLAIMED:
 		return ErrReclaimed
+	case metapb.Code_POOL_CLOSED:
+		return ErrPoolClosed
 	case metapb.Code_SEALED:
 		return ErrSealed
 	case metapb.Code_STALE_RULES:

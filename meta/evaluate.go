@@ -72,7 +72,9 @@ func evaluate(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *
 		var items []WalkItem
 		items, resp.Cursor, err = state.Walk(rows, span, op.Walk.After, bounded(op.Walk.Max))
 		for _, i := range items {
-			resp.Items = append(resp.Items, &remotepb.WalkItem{Bucket: uint64(i.Bucket), Key: i.Key, Extent: i.Extent})
+			resp.Items = append(resp.Items, &remotepb.WalkItem{
+				Bucket: uint64(i.Bucket), Key: i.Key, Extent: i.Extent, Ts: uint64(i.TS), StorageClass: i.StorageClass,
+			})
 		}
 	case *remotepb.Request_Queued:
 		a, err := state.ReadApplied(rows, span.ID)

@@ -46,7 +46,9 @@ func (n *Node) Walk(ctx context.Context, r *placement.Range, after []byte, max i
 		return &remotepb.Request{Op: &remotepb.Request_Walk{Walk: q}}
 	})
 	for _, i := range resp.GetItems() {
-		items = append(items, WalkItem{Bucket: ids.Bucket(i.GetBucket()), Key: i.GetKey(), Extent: i.GetExtent()})
+		items = append(items, WalkItem{
+			Bucket: ids.Bucket(i.GetBucket()), Key: i.GetKey(), Extent: i.GetExtent(), TS: hlc.Stamp(i.GetTs()), StorageClass: i.GetStorageClass(),
+		})
 	}
 	return items, next, err
 }
@@ -135,6 +137,13 @@ func (n *Node) Seal(ctx context.Context, bucket ids.Bucket, off bool) error {
 func (n *Node) SetRules(ctx context.Context, bucket ids.Bucket, rules *metapb.Rules) error {
 	set := &metapb.SetRules{Bucket: uint64(bucket), Rules: rules}
 	return n.command(ctx, bucketSpan(bucket), &metapb.Command{Op: &metapb.Command_SetRules{SetRules: set}})
+}
+
+// ClosePool has every range refuse bodies in a pool from now on, or with off take them again: what is committed after it returns is in
+// none that is about to be removed. A range that splits tells its child. After an error some ranges may have it closed. Errors: ErrUnavailable.
+func (n *Node) ClosePool(ctx context.Context, pool ids.Pool, off bool) error {
+	c := &metapb.ClosePool{Pool: uint32(pool), Off: off}
+	return n.command(ctx, state.KeyRange{}, &metapb.Command{Op: &metapb.Command_ClosePool{ClosePool: c}})
 }
 
 // Ranges lists the ranges of the directory, by start.

@@ -127,6 +127,20 @@ func (m *Map) ClassPool(class string) (id ids.Pool, ok bool) {
 	return 0, false
 }
 
+// PoolFor is the pool that an object of a storage class in b is to be in: that of its class, else the bucket's; nil if it is not there
+// to be written to.
+func (m *Map) PoolFor(b *Bucket, class string) *Pool {
+	id, ok := m.ClassPool(class)
+	if !ok {
+		id = b.Pool
+	}
+	p := m.Pools[id]
+	if p == nil || slices.ContainsFunc(p.PGs, (*PG).Vacant) {
+		return nil
+	}
+	return p
+}
+
 // Uses reports whether p's slots may be on d.
 func (m *Map) Uses(p *Pool, d *Drive) bool {
 	for range len(m.Drives) {

@@ -141,6 +141,9 @@ func printHeal(out io.Writer, h *adminapi.Heal) error {
 	if h.Failed > 0 {
 		fmt.Fprintf(out, "failed  %s, each tried again\n", plural.Of(h.Failed, "time"))
 	}
+	if text := convertText(&h.Convert); text != "" {
+		fmt.Fprintf(out, "convert %s\n", text)
+	}
 	if len(h.Tasks) == 0 {
 		return nil
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,7 +88,7 @@ func printPool(out io.Writer, p *adminapi.PoolRow) error {
 
 func printPools(out io.Writer, pools *[]adminapi.PoolRow) error {
 	w := table(out)
-	fmt.Fprintln(w, "POOL\tPROFILE\tPGS\tDRIVES\tBUCKETS\tCLASS\tDEFAULT")
+	fmt.Fprintln(w, "POOL\tPROFILE\tPGS\tDRIVES\tBUCKETS\tCLASS\tDEFAULT\tSTORED\tTO LEAVE")
 	for _, p := range *pools {
 		drives, chosen, pgs := "all", "", fmt.Sprint(p.PGs)
 		if len(p.Drives) > 0 {
@@ -99,8 +100,8 @@ func printPools(out io.Writer, pools *[]adminapi.PoolRow) error {
 		if !p.Ready {
 			pgs += " (not laid out yet)"
 		}
-		fmt.Fprintf(w, "%s\t%d+%d\t%s\t%s\t%d\t%s\t%s\n", p.Name, p.K, p.M, pgs, drives, p.Buckets, firstNonEmpty(p.StorageClass, "-"),
-			firstNonEmpty(chosen, "-"))
+		fmt.Fprintf(w, "%s\t%d+%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", p.Name, p.K, p.M, pgs, drives, p.Buckets, firstNonEmpty(p.StorageClass, "-"),
+			firstNonEmpty(chosen, "-"), countedText(p.Exact, p.Stored), countedText(p.Exact, p.Leaving))
 	}
 	return w.Flush()
 }
@@ -110,17 +111,42 @@ func newBucketCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bucket", Short: "What S3 has no words for"}
 	c.addFlags(cmd)
 	cmd.AddCommand(&cobra.Command{
+		Use: "ls", Short: "List buckets, their pools, and what is still to go to another pool", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return fetch(cmd, &c, "GET", "buckets", nil, printBuckets) },
+	}, &cobra.Command{
 		Use:   "set-pool BUCKET POOL",
-		Short: "Have a bucket's new objects go to another pool",
-		Long:  "Objects that the bucket has stay in the pool they are in; copying one onto itself with a storage class moves it.",
-		Args:  cobra.ExactArgs(2),
+		Short: "Have a bucket's objects go to another pool",
+		Long: "New objects go there at once. Those that the bucket has are written anew there in the background, at the pace of healing: " +
+			"`sherd bucket ls` shows how many are left. Objects of a storage class that has a pool of its own stay in that.",
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := adminapi.BucketPoolRequest{Bucket: args[0], Pool: args[1]}
 			return fetch(cmd, &c, "POST", "buckets/pool", &req, func(out io.Writer, b *adminapi.BucketPool) error {
-				_, err := fmt.Fprintf(out, "new objects of %s go to pool %s\n", b.Bucket, b.Pool)
+				_, err := fmt.Fprintf(out, "new objects of %s go to pool %s, those that it has follow: `sherd bucket ls`\n", b.Bucket, b.Pool)
 				return err
 			})
 		},
 	})
 	return cmd
+}
+
+func printBuckets(out io.Writer, buckets *[]adminapi.BucketRow) error {
+	w := table(out)
+	fmt.Fprintln(w, "BUCKET\tPOOL\tSTORED\tTO CONVERT\tCREATED")
+	for _, b := range *buckets {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", b.Name, firstNonEmpty(b.Pool, "-"), countedText(true, b.Stored), countedText(b.Exact, b.ToConvert),
+			b.Created.Format(time.DateTime))
+	}
+	return w.Flush()
+}
+
+// countedText is a number of objects, and their bytes.
+func countedText(counted bool, s adminapi.Stored) string {
+	switch {
+	case !counted:
+		return "not counted yet"
+	case s.Objects == 0:
+		return "-"
+	}
+	return fmt.Sprintf("%s, %s", plural.Of(s.Objects, "object"), formatBytes(s.Bytes))
 }

@@ -66,6 +66,9 @@ func printStatus(out io.Writer, s *adminapi.Status, now time.Time) error {
 	fmt.Fprintf(out, "stored  %s, %s in %s%s\n",
 		plural.Of(s.Usage.Objects, "object"), formatBytes(s.Usage.Bytes), plural.Of(s.Buckets, "bucket"), uploadsText(&s.Usage))
 	fmt.Fprintf(out, "blobs   %s\n", ledgerText(&s.Ledger, now))
+	if text := convertText(&s.Convert); text != "" {
+		fmt.Fprintf(out, "convert %s\n", text)
+	}
 	fmt.Fprintf(out, "memory  %s of %s\n", formatBytes(s.Memory.Resident), formatBytes(s.Memory.Limit))
 	for i := range s.Pools {
 		fmt.Fprintf(out, "pool    %s\n", poolText(&s.Pools[i]))
@@ -164,6 +167,21 @@ func ledgerText(l *adminapi.Ledger, now time.Time) string {
 	text := strings.Join(parts, ", ")
 	if age := now.Sub(l.As); age > countedLately {
 		text += fmt.Sprintf(" (%s ago)", roughly(age))
+	}
+	return text
+}
+
+// convertText says what is still to go to another pool; empty: nothing is.
+func convertText(c *adminapi.Conversion) string {
+	if c.Left.Objects == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s to go to another pool, %s; %s", plural.Of(c.Left.Objects, "object"), formatBytes(c.Left.Bytes), c.State)
+	if c.State == "running" && c.Rate > 0 {
+		text += fmt.Sprintf(", %s/s, about %s", formatBytes(int64(c.Rate)), roughly(time.Duration(float64(c.Left.Bytes)/c.Rate*float64(time.Second))))
+	}
+	if c.Failed > 0 {
+		text += fmt.Sprintf("; failed %s, each tried again", plural.Of(c.Failed, "time"))
 	}
 	return text
 }

@@ -63,9 +63,10 @@ func (c *cluster) later() { c.clock.Merge(c.clock.Now().Add(2 * time.Millisecond
 
 func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *cluster {
 	c := &cluster{
-		t: t, ctx: context.Background(), rnd: rand.New(rand.NewPCG(3, 4)), clock: hlc.New(nil), rows: newRows(),
+		t: t, ctx: context.Background(), rnd: rand.New(rand.NewPCG(3, 4)), clock: hlc.New(nil),
 		away: map[ids.Drive]bool{}, bodies: map[string]body{},
 	}
+	c.rows = newRows(c.clock)
 	mp := &placement.Map{
 		Drives: map[ids.Drive]*placement.Drive{}, Ranges: []*placement.Range{{ID: 1}, {ID: 2, Start: []byte("z")}},
 	}
@@ -346,7 +347,7 @@ func (c *cluster) omniscient() (short []int64) {
 		for i := range o.item.Extent.PGs {
 			ref := o.item.Extent.Blob(i)
 			lacks := uint64(0)
-			p := m.Pools[testPool]
+			p := m.Pools[ref.Pool]
 			for slot, sl := range p.PGs[ref.PG].Slots {
 				if storedSlots(p, ref.Size)>>slot&1 == 1 && !c.holds(m, sl.Drive, ref.Chunk(slot)) {
 					lacks |= 1 << slot

@@ -6,6 +6,7 @@
 //   - reclaim deletes the chunks of blobs that nothing refers to any more;
 //   - collect raises the ranges' closed stamp, below which no commit is accepted (I6);
 //   - scrub reads everything, and compares rows with chunks, both ways;
+//   - convert writes objects anew that are in another pool than their bucket, or storage class, uses by now;
 //   - ledger counts how many blobs are at full strength, one short, two short … now.
 //
 // Invariants:
@@ -21,6 +22,10 @@
 //     says, after that, that nothing refers to it. An error is no answer. Too many at once: nothing is touched, alarm.
 //   - I13: an extent is reclaimed only if it died below the read mark, and its row stays until every drive that may hold
 //     a chunk of it has it deleted.
+//   - I7, I14: a converted body has an upload id of its own, and its object's row takes it only while it is the very version, with the very
+//     body, that was read: whoever wrote, deleted or changed the object meanwhile wins. Nothing else of the object changes. What was
+//     written and is not referred to (a refusal, a crash) is garbage by I6; what is not referred to any more is reclaimed by I13.
+//   - I13: a body is converted as a read that begins before its home says that it lives.
 //   - Every step may be repeated, by this process or the next one. Nothing is remembered but in the ranges and the map: a full scrub goes on
 //     where the process before has stopped.
 //   - A loop sleeps until something happens, with a slow tick behind it; what fails is counted and tried again later.

@@ -41,6 +41,11 @@ type Options struct {
 	Busy func() bool
 	// Held says that nothing is to be reclaimed or to leave quarantine now: metadata was restored (I9). nil: never.
 	Held func() bool
+	// Reading begins a read: what dies from then on is not reclaimed until the function that it returns was called (I13). nil: others see
+	// to that.
+	Reading func() (ended func())
+	// Reencodes says that rows may be made to refer to other bodies: every process knows how by now. nil: always.
+	Reencodes func() bool
 	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
 	VerifyState func(context.Context) error
 	// Version is another number after every change of rows, drives or map; nil: it always is.
@@ -86,6 +91,12 @@ func (o *Options) validate() error {
 	if o.Held == nil {
 		o.Held = func() bool { return false }
 	}
+	if o.Reading == nil {
+		o.Reading = func() func() { return func() {} }
+	}
+	if o.Reencodes == nil {
+		o.Reencodes = func() bool { return true }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -125,8 +136,10 @@ type Healer struct {
 	pace    pacer
 	mender  *erasure.Mender // at the pace of healing
 	checker *erasure.Mender // at the pace of scrub
+	// at the pace of healing, and pausing with it in the middle of a body
+	converter *erasure.Mender
 
-	repair, rebuild, reclaim, swept loop
+	repair, rebuild, reclaim, swept, convert loop
 
 	sweeps  sweeper
 	reports reports
@@ -152,10 +165,12 @@ func New(opt Options) (*Healer, error) {
 	h := &Healer{opt: opt, log: opt.Logger.With("part", "heal"), alarms: map[string]alarm{}, suspects: map[ids.Drive]sighting{}, reclaimFrom: map[ids.Range][]byte{}}
 	h.pace.rate, h.scrub.pace.rate = opt.HealBytes, opt.ScrubBytes
 	h.mender, h.checker = opt.Store.Mender(h.paceHealing), opt.Store.Mender(h.paceScrub)
+	h.converter = opt.Store.Mender(h.paceConverting)
 	h.repair.init()
 	h.rebuild.init()
 	h.reclaim.init()
 	h.swept.init()
+	h.convert.init()
 	h.sweeps.init()
 	h.scrub.init()
 	h.books.init()
@@ -171,6 +186,7 @@ func (h *Healer) Run(ctx context.Context) error {
 	g.Go(func() error { return h.rebuild.run(ctx, h.opt.Tick, h.Rebuild) })
 	g.Go(func() error { return h.reclaim.run(ctx, h.opt.Tick, h.Reclaim) })
 	g.Go(func() error { return h.swept.run(ctx, h.opt.Tick, h.Sweep) })
+	g.Go(func() error { return h.convert.run(ctx, h.opt.Tick, h.convertPass) })
 	g.Go(func() error { return h.collectLoop(ctx) })
 	g.Go(func() error { return h.scrubLoop(ctx) })
 	g.Go(func() error { return h.ledgerLoop(ctx) })
@@ -192,7 +208,7 @@ func (h *Healer) Recount() { h.books.stale() }
 // KickReclaim says that there may be something to reclaim.
 func (h *Healer) KickReclaim() { h.reclaim.kick() }
 
-// Pause stops repair and rebuild between two blobs, Resume lets them go on. The scrubber has its own.
+// Pause stops repair and rebuild between two blobs, and the conversion to other pools between two stripes; Resume lets them go on. The scrubber has its own.
 func (h *Healer) Pause()  { h.healing.close() }
 func (h *Healer) Resume() { h.healing.open() }
 
@@ -282,6 +298,8 @@ type counters struct {
 	healed, healedBytes, healFailed       atomic.Int64 // slots
 	moved                                 atomic.Int64 // chunks dropped by owners of old
 	reclaimed, reclaimFailed              atomic.Int64 // extents
+	converted, convertedBytes             atomic.Int64 // bodies
+	convertFailed                         atomic.Int64 // bodies
 	reportsDropped, unavailable           atomic.Int64
 	scrubbed, scrubbedBytes, scrubDamaged atomic.Int64 // blobs; slots
 	quarantined                           atomic.Int64 // chunks

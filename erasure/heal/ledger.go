@@ -23,6 +23,10 @@ type Ledger struct {
 	Lost    int64   // blobs that lack more than m shards; as long as drives may come back, that need not be for ever
 	Repairs int64   // repair rows
 	Unknown int64   // blobs of pools that the map does not know, and rows that cannot be read
+
+	Pools   map[ids.Pool]Tally   // what objects, and parts of unfinished uploads, have in each pool
+	Convert map[ids.Bucket]Tally // objects with bodies in another pool than they should be in by now
+	Leaving map[ids.Pool]Tally   // the same, by the pool that they are in
 }
 
 // Plus is the ledger of two processes' shares: counts add up, the time is of the older, the effort of the longer. It is exact where each
@@ -34,6 +38,12 @@ func (l Ledger) Plus(o Ledger) Ledger {
 	}
 	if o.At.Before(l.At) {
 		sum.At = o.At
+	}
+	sum.Pools, sum.Convert, sum.Leaving = map[ids.Pool]Tally{}, map[ids.Bucket]Tally{}, map[ids.Pool]Tally{}
+	for _, part := range []Ledger{l, o} {
+		addTallies(sum.Pools, part.Pools)
+		addTallies(sum.Convert, part.Convert)
+		addTallies(sum.Leaving, part.Leaving)
 	}
 	copy(sum.Short, l.Short)
 	for i, n := range o.Short {
@@ -52,8 +62,9 @@ func (l Ledger) Lacking() (n int64) {
 
 // books keep the ledger.
 type books struct {
-	healed meter // slots
-	old    chan struct{}
+	healed    meter // slots
+	converted meter // bytes
+	old       chan struct{}
 
 	count sync.Mutex // one counts at a time
 	mu    sync.Mutex
@@ -141,8 +152,10 @@ func (h *Healer) Count(ctx context.Context) (Ledger, error) {
 	h.books.count.Lock()
 	defer h.books.count.Unlock()
 	begin := time.Now()
-	c := &count{h: h, m: h.opt.Map(), doubt: map[erasure.BlobRef]uint64{}, corrupt: map[erasure.BlobRef]uint64{}, groups: map[groupKey]groupState{}}
+	c := &count{h: h, m: h.opt.Map(), doubt: map[erasure.BlobRef]uint64{}, corrupt: map[erasure.BlobRef]uint64{}, groups: map[groupKey]groupState{}, inPool: map[ids.Pool]*taking{}}
+	c.to = newAssignment(c.m)
 	c.led.At, c.led.Short = begin, make([]int64, 1)
+	c.led.Pools, c.led.Convert, c.led.Leaving = map[ids.Pool]Tally{}, map[ids.Bucket]Tally{}, map[ids.Pool]Tally{}
 	err := c.run(ctx)
 	c.led.Took = time.Since(begin)
 	h.books.mu.Lock()
@@ -150,6 +163,9 @@ func (h *Healer) Count(ctx context.Context) (Ledger, error) {
 	h.books.err = err
 	if err == nil {
 		h.books.led = c.led
+		if len(c.led.Convert) > 0 {
+			h.convert.kick()
+		}
 	}
 	return c.led, err
 }
@@ -162,6 +178,10 @@ type count struct {
 	doubt   map[erasure.BlobRef]uint64 // slots with a row, or reported missing, on drives that do not count as lost: the owner is asked
 	corrupt map[erasure.BlobRef]uint64 // slots that were reported corrupt, on such drives
 	groups  map[groupKey]groupState
+
+	to     *assignment
+	inPool map[ids.Pool]*taking // the object that was last met in each pool
+	moving taking               // and of those to convert
 }
 
 type groupKey struct {
@@ -251,6 +271,7 @@ func (c *count) walk(ctx context.Context, r *placement.Range) error {
 			if item.Bad != nil {
 				c.led.Unknown++
 			}
+			c.place(&item)
 			for i := range item.Extent.PGs {
 				if err := c.blob(ctx, item.Extent.Blob(i)); err != nil {
 					return err
@@ -262,6 +283,32 @@ func (c *count) walk(ctx context.Context, r *placement.Range) error {
 		}
 		after = next
 	}
+}
+
+// place counts where a body is, and whether it should be there.
+func (c *count) place(item *Item) {
+	if len(item.Extent.PGs) == 0 {
+		return
+	}
+	in := item.Extent.Pool
+	if c.inPool[in] == nil {
+		c.inPool[in] = new(taking)
+	}
+	held := tally(c.inPool[in], item)
+	c.led.Pools[in] = c.led.Pools[in].plus(held)
+	if c.to.pool(item) != nil {
+		c.led.Convert[item.Bucket] = c.led.Convert[item.Bucket].plus(tally(&c.moving, item))
+		c.led.Leaving[in] = c.led.Leaving[in].plus(held)
+	}
+}
+
+// tally counts a body, and its object if it is the first of it.
+func tally(t *taking, item *Item) Tally {
+	n := Tally{Bytes: item.Extent.Size}
+	if t.first(item) {
+		n.Objects = 1
+	}
+	return n
 }
 
 func (c *count) blob(ctx context.Context, ref erasure.BlobRef) error {

@@ -101,7 +101,7 @@ func TestScrubLoopKeepsItsPace(t *testing.T) {
 		m := &placement.Map{Ranges: []*placement.Range{{ID: 1}}, Settings: overdue}
 		h, err := New(Options{
 			Map: func() *placement.Map { return m }, Drive: func(ids.Drive) Drive { return nil }, Store: &erasure.Store{},
-			Records: &counted{newRows(), &walks}, Planner: forgetful{}, Clock: hlc.New(nil),
+			Records: &counted{newRows(hlc.New(nil)), &walks}, Planner: forgetful{}, Clock: hlc.New(nil),
 			ReadMark: func(context.Context, ids.Range) (hlc.Stamp, bool) { return 0, false }, ScrubEvery: time.Hour,
 		})
 		if err != nil {

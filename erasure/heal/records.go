@@ -37,8 +37,12 @@ type Reclaim struct {
 // Item is an extent that some row refers to.
 type Item struct {
 	Home
-	Extent erasure.Extent
-	Bad    error // the row cannot be read: Extent is not known
+	Extent  erasure.Extent
+	Version hlc.Stamp // of the object's version; 0: a part of an unfinished upload
+	Class   string    // the version's storage class
+	Part    uint32    // 0: of no multipart object
+	Row     any       // whatever Records needs to find the row again
+	Bad     error     // the row cannot be read: Extent is not known
 }
 
 // Reference says what a home's rows say of a body.
@@ -68,6 +72,9 @@ type Records interface {
 	RaiseClosed(ctx context.Context, r *placement.Range, closed hlc.Stamp) error
 	// Referenced asks a body's home.
 	Referenced(ctx context.Context, home Home, upload ids.Upload) (Reference, error)
+	// Reencode has the row that item was read from refer to another body of the same bytes, if it is the same version of the object and
+	// refers to the same body still; done says whether. All else of the row stays, and the body before goes to the reclaimer (I14).
+	Reencode(ctx context.Context, item Item, to erasure.Written) (done bool, err error)
 	// Walk returns every extent that a row of r refers to, a page at a time as Repairs does.
 	Walk(ctx context.Context, r *placement.Range, after []byte, max int) (items []Item, next []byte, err error)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
@@ -23,10 +24,13 @@ type rows struct {
 	closed   map[ids.Range]hlc.Stamp
 	refErr   error // of Referenced
 	failAll  error
+
+	clock       *hlc.Clock
+	reencodeErr error // of Reencode, after it was done or not
 }
 
-func newRows() *rows {
-	return &rows{items: map[ids.Upload]Item{}, repairs: map[reportKey]Repair{}, closed: map[ids.Range]hlc.Stamp{}}
+func newRows(clock *hlc.Clock) *rows {
+	return &rows{clock: clock, items: map[ids.Upload]Item{}, repairs: map[reportKey]Repair{}, closed: map[ids.Range]hlc.Stamp{}}
 }
 
 func rangeOf(h Home) ids.Range {
@@ -137,6 +141,26 @@ func (r *rows) Referenced(_ context.Context, h Home, u ids.Upload) (ref Referenc
 		}
 	})
 	return ref, errors.Join(err, r.refErr)
+}
+
+// Reencode moves a row to another body, as meta does.
+func (r *rows) Reencode(_ context.Context, item Item, to erasure.Written) (done bool, err error) {
+	err = r.do(func() {
+		was, ok := r.items[item.Extent.Upload]
+		if !ok || was.Version != item.Version {
+			return
+		}
+		now := was
+		now.Extent, done = to.Extent, true
+		delete(r.items, was.Extent.Upload)
+		r.items[now.Extent.Upload] = now
+		r.reclaims = append(r.reclaims, Reclaim{Home: was.Home, Extent: was.Extent, Died: r.clock.Now()})
+		for _, m := range to.Missed {
+			row := Repair{Home: was.Home, Ref: now.Extent.Blob(int(m.Blob)), Slot: m.Slot}
+			r.repairs[reportKey{ref: row.Ref, slot: row.Slot}] = row
+		}
+	})
+	return done, errors.Join(err, r.reencodeErr)
 }
 
 func (r *rows) Walk(_ context.Context, rg *placement.Range, after []byte, max int) (out []Item, next []byte, err error) {

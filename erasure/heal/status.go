@@ -24,6 +24,7 @@ type Status struct {
 	Dropped     int64         // reports that found no room
 
 	RepairErr, RebuildErr, ReclaimErr string // of the last pass
+	Convert                           ConvertStatus
 	Scrub                             ScrubStatus
 	Alarms                            []string
 }
@@ -34,7 +35,7 @@ func (h *Healer) Status() Status {
 		Paused: h.healing.isClosed(), Reported: len(h.reports.all()),
 		Healed: h.counts.healed.Load(), HealedBytes: h.counts.healedBytes.Load(), Failed: h.counts.healFailed.Load(),
 		Reclaimed: h.counts.reclaimed.Load(), Dropped: h.counts.reportsDropped.Load(),
-		Rate: h.books.healed.rate(), Scrub: h.ScrubStatus(),
+		Rate: h.books.healed.rate(), Scrub: h.ScrubStatus(), Convert: h.convertStatus(),
 	}
 	h.books.mu.Lock()
 	s.Ledger, s.LedgerErr = h.books.led, text(h.books.err)

@@ -50,11 +50,11 @@ func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) 
 		s.discard(ctx, written.Extent)
 		return nil, err
 	}
-	e := extentPB(written.Extent)
+	e := ExtentPB(written.Extent)
 	e.Part, e.Md5 = part, b.md5Sum()
 	e.Checksum = &metapb.Checksum{Algorithm: algorithm, Value: b.sum(algorithm)}
 	e.Modified = uint64(s.opt.Clock.Now())
-	cmd := &metapb.PutPart{Bucket: uint64(p.Bucket), Key: p.Key, Id: id[:], Extent: e, Missed: missed(written.Missed)}
+	cmd := &metapb.PutPart{Bucket: uint64(p.Bucket), Key: p.Key, Id: id[:], Extent: e, Missed: MissedPB(written.Missed)}
 	err = s.commit(ctx, p.Bucket, p.Rules, func(rules int64) error { return s.opt.Records.PutPart(ctx, rules, cmd) })
 	if err != nil {
 		s.discardRefused(ctx, err, written.Extent)

@@ -70,8 +70,8 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 		cmd.HasInline = p.Size > 0
 	} else {
 		written, err = s.write(ctx, p.target(s.opt.Clock, 0), p.Size, b)
-		cmd.Missed = missed(written.Missed)
-		p.Details.Extent = extentPB(written.Extent)
+		cmd.Missed = MissedPB(written.Missed)
+		p.Details.Extent = ExtentPB(written.Extent)
 	}
 	if err == nil {
 		err = b.finish()
@@ -212,7 +212,7 @@ func (s *Store) outwaitSeal(ctx context.Context, propose func() error) error {
 // the range has taken them: they stay, and the scrubber decides (I1, I6).
 func (s *Store) discardRefused(ctx context.Context, err error, e erasure.Extent) {
 	if errors.Is(err, meta.ErrPrecondition) || errors.Is(err, meta.ErrNoSuchUpload) || errors.Is(err, meta.ErrSealed) ||
-		errors.Is(err, meta.ErrStaleRules) {
+		errors.Is(err, meta.ErrStaleRules) || errors.Is(err, meta.ErrPoolClosed) {
 		s.discard(ctx, e)
 	}
 }
@@ -233,7 +233,8 @@ func (s *Store) discard(ctx context.Context, e erasure.Extent) {
 
 const discardTimeout = 10 * time.Second
 
-func missed(in []erasure.Missed) []*metapb.Missed {
+// MissedPB is the slots that a body misses, as records hold them.
+func MissedPB(in []erasure.Missed) []*metapb.Missed {
 	if len(in) == 0 {
 		return nil
 	}
@@ -244,8 +245,8 @@ func missed(in []erasure.Missed) []*metapb.Missed {
 	return out
 }
 
-// extentPB is e as records hold it.
-func extentPB(e erasure.Extent) *metapb.Extent {
+// ExtentPB is e as records hold it.
+func ExtentPB(e erasure.Extent) *metapb.Extent {
 	pgs := make([]byte, 0, 2*len(e.PGs))
 	for _, pg := range e.PGs {
 		pgs = binary.BigEndian.AppendUint16(pgs, uint16(pg))
@@ -256,7 +257,7 @@ func extentPB(e erasure.Extent) *metapb.Extent {
 	}
 }
 
-// ExtentOf is extentPB's inverse. It does not trust e: meta.ErrCorrupt if it cannot be an extent.
+// ExtentOf is ExtentPB's inverse. It does not trust e: meta.ErrCorrupt if it cannot be an extent.
 func ExtentOf(e *metapb.Extent) (erasure.Extent, error) {
 	out := erasure.Extent{Pool: ids.Pool(e.Pool), Size: int64(e.Size), BlobBytes: int64(e.BlobSize)}
 	if len(e.Upload) != len(out.Upload) || len(e.Pgs)%2 != 0 || out.Size < 0 || e.Pool > 1<<16-1 {

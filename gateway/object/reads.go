@@ -54,6 +54,14 @@ func (r *reads) end(o *openRead) {
 	r.mu.Unlock()
 }
 
+// Hold registers a read that begins now, of somebody who reads blobs by himself. What dies from here on is not reclaimed until the function
+// that it returns was called, once or more (I13).
+func (s *Store) Hold() (end func()) {
+	o := new(openRead)
+	s.reads.begin(o)
+	return func() { s.reads.end(o) }
+}
+
 // OpenReads says which reads are open: none with a number below Oldest. Reads older than any may be are being ended, and not
 // among them.
 type OpenReads struct {

@@ -1,5 +1,5 @@
 // Package adminapi declares the JSON shapes of the admin API: what cmd/sherd's server side fills in, the
-// gateway carries, and the admin commands print. It has no behaviour.
+// gateway carries, and the admin commands print. It has no behaviour but sums.
 //
 // All paths lie under Prefix. Requests are signed with Signature V4, service s3, by the root user. An error
 // is an Error with an HTTP status from 400 on.
@@ -52,6 +52,7 @@ type Status struct {
 	Buckets  int         `json:"buckets"`
 	Usage    Usage       `json:"usage"`
 	Ledger   Ledger      `json:"ledger"`
+	Convert  Conversion  `json:"convert"`
 	Memory   Memory      `json:"memory"`
 	Settings []Setting   `json:"settings,omitempty"`
 }
@@ -221,6 +222,32 @@ type Heal struct {
 	Rate        float64    `json:"bytesPerSecond"` // over the last seconds
 	ETASeconds  float64    `json:"etaSeconds"`     // 0: not known
 	Tasks       []HealTask `json:"tasks,omitempty"`
+	Convert     Conversion `json:"convert"`
+}
+
+// Stored is a number of objects and their bytes.
+type Stored struct {
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// Add adds o.
+func (s *Stored) Add(o Stored) { s.Objects, s.Bytes = s.Objects+o.Objects, s.Bytes+o.Bytes }
+
+// Conversion is how far objects are on their way to the pools that their buckets, and storage classes, use by now.
+type Conversion struct {
+	State     string  `json:"state"` // idle, running, paused, waiting (to be tried again)
+	Reason    string  `json:"reason,omitempty"`
+	Left      Stored  `json:"left"`      // still to convert, as of the ledger's count
+	Exact     bool    `json:"exact"`     // all nodes have counted
+	Done      int64   `json:"done"`      // bodies, since the processes started
+	DoneBytes int64   `json:"doneBytes"` // of them
+	Failed    int64   `json:"failed"`    // tries that will be made again
+	Rate      float64 `json:"bytesPerSecond"`
+	// By id: what is left of each bucket; what each pool has; and what of that is to leave it.
+	Buckets map[uint64]Stored `json:"buckets,omitempty"`
+	Pools   map[uint64]Stored `json:"pools,omitempty"`
+	Leaving map[uint64]Stored `json:"leaving,omitempty"`
 }
 
 // HealTask is one drive's share.

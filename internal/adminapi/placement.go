@@ -1,5 +1,7 @@
 package adminapi
 
+import "time"
+
 // The calls below are about where data is. A drive is named by its path, by NODE:PATH, or by the first digits of its id.
 //
 //	POST drives/add      DriveRequest -> Drive     of the node that is asked
@@ -13,6 +15,7 @@ package adminapi
 //	GET  pools           []PoolRow
 //	POST pools/create    PoolRequest  -> PoolRow
 //	POST pools/set       PoolRequest  -> PoolRow
+//	GET  buckets         []BucketRow
 //	POST buckets/pool    BucketPoolRequest -> BucketPool
 
 // DriveRequest names a drive, and what to do with it.
@@ -101,6 +104,9 @@ type PoolRow struct {
 	StorageClass string   `json:"storageClass,omitempty"`
 	Drives       []string `json:"drives,omitempty"` // ids; none: all
 	Buckets      int      `json:"buckets"`
+	Stored       Stored   `json:"stored"`  // bodies of objects, and of parts of unfinished uploads
+	Leaving      Stored   `json:"leaving"` // of them, those that are to go to another pool
+	Exact        bool     `json:"exact"`   // both are counted
 }
 
 // PoolRequest makes a pool, or changes one.
@@ -113,7 +119,17 @@ type PoolRequest struct {
 	StorageClass *string  `json:"storageClass,omitempty"` // requests with this x-amz-storage-class use it; "": none
 }
 
-// BucketPoolRequest names the pool that a bucket's new objects go to.
+// BucketRow is a bucket, its pool, and what it has.
+type BucketRow struct {
+	Name      string    `json:"name"`
+	Created   time.Time `json:"created"`
+	Pool      string    `json:"pool"`
+	Stored    Stored    `json:"stored"`
+	ToConvert Stored    `json:"toConvert"` // objects in another pool than they are to be in
+	Exact     bool      `json:"exact"`     // ToConvert is counted
+}
+
+// BucketPoolRequest names the pool that a bucket's objects go to.
 type BucketPoolRequest struct {
 	Bucket string `json:"bucket"`
 	Pool   string `json:"pool"`

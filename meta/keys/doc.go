@@ -19,6 +19,7 @@
 //	0x24   applied    range (8)                                    Applied
 //	0x25   rules      range (8), bucket (8)                        metapb.Rules: what decides the fate of the bucket's data (I11)
 //	0x26   splits     range (8)                                    metapb.SplitState: of a split that is prepared, or just behind (I20)
+//	0x27   pools      range (8), pool (2)                          empty: bodies in that pool are refused
 //	0x2f   own        range (8), replica (8), kind (1)             what package meta/replica says; one replica's, not replicated
 //
 // All integers are big-endian. A route is bucket (8), escaped key, terminator: see Route. All tables

@@ -32,6 +32,7 @@ func TestGolden(t *testing.T) {
 	line("applied", AppendRange(nil, Applieds, 9))
 	line("rules", AppendBucket(nil, Rules, 9, bucket))
 	line("splits", AppendRange(nil, Splits, 9))
+	line("pools", AppendPool(nil, 9, 0x0304))
 	line("own", AppendOwn(nil, 9, 3, 'h'))
 	head := Head{Flags: HasExtents | Composite, Algorithm: 2, Size: 10 << 20, MD5: [16]byte{0: 0xd4, 15: 0x7e}, Parts: 2}
 	line("head", head.Append(nil))

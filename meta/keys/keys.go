@@ -39,6 +39,7 @@ const (
 	Applieds Table = 0x24
 	Rules    Table = 0x25
 	Splits   Table = 0x26
+	Pools    Table = 0x27
 	Owns     Table = 0x2f
 )
 
@@ -58,7 +59,7 @@ func ByRoute() []Table {
 
 // ByRange lists the replicated tables keyed by range id, ascending.
 func ByRange() []Table {
-	return []Table{Requests, Counts, Seals, Expiry, Applieds, Rules, Splits}
+	return []Table{Requests, Counts, Seals, Expiry, Applieds, Rules, Splits, Pools}
 }
 
 // Escaping of object keys: 0x00 becomes 0x00 0xFF; the terminator is 0x00 0x01. So "a" < "a\x00" < "a\x01" < "aa",

@@ -51,6 +51,11 @@ func AppendBucket(b []byte, t Table, r ids.Range, bucket ids.Bucket) []byte {
 	return binary.BigEndian.AppendUint64(AppendRange(b, t, r), uint64(bucket))
 }
 
+// AppendPool appends the key of a row of Pools.
+func AppendPool(b []byte, r ids.Range, pool ids.Pool) []byte {
+	return binary.BigEndian.AppendUint16(AppendRange(b, Pools, r), uint16(pool))
+}
+
 // AppendExpiry appends the key of a row of Expiry: the done row of (bucket, key, id), finished at ts.
 func AppendExpiry(b []byte, r ids.Range, ts hlc.Stamp, bucket ids.Bucket, key string, id ids.Upload) []byte {
 	b = binary.BigEndian.AppendUint64(AppendRange(b, Expiry, r), uint64(ts))

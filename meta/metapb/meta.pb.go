@@ -96,6 +96,7 @@ const (
 	Code_STALE_RULES         Code = 8 // built with other rules than the range holds: read them again (I11)
 	Code_STALE_RANGE         Code = 9
 	Code_BAD_COMMAND         Code = 10 // not decodable or not meaningful: refused, applied as nothing
+	Code_POOL_CLOSED         Code = 11 // of a pool that is being removed: choose the pool again
 )
 
 // Enum value maps for Code.
@@ -112,6 +113,7 @@ var (
 		8:  "STALE_RULES",
 		9:  "STALE_RANGE",
 		10: "BAD_COMMAND",
+		11: "POOL_CLOSED",
 	}
 	Code_value = map[string]int32{
 		"OK":                  0,
@@ -125,6 +127,7 @@ var (
 		"STALE_RULES":         8,
 		"STALE_RANGE":         9,
 		"BAD_COMMAND":         10,
+		"POOL_CLOSED":         11,
 	}
 )
 
@@ -1677,6 +1680,154 @@ func (x *SetRules) GetRules() *Rules {
 	return nil
 }
 
+// Reencode has a version refer to another body of the very same bytes, in another pool. All that readers see stays: stamp, ETag,
+// checksums, details. What it referred to goes to the reclaimer. If the version is gone, or its body is another: PRECONDITION_FAILED.
+type Reencode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Ts            uint64                 `protobuf:"fixed64,3,opt,name=ts,proto3" json:"ts,omitempty"`        // of the version
+	Upload        []byte                 `protobuf:"bytes,4,opt,name=upload,proto3" json:"upload,omitempty"`  // of the extent that is replaced
+	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"` // its place in a multipart body
+	Extent        *Extent                `protobuf:"bytes,6,opt,name=extent,proto3" json:"extent,omitempty"`  // upload, pool, size, blob_size and pgs of the new one; size is the old one's
+	Missed        []*Missed              `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`  // of extent
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reencode) Reset() {
+	*x = Reencode{}
+	mi := &file_meta_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reencode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reencode) ProtoMessage() {}
+
+func (x *Reencode) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reencode.ProtoReflect.Descriptor instead.
+func (*Reencode) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Reencode) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *Reencode) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Reencode) GetTs() uint64 {
+	if x != nil {
+		return x.Ts
+	}
+	return 0
+}
+
+func (x *Reencode) GetUpload() []byte {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *Reencode) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Reencode) GetExtent() *Extent {
+	if x != nil {
+		return x.Extent
+	}
+	return nil
+}
+
+func (x *Reencode) GetMissed() []*Missed {
+	if x != nil {
+		return x.Missed
+	}
+	return nil
+}
+
+// ClosePool has the range refuse bodies in a pool that is about to be removed, or with off take them again: a write that began
+// before must not commit into it any more.
+type ClosePool struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          uint32                 `protobuf:"varint,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Off           bool                   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClosePool) Reset() {
+	*x = ClosePool{}
+	mi := &file_meta_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClosePool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClosePool) ProtoMessage() {}
+
+func (x *ClosePool) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClosePool.ProtoReflect.Descriptor instead.
+func (*ClosePool) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ClosePool) GetPool() uint32 {
+	if x != nil {
+		return x.Pool
+	}
+	return 0
+}
+
+func (x *ClosePool) GetOff() bool {
+	if x != nil {
+		return x.Off
+	}
+	return false
+}
+
 // PrepareSplit has the range count what changes at and behind a place, from here on, so that Split knows the counters of
 // both sides without looking at every row (I20). Another one takes its place.
 type PrepareSplit struct {
@@ -1688,7 +1839,7 @@ type PrepareSplit struct {
 
 func (x *PrepareSplit) Reset() {
 	*x = PrepareSplit{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1851,7 @@ func (x *PrepareSplit) String() string {
 func (*PrepareSplit) ProtoMessage() {}
 
 func (x *PrepareSplit) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1864,7 @@ func (x *PrepareSplit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareSplit.ProtoReflect.Descriptor instead.
 func (*PrepareSplit) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PrepareSplit) GetAt() []byte {
@@ -1741,7 +1892,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1904,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1917,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Split) GetAt() []byte {
@@ -1841,7 +1992,7 @@ type SplitState struct {
 
 func (x *SplitState) Reset() {
 	*x = SplitState{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2004,7 @@ func (x *SplitState) String() string {
 func (*SplitState) ProtoMessage() {}
 
 func (x *SplitState) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2017,7 @@ func (x *SplitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitState.ProtoReflect.Descriptor instead.
 func (*SplitState) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SplitState) GetAt() []byte {
@@ -1918,7 +2069,7 @@ type Command struct {
 	Ts         uint64                 `protobuf:"fixed64,2,opt,name=ts,proto3" json:"ts,omitempty"`                // proposed; apply takes max(ts, last+1) (I18)
 	Rules      int64                  `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`           // revision of the bucket's rules that it was built with (I11)
 	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the range, as the proposer knows it (I4)
-	From       []byte                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`              // RaiseClosed, Seal, SetRules: a place that the sender takes for the range's
+	From       []byte                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`              // RaiseClosed, Seal, SetRules, ClosePool: a place that the sender takes for the range's
 	// Types that are valid to be assigned to Op:
 	//
 	//	*Command_Put
@@ -1935,6 +2086,8 @@ type Command struct {
 	//	*Command_SetRules
 	//	*Command_PrepareSplit
 	//	*Command_Split
+	//	*Command_Reencode
+	//	*Command_ClosePool
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1942,7 +2095,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2107,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2120,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Command) GetRequest() []byte {
@@ -2138,6 +2291,24 @@ func (x *Command) GetSplit() *Split {
 	return nil
 }
 
+func (x *Command) GetReencode() *Reencode {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Reencode); ok {
+			return x.Reencode
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetClosePool() *ClosePool {
+	if x != nil {
+		if x, ok := x.Op.(*Command_ClosePool); ok {
+			return x.ClosePool
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -2198,6 +2369,14 @@ type Command_Split struct {
 	Split *Split `protobuf:"bytes,23,opt,name=split,proto3,oneof"`
 }
 
+type Command_Reencode struct {
+	Reencode *Reencode `protobuf:"bytes,24,opt,name=reencode,proto3,oneof"` // from feature level 2 on
+}
+
+type Command_ClosePool struct {
+	ClosePool *ClosePool `protobuf:"bytes,25,opt,name=close_pool,json=closePool,proto3,oneof"` // from feature level 2 on
+}
+
 func (*Command_Put) isCommand_Op() {}
 
 func (*Command_Delete) isCommand_Op() {}
@@ -2226,6 +2405,10 @@ func (*Command_PrepareSplit) isCommand_Op() {}
 
 func (*Command_Split) isCommand_Op() {}
 
+func (*Command_Reencode) isCommand_Op() {}
+
+func (*Command_ClosePool) isCommand_Op() {}
+
 // Result is what applying a command gives; kept with the request id (I1).
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2234,14 +2417,14 @@ type Result struct {
 	Upload        []byte                 `protobuf:"bytes,3,opt,name=upload,proto3" json:"upload,omitempty"` // PART_CHANGED: which part's
 	Part          uint32                 `protobuf:"varint,4,opt,name=part,proto3" json:"part,omitempty"`
 	Version       *Version               `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"` // CompleteUpload: the version made, also for a repeated Complete (I21)
-	End           []byte                 `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`         // RaiseClosed, Seal, SetRules: where the range ends; empty: past the greatest
+	End           []byte                 `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`         // RaiseClosed, Seal, SetRules, ClosePool: where the range ends; empty: past the greatest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2436,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2449,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Result) GetCode() Code {
@@ -2326,7 +2509,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2521,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2534,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Upload) GetDetails() *Details {
@@ -2402,7 +2585,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2597,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2610,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Counters) GetObjects() int64 {
@@ -2582,7 +2765,18 @@ const file_meta_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\"N\n" +
 	"\bSetRules\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
-	"\x05rules\x18\x02 \x01(\v2\x14.sherd.meta.v1.RulesR\x05rules\"\x1e\n" +
+	"\x05rules\x18\x02 \x01(\v2\x14.sherd.meta.v1.RulesR\x05rules\"\xd2\x01\n" +
+	"\bReencode\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
+	"\x02ts\x18\x03 \x01(\x06R\x02ts\x12\x16\n" +
+	"\x06upload\x18\x04 \x01(\fR\x06upload\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12-\n" +
+	"\x06extent\x18\x06 \x01(\v2\x15.sherd.meta.v1.ExtentR\x06extent\x12-\n" +
+	"\x06missed\x18\a \x03(\v2\x15.sherd.meta.v1.MissedR\x06missed\"1\n" +
+	"\tClosePool\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\rR\x04pool\x12\x10\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\"\x1e\n" +
 	"\fPrepareSplit\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\fR\x02at\"\xea\x01\n" +
 	"\x05Split\x12\x0e\n" +
@@ -2605,7 +2799,7 @@ const file_meta_proto_rawDesc = "" +
 	"\breclaims\x18\x05 \x01(\x12R\breclaims\x12\x1e\n" +
 	"\n" +
 	"unexpiring\x18\x06 \x01(\fR\n" +
-	"unexpiring\"\xb9\a\n" +
+	"unexpiring\"\xab\b\n" +
 	"\aCommand\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12\x0e\n" +
 	"\x02ts\x18\x02 \x01(\x06R\x02ts\x12\x14\n" +
@@ -2631,7 +2825,10 @@ const file_meta_proto_rawDesc = "" +
 	"\x04seal\x18\x14 \x01(\v2\x13.sherd.meta.v1.SealH\x00R\x04seal\x126\n" +
 	"\tset_rules\x18\x15 \x01(\v2\x17.sherd.meta.v1.SetRulesH\x00R\bsetRules\x12B\n" +
 	"\rprepare_split\x18\x16 \x01(\v2\x1b.sherd.meta.v1.PrepareSplitH\x00R\fprepareSplit\x12,\n" +
-	"\x05split\x18\x17 \x01(\v2\x14.sherd.meta.v1.SplitH\x00R\x05splitB\x04\n" +
+	"\x05split\x18\x17 \x01(\v2\x14.sherd.meta.v1.SplitH\x00R\x05split\x125\n" +
+	"\breencode\x18\x18 \x01(\v2\x17.sherd.meta.v1.ReencodeH\x00R\breencode\x129\n" +
+	"\n" +
+	"close_pool\x18\x19 \x01(\v2\x18.sherd.meta.v1.ClosePoolH\x00R\tclosePoolB\x04\n" +
 	"\x02op\"\xb1\x01\n" +
 	"\x06Result\x12'\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x13.sherd.meta.v1.CodeR\x04code\x12\x0e\n" +
@@ -2661,7 +2858,7 @@ const file_meta_proto_rawDesc = "" +
 	"\tCRC64NVME\x10\x03\x12\b\n" +
 	"\x04SHA1\x10\x04\x12\n" +
 	"\n" +
-	"\x06SHA256\x10\x05*\xb9\x01\n" +
+	"\x06SHA256\x10\x05*\xca\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x17\n" +
 	"\x13PRECONDITION_FAILED\x10\x01\x12\x0f\n" +
@@ -2675,7 +2872,8 @@ const file_meta_proto_rawDesc = "" +
 	"\vSTALE_RULES\x10\b\x12\x0f\n" +
 	"\vSTALE_RANGE\x10\t\x12\x0f\n" +
 	"\vBAD_COMMAND\x10\n" +
-	"B'Z%github.com/sherd-io/sherd/meta/metapbb\x06proto3"
+	"\x12\x0f\n" +
+	"\vPOOL_CLOSED\x10\vB'Z%github.com/sherd-io/sherd/meta/metapbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -2690,7 +2888,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_meta_proto_goTypes = []any{
 	(ChecksumAlgorithm)(0), // 0: sherd.meta.v1.ChecksumAlgorithm
 	(Code)(0),              // 1: sherd.meta.v1.Code
@@ -2717,13 +2915,15 @@ var file_meta_proto_goTypes = []any{
 	(*Seal)(nil),           // 22: sherd.meta.v1.Seal
 	(*Rules)(nil),          // 23: sherd.meta.v1.Rules
 	(*SetRules)(nil),       // 24: sherd.meta.v1.SetRules
-	(*PrepareSplit)(nil),   // 25: sherd.meta.v1.PrepareSplit
-	(*Split)(nil),          // 26: sherd.meta.v1.Split
-	(*SplitState)(nil),     // 27: sherd.meta.v1.SplitState
-	(*Command)(nil),        // 28: sherd.meta.v1.Command
-	(*Result)(nil),         // 29: sherd.meta.v1.Result
-	(*Upload)(nil),         // 30: sherd.meta.v1.Upload
-	(*Counters)(nil),       // 31: sherd.meta.v1.Counters
+	(*Reencode)(nil),       // 25: sherd.meta.v1.Reencode
+	(*ClosePool)(nil),      // 26: sherd.meta.v1.ClosePool
+	(*PrepareSplit)(nil),   // 27: sherd.meta.v1.PrepareSplit
+	(*Split)(nil),          // 28: sherd.meta.v1.Split
+	(*SplitState)(nil),     // 29: sherd.meta.v1.SplitState
+	(*Command)(nil),        // 30: sherd.meta.v1.Command
+	(*Result)(nil),         // 31: sherd.meta.v1.Result
+	(*Upload)(nil),         // 32: sherd.meta.v1.Upload
+	(*Counters)(nil),       // 33: sherd.meta.v1.Counters
 }
 var file_meta_proto_depIdxs = []int32{
 	3,  // 0: sherd.meta.v1.Extent.checksum:type_name -> sherd.meta.v1.Checksum
@@ -2747,31 +2947,35 @@ var file_meta_proto_depIdxs = []int32{
 	17, // 18: sherd.meta.v1.AckReclaim.rows:type_name -> sherd.meta.v1.Reclaim
 	16, // 19: sherd.meta.v1.AddRepair.rows:type_name -> sherd.meta.v1.Repair
 	23, // 20: sherd.meta.v1.SetRules.rules:type_name -> sherd.meta.v1.Rules
-	31, // 21: sherd.meta.v1.Split.counters:type_name -> sherd.meta.v1.Counters
-	31, // 22: sherd.meta.v1.SplitState.counters:type_name -> sherd.meta.v1.Counters
-	9,  // 23: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
-	10, // 24: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
-	11, // 25: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
-	12, // 26: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
-	14, // 27: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
-	15, // 28: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
-	18, // 29: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
-	19, // 30: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
-	20, // 31: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
-	21, // 32: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
-	22, // 33: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
-	24, // 34: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
-	25, // 35: sherd.meta.v1.Command.prepare_split:type_name -> sherd.meta.v1.PrepareSplit
-	26, // 36: sherd.meta.v1.Command.split:type_name -> sherd.meta.v1.Split
-	1,  // 37: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
-	6,  // 38: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
-	5,  // 39: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
-	6,  // 40: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	2,  // 21: sherd.meta.v1.Reencode.extent:type_name -> sherd.meta.v1.Extent
+	8,  // 22: sherd.meta.v1.Reencode.missed:type_name -> sherd.meta.v1.Missed
+	33, // 23: sherd.meta.v1.Split.counters:type_name -> sherd.meta.v1.Counters
+	33, // 24: sherd.meta.v1.SplitState.counters:type_name -> sherd.meta.v1.Counters
+	9,  // 25: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
+	10, // 26: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
+	11, // 27: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
+	12, // 28: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
+	14, // 29: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
+	15, // 30: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
+	18, // 31: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
+	19, // 32: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
+	20, // 33: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
+	21, // 34: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
+	22, // 35: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
+	24, // 36: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
+	27, // 37: sherd.meta.v1.Command.prepare_split:type_name -> sherd.meta.v1.PrepareSplit
+	28, // 38: sherd.meta.v1.Command.split:type_name -> sherd.meta.v1.Split
+	25, // 39: sherd.meta.v1.Command.reencode:type_name -> sherd.meta.v1.Reencode
+	26, // 40: sherd.meta.v1.Command.close_pool:type_name -> sherd.meta.v1.ClosePool
+	1,  // 41: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
+	6,  // 42: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
+	5,  // 43: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
+	6,  // 44: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2779,7 +2983,7 @@ func file_meta_proto_init() {
 	if File_meta_proto != nil {
 		return
 	}
-	file_meta_proto_msgTypes[26].OneofWrappers = []any{
+	file_meta_proto_msgTypes[28].OneofWrappers = []any{
 		(*Command_Put)(nil),
 		(*Command_Delete)(nil),
 		(*Command_CreateUpload)(nil),
@@ -2794,6 +2998,8 @@ func file_meta_proto_init() {
 		(*Command_SetRules)(nil),
 		(*Command_PrepareSplit)(nil),
 		(*Command_Split)(nil),
+		(*Command_Reencode)(nil),
+		(*Command_ClosePool)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2801,7 +3007,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

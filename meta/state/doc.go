@@ -22,6 +22,9 @@
 //   - An extent is referred to by one row only, and when that row goes, a reclaim row comes in the same batch (I14).
 //   - A command that adds or removes versions is refused unless it was built with the rules of the bucket that the range
 //     holds (I11).
+//   - Reencode changes which chunks hold a body and nothing that a reader sees: the version's row keeps its stamp, and takes the new body
+//     only while it refers to the one that was read (I14). So whatever is done to the key meanwhile wins.
+//   - A body in a pool that is closed is refused: what a range refers to is in a pool that is there.
 //   - Counters are exact after every batch.
 //
 // # Splits (I20)
@@ -37,7 +40,7 @@
 //     the parent's are the rest. The commands say all that there is to know, so all replicas do the same.
 //
 // The child gets: the counters of buckets behind the border; seals and rules of all buckets that it may have keys of, so that
-// neither is lost on the way (the bucket on the border has them on both sides); last stamp, closed, and the greatest body
+// neither is lost on the way (the bucket on the border has them on both sides); the closed pools; last stamp, closed, and the greatest body
 // ever reclaimed (I1, I6, I18). Two things it does not get:
 //
 //   - Request rows. A request id is for ever its range's to which it was first sent: a retry goes there too, and learns the

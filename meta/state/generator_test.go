@@ -119,7 +119,9 @@ func (g *generator) op(c *metapb.Command) {
 		id := g.k.id()
 		g.ids = append(g.ids, id)
 		c.Op = &metapb.Command_CreateUpload{CreateUpload: &metapb.CreateUpload{Bucket: 1, Key: g.home(id[:]), Id: id[:]}}
-	case n < 76:
+	case n < 64:
+		c.Op = &metapb.Command_Reencode{Reencode: g.reencode(key)}
+	case n < 78:
 		e := g.k.extent(uint64(1 + g.rng.IntN(9000)))
 		e.Part, e.Md5 = uint32(1+g.rng.IntN(3)), make([]byte, 16)
 		id := g.upload()
@@ -148,11 +150,46 @@ func (g *generator) rare(c *metapb.Command, n int) {
 		c.Op = &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(g.k.now - 1<<20)}}
 	case 97:
 		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: 1, Rules: &metapb.Rules{Revision: max(1, g.m.rules+int64(g.rng.IntN(3))-1)}}}
+	case 98:
+		c.Op = &metapb.Command_ClosePool{ClosePool: &metapb.ClosePool{Pool: uint32(1 + g.rng.IntN(2)), Off: g.rng.IntN(3) > 0}}
 	case 96:
 		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: 1}}
 	default:
 		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: 1, Off: true}}
 	}
+}
+
+// reencode names a body that is there or, seldom, something near to it.
+func (g *generator) reencode(key string) *metapb.Reencode {
+	c := &metapb.Reencode{Bucket: 1, Key: key, Extent: g.k.extent(1), Missed: g.missed()}
+	c.Extent.Pool = uint32(1 + g.rng.IntN(3))
+	o := g.m.objects[key]
+	if o == nil || len(o.bodies) == 0 {
+		id := g.k.id()
+		c.Upload = id[:]
+		return c
+	}
+	c.Ts, c.Upload = uint64(o.ts), []byte(pick(g.rng, o.bodies...))
+	extents, err := Extents(g.r.db, 1, key, o.ts, 0, partMax)
+	check0(g.r.t, err)
+	c.Extent.Size = o.size
+	for _, e := range extents {
+		if string(e.Upload) == string(c.Upload) {
+			c.Offset, c.Extent.Size = e.Offset, e.Size
+		}
+	}
+	switch g.rng.IntN(8) {
+	case 0:
+		c.Ts--
+	case 1:
+		id := g.k.id()
+		c.Upload = id[:]
+	case 2:
+		if dead := g.dead(key); dead != nil && string(dead) != string(c.Upload) {
+			c.Extent.Upload = dead
+		}
+	}
+	return c
 }
 
 // complete names the parts that are there, or nearly.

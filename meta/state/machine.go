@@ -31,19 +31,21 @@ type Machine struct {
 	applied keys.Applied
 	seals   map[ids.Bucket]bool // holds true only
 	rules   map[ids.Bucket]*metapb.Rules
-	oldest  hlc.Stamp // of table Expiry; stampMax if it is empty
+	pools   map[ids.Pool]bool // closed; holds true only
+	oldest  hlc.Stamp         // of table Expiry; stampMax if it is empty
 	splitState
 
 	counters map[ids.Bucket]*counters // read as they are needed
 
 	// Of the batch under way.
-	b      *pebble.Batch
-	it     *pebble.Iterator // over b; nil until it is needed
-	seen   int              // b.Len() when it was opened or refreshed
-	dirty  []ids.Bucket     // whose counters changed, in the order of change
-	sealed []sealChange
-	ruled  []rulesChange
-	built  int64 // of the command under way: the revision of the rules that it was built with
+	b           *pebble.Batch
+	it          *pebble.Iterator // over b; nil until it is needed
+	seen        int              // b.Len() when it was opened or refreshed
+	dirty       []ids.Bucket     // whose counters changed, in the order of change
+	sealed      []sealChange
+	ruled       []rulesChange
+	closedPools []poolChange
+	built       int64 // of the command under way: the revision of the rules that it was built with
 
 	// Scratch, reused by every command.
 	key, details, route []byte
@@ -67,6 +69,7 @@ func Load(r pebble.Reader, span Span) (*Machine, error) {
 		oldest:   stampMax,
 		seals:    map[ids.Bucket]bool{},
 		rules:    map[ids.Bucket]*metapb.Rules{},
+		pools:    map[ids.Pool]bool{},
 		counters: map[ids.Bucket]*counters{},
 	}
 	found, err := get(r, keys.AppendRange(nil, keys.Applieds, span.ID), m.applied.Decode)
@@ -77,6 +80,9 @@ func Load(r pebble.Reader, span Span) (*Machine, error) {
 		return nil, err
 	}
 	if err := m.loadRules(r); err != nil {
+		return nil, err
+	}
+	if err := m.loadPools(r); err != nil {
 		return nil, err
 	}
 	if err := m.loadSplit(r); err != nil {
@@ -145,7 +151,7 @@ func (m *Machine) Apply(b *pebble.Batch, cmd *metapb.Command) (*metapb.Result, e
 // learns how far it goes: who goes through all ranges of a bucket misses none that a split makes meanwhile (I20).
 func (m *Machine) do(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error) {
 	switch cmd.Op.(type) {
-	case *metapb.Command_RaiseClosed, *metapb.Command_Seal, *metapb.Command_SetRules:
+	case *metapb.Command_RaiseClosed, *metapb.Command_Seal, *metapb.Command_SetRules, *metapb.Command_ClosePool:
 		if !m.span.Contains(cmd.From) {
 			return refuse(metapb.Code_STALE_RANGE)
 		}
@@ -184,6 +190,10 @@ func (m *Machine) run(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error)
 		return m.seal(op.Seal)
 	case *metapb.Command_SetRules:
 		return m.setRules(op.SetRules)
+	case *metapb.Command_Reencode:
+		return m.reencode(op.Reencode, ts)
+	case *metapb.Command_ClosePool:
+		return m.closePool(op.ClosePool)
 	case *metapb.Command_PrepareSplit:
 		return m.prepareSplit(op.PrepareSplit, ts)
 	case *metapb.Command_Split:
@@ -196,7 +206,7 @@ func (m *Machine) run(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error)
 // and ends the batch. The caller commits b.
 func (m *Machine) Finish(b *pebble.Batch, index, term uint64) (Effect, error) {
 	m.applied.Index, m.applied.Term = index, term
-	e := Effect{applied: m.applied, oldest: m.oldest, seals: slices.Clone(m.sealed), rules: slices.Clone(m.ruled)}
+	e := Effect{applied: m.applied, oldest: m.oldest, seals: slices.Clone(m.sealed), rules: slices.Clone(m.ruled), pools: slices.Clone(m.closedPools)}
 	for _, bucket := range m.dirty {
 		c := m.counters[bucket]
 		c.dirty = false
@@ -236,7 +246,7 @@ func (m *Machine) trim() {
 
 // end closes what the batch had open.
 func (m *Machine) end() error {
-	m.dirty, m.sealed, m.ruled, m.splitChanged = m.dirty[:0], m.sealed[:0], m.ruled[:0], false
+	m.dirty, m.sealed, m.ruled, m.closedPools, m.splitChanged = m.dirty[:0], m.sealed[:0], m.ruled[:0], m.closedPools[:0], false
 	m.b = nil
 	if m.it == nil {
 		return nil
@@ -256,6 +266,7 @@ type Effect struct {
 	counters []bucketCounters
 	seals    []sealChange
 	rules    []rulesChange
+	pools    []poolChange
 	split    *splitState // nil: as before
 }
 
@@ -276,6 +287,9 @@ func (m *Machine) Follow(e Effect) {
 	}
 	for _, c := range e.rules {
 		m.rules[c.bucket] = c.rules
+	}
+	for _, c := range e.pools {
+		m.setPool(c)
 	}
 	if e.split != nil {
 		m.splitState = *e.split.copy()

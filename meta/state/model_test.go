@@ -24,7 +24,8 @@ type model struct {
 	repairs      map[string]bool   // key, body, blob.slot
 	sealed       bool
 	rules        int64
-	built        int64 // of the command under way
+	built        int64           // of the command under way
+	pools        map[uint32]bool // closed
 }
 
 type modelObject struct {
@@ -42,7 +43,7 @@ type modelUpload struct {
 func newModel() *model {
 	return &model{
 		answers: map[ids.Upload]string{}, objects: map[string]*modelObject{}, uploads: map[string]*modelUpload{},
-		done: map[string]string{}, reclaims: map[string]bool{}, repairs: map[string]bool{},
+		done: map[string]string{}, reclaims: map[string]bool{}, repairs: map[string]bool{}, pools: map[uint32]bool{},
 	}
 }
 
@@ -114,6 +115,10 @@ func (m *model) do(c *metapb.Command, ts hlc.Stamp) string {
 		m.closed = max(m.closed, hlc.Stamp(op.RaiseClosed.Closed))
 	case *metapb.Command_Seal:
 		m.sealed = !op.Seal.Off
+	case *metapb.Command_Reencode:
+		return m.reencode(op.Reencode)
+	case *metapb.Command_ClosePool:
+		m.pools[op.ClosePool.Pool] = !op.ClosePool.Off
 	case *metapb.Command_SetRules:
 		if op.SetRules.Rules.Revision < m.rules {
 			return "STALE_RULES"
@@ -154,6 +159,8 @@ func (m *model) takes(key string, e *metapb.Extent) string {
 		return ""
 	case ids.Upload(e.Upload).Stamp() < m.closed:
 		return "TOO_OLD"
+	case m.pools[e.Pool]:
+		return "POOL_CLOSED"
 	case m.reclaims[key+string(e.Upload)]:
 		return "RECLAIMED"
 	}
@@ -190,6 +197,20 @@ func (m *model) put(p *metapb.PutVersion, ts hlc.Stamp) string {
 	}
 	m.miss(p.Key, e, p.Missed)
 	m.objects[p.Key] = o
+	return "OK"
+}
+
+func (m *model) reencode(c *metapb.Reencode) string {
+	if a := m.takes(c.Key, c.Extent); a != "" {
+		return a
+	}
+	o := m.objects[c.Key]
+	if o == nil || uint64(o.ts) != c.Ts || !slices.Contains(o.bodies, string(c.Upload)) {
+		return "PRECONDITION_FAILED"
+	}
+	o.bodies[slices.Index(o.bodies, string(c.Upload))] = string(c.Extent.Upload)
+	m.reclaim(c.Key, string(c.Upload))
+	m.miss(c.Key, c.Extent, c.Missed)
 	return "OK"
 }
 

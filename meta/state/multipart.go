@@ -46,7 +46,7 @@ func (m *Machine) putPart(p *metapb.PutPart, ts hlc.Stamp) (*metapb.Result, erro
 	if open, err := has(m.b, m.key); !open || err != nil {
 		return &metapb.Result{Code: metapb.Code_NO_SUCH_UPLOAD}, err
 	}
-	if c, err := m.takes(bucket, p.Key, ids.Upload(e.Upload)); c != metapb.Code_OK || err != nil {
+	if c, err := m.takes(bucket, p.Key, e); c != metapb.Code_OK || err != nil {
 		return &metapb.Result{Code: c}, err
 	}
 	row := keys.AppendPart(nil, bucket, p.Key, id, e.Part)

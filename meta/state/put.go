@@ -90,7 +90,7 @@ func (m *Machine) put(p *metapb.PutVersion, ts hlc.Stamp) (*metapb.Result, error
 	}
 	extent := p.Version.Details.GetExtent()
 	if extent != nil && p.Revises == 0 {
-		if c, err := m.takes(bucket, p.Key, ids.Upload(extent.Upload)); c != metapb.Code_OK || err != nil {
+		if c, err := m.takes(bucket, p.Key, extent); c != metapb.Code_OK || err != nil {
 			return &metapb.Result{Code: c}, err
 		}
 	}
@@ -152,10 +152,14 @@ func (m *Machine) admits(bucket ids.Bucket, key string) metapb.Code {
 	return metapb.Code_OK
 }
 
-// takes reports whether a row may begin to refer to the body that upload names (I1, I6).
-func (m *Machine) takes(bucket ids.Bucket, key string, upload ids.Upload) (metapb.Code, error) {
-	if upload.Stamp() < m.applied.Closed {
+// takes reports whether a row may begin to refer to a body (I1, I6). One without chunks is in no pool.
+func (m *Machine) takes(bucket ids.Bucket, key string, e *metapb.Extent) (metapb.Code, error) {
+	upload := ids.Upload(e.Upload)
+	switch {
+	case upload.Stamp() < m.applied.Closed:
 		return metapb.Code_TOO_OLD, nil
+	case e.Size > 0 && m.pools[ids.Pool(e.Pool)]:
+		return metapb.Code_POOL_CLOSED, nil
 	}
 	if dead, err := m.reclaimed(bucket, key, upload); dead || err != nil {
 		return metapb.Code_RECLAIMED, err

@@ -94,9 +94,11 @@ func ReclaimRows(r pebble.Reader, span Span, below hlc.Stamp, after []byte, max 
 
 // WalkItem is an extent that some row refers to.
 type WalkItem struct {
-	Bucket ids.Bucket
-	Key    string
-	Extent *metapb.Extent
+	Bucket       ids.Bucket
+	Key          string
+	Extent       *metapb.Extent
+	TS           hlc.Stamp // of the version; 0: a part of an unfinished upload
+	StorageClass string    // of the version
 }
 
 // Walked are the tables that are to be walked one after the other, each through all ranges: what an upload's completion moves
@@ -109,16 +111,59 @@ func Walk(r pebble.Reader, span Span, after []byte, max int) (items []WalkItem, 
 	if len(after) == 0 || !slices.Contains(walked[:], keys.Table(after[0])) {
 		return nil, nil, nil
 	}
+	classes := classes{r: r}
 	next, err = visit(r, span, []keys.Table{keys.Table(after[0])}, after, max, func(row keys.Row, v []byte) (bool, error) {
 		raw, err := extentIn(row.Table, v)
 		if err != nil || raw == nil {
 			return false, err
 		}
+		class, err := classes.of(row, v)
+		if err != nil {
+			return false, err
+		}
 		e := new(metapb.Extent)
-		items = append(items, WalkItem{row.Bucket, row.Key, e})
+		items = append(items, WalkItem{Bucket: row.Bucket, Key: row.Key, Extent: e, TS: row.TS, StorageClass: class})
 		return true, corrupt(e.UnmarshalVT(raw))
 	})
 	return items, next, err
+}
+
+// classes finds the storage classes of versions. It remembers the last, for the extents of one version follow each other.
+type classes struct {
+	r     pebble.Reader
+	last  keys.Row
+	class string
+}
+
+// of is the class of the version that row, with value v, belongs to; empty for a part of an unfinished upload.
+func (c *classes) of(row keys.Row, v []byte) (string, error) {
+	switch row.Table {
+	case keys.Versions:
+		return storageClass(v)
+	case keys.Extents:
+	default:
+		return "", nil
+	}
+	if c.last.TS == row.TS && c.last.Bucket == row.Bucket && c.last.Key == row.Key {
+		return c.class, nil
+	}
+	c.last, c.class = row, ""
+	_, err := get(c.r, keys.AppendVersion(nil, keys.Versions, row.Bucket, row.Key, row.TS), func(v []byte) (err error) {
+		c.class, err = storageClass(v)
+		return err
+	})
+	return c.class, err
+}
+
+// storageClass is that of the value of a row of Versions.
+func storageClass(v []byte) (string, error) {
+	var h keys.Head
+	details, err := h.Decode(v)
+	if err != nil {
+		return "", corrupt(err)
+	}
+	class, err := field(details, detailsStorageClass)
+	return string(class), err
 }
 
 // Hash is a 128-bit xxh3 over all replicated rows of span: equal for replicas at equal applied index (I17).

@@ -109,9 +109,10 @@ func field(b []byte, num protowire.Number) (val []byte, err error) {
 
 // Field numbers that are read without decoding the rest.
 const (
-	detailsExtent = 3
-	extentUpload  = 1
-	extentPGs     = 5
+	detailsExtent       = 3
+	detailsStorageClass = 5
+	extentUpload        = 1
+	extentPGs           = 5
 )
 
 // uploadOf reads the upload id of an encoded Extent.

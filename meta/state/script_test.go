@@ -21,7 +21,8 @@ import (
 // one by the first's batches, one that applies by itself and is reloaded after each command; all have equal rows (I17).
 //
 //	put|create|part|complete|abort|delete|revise K… [opt=value]…   commands; the answer's code, stamp and version
-//	closed|seal|unseal|set-rules|ack-repair|ack-reclaim|add-repair
+//	reencode K of=STAMP from=BODY u=BODY pool=N [off=N]              a body in another pool
+//	closed|close-pool|open-pool|seal|unseal|set-rules|ack-repair|ack-reclaim|add-repair
 //	get|list|uploads|parts|completed|counters|repairs|reclaims|walk|ref|rows   reads
 //	advance BY                                                      lets time pass
 //
@@ -36,6 +37,9 @@ func TestI2_MissedSlotsAreQueued(t *testing.T)          { runScript(t, "queues")
 func TestI20_Seal(t *testing.T)                         { runScript(t, "seal") }
 func TestI11_StaleRulesAreRefused(t *testing.T)         { runScript(t, "rules") }
 func TestI14_RevisionKeepsTheBody(t *testing.T)         { runScript(t, "revise") }
+
+func TestI14_ReencodingReplacesTheBodyThatWasRead(t *testing.T) { runScript(t, "reencode") }
+func TestClosedPoolsRefuseBodies(t *testing.T)                  { runScript(t, "pools") }
 
 func runScript(t *testing.T, name string) {
 	s := newScript(t, Span{ID: 1})
@@ -174,6 +178,7 @@ func (s *script) body(d *datadriven.TestData) *metapb.Extent {
 	if e.Size > 0 {
 		e.Pgs = make([]byte, 2*blobs(e))
 	}
+	e.Pool = uint32(s.number(d, "pool", uint64(e.Pool)))
 	if name := arg(d, "u", ""); name != "" {
 		e.Upload = s.id(name)
 	}
@@ -248,6 +253,13 @@ func (s *script) command(d *datadriven.TestData) *metapb.Command {
 		c.Op = &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(start) + s.number(d, "at", 0)<<16}}
 	case "seal", "unseal":
 		c.Op = &metapb.Command_Seal{Seal: &metapb.Seal{Bucket: bucket, Off: d.Cmd == "unseal"}}
+	case "reencode":
+		c.Op = &metapb.Command_Reencode{Reencode: &metapb.Reencode{
+			Bucket: bucket, Key: key, Ts: uint64(start) + s.number(d, "of", 0)<<16, Upload: s.id(arg(d, "from", "")),
+			Offset: s.number(d, "off", 0), Extent: s.body(d), Missed: s.missed(d),
+		}}
+	case "close-pool", "open-pool":
+		c.Op = &metapb.Command_ClosePool{ClosePool: &metapb.ClosePool{Pool: uint32(s.number(d, "pool", 0)), Off: d.Cmd == "open-pool"}}
 	case "set-rules":
 		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: bucket, Rules: &metapb.Rules{Revision: int64(s.number(d, "to", 0))}}}
 	case "add-repair":
@@ -347,7 +359,11 @@ func (s *script) get(d *datadriven.TestData) string {
 }
 
 func (s *script) extent(e *metapb.Extent) string {
-	return fmt.Sprintf("%s[%d]", s.name(e.Upload), e.Size)
+	text := fmt.Sprintf("%s[%d]", s.name(e.Upload), e.Size)
+	if e.Pool != s.k.extent(1).Pool {
+		text += fmt.Sprintf(" in pool %d", e.Pool)
+	}
+	return text
 }
 
 func (s *script) list(d *datadriven.TestData) string {
@@ -476,7 +492,7 @@ func (s *script) rows(*datadriven.TestData) string {
 	for i, span := range s.r.span.Spans() {
 		n := 0
 		check0(s.t, scanRange(pebble.Reader(s.r.db), span, func(_, _ []byte) error { n++; return nil }))
-		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied", "rules", "splits"}
+		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied", "rules", "splits", "pools"}
 		if i == 0 && len(names) != len(keys.ByRoute())+len(keys.ByRange()) {
 			s.t.Fatal("a table has no name here")
 		}

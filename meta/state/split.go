@@ -3,7 +3,9 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -187,6 +189,9 @@ func (c *child) take(ts hlc.Stamp) error {
 	if err := c.takeRules(); err != nil {
 		return err
 	}
+	if err := c.takePools(); err != nil {
+		return err
+	}
 	m := c.m
 	// Done rows get their rows in Expiry a few at a time, with the child's commands: there may be many.
 	unexpiring := append([]byte{byte(keys.Done)}, m.prepared.at...)
@@ -246,6 +251,16 @@ func (c *child) takeRules() error {
 		delete(c.m.rules, bucket)
 		return c.m.b.Delete(k, nil)
 	})
+}
+
+// takePools copies which pools are closed.
+func (c *child) takePools() error {
+	for _, pool := range slices.Sorted(maps.Keys(c.m.pools)) {
+		if err := c.m.b.Set(keys.AppendPool(nil, c.id, pool), nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // set writes one of the child's rows, unless there is no need of it.

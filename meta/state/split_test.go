@@ -198,11 +198,14 @@ func (h *history) step() {
 	}
 	c.Ts = uint64(h.g.k.now)
 	switch op := c.Op.(type) {
-	case *metapb.Command_Seal, *metapb.Command_SetRules, *metapb.Command_RaiseClosed:
+	case *metapb.Command_Seal, *metapb.Command_SetRules, *metapb.Command_RaiseClosed, *metapb.Command_ClosePool:
 		want := h.g.m.apply(c)
 		for _, r := range h.d.ranges {
 			if bytes.Compare(r.span.Start, keys.AppendPrefix(nil, 2, "")) >= 0 {
 				break // of other buckets
+			}
+			if end := r.span.End; len(end) > 0 && bytes.Compare(end, keys.AppendPrefix(nil, 1, "")) <= 0 {
+				continue // of none
 			}
 			each := &metapb.Command{Request: c.Request, Ts: c.Ts, Rules: c.Rules, Op: c.Op, From: r.span.Start}
 			res := h.send(r.span.ID, each)
@@ -222,7 +225,7 @@ func (h *history) step() {
 		return
 	}
 	key := c.GetPut().GetKey() + c.GetCreateUpload().GetKey() + c.GetPutPart().GetKey() +
-		c.GetCompleteUpload().GetKey() + c.GetAbortUpload().GetKey()
+		c.GetCompleteUpload().GetKey() + c.GetAbortUpload().GetKey() + c.GetReencode().GetKey()
 	h.to(h.d.of(1, key).span.ID, c)
 }
 

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -13,6 +14,7 @@ const (
 	deleteKeysMax = 1_000
 	md5Bytes      = 16
 	pgBytes       = 2
+	poolMax       = math.MaxUint16
 )
 
 func validKey(bucket uint64, key string) bool {
@@ -24,7 +26,7 @@ func validExtent(e *metapb.Extent) bool {
 	if e == nil || len(e.Upload) != len(ids.Upload{}) || e.Size == 0 || e.BlobSize == 0 || e.Size > math.MaxInt64 {
 		return false
 	}
-	return e.Pool <= math.MaxUint16 && uint64(len(e.Pgs)) == pgBytes*blobs(e)
+	return e.Pool <= poolMax && uint64(len(e.Pgs)) == pgBytes*blobs(e)
 }
 
 func blobs(e *metapb.Extent) uint64 { return (e.Size-1)/e.BlobSize + 1 }
@@ -120,7 +122,13 @@ func validDelete(d *metapb.DeleteVersions) bool {
 	return true
 }
 
+// validReencode holds if the new body is another one.
+func validReencode(c *metapb.Reencode) bool {
+	return c != nil && validKey(c.Bucket, c.Key) && len(c.Upload) == len(ids.Upload{}) && validExtent(c.Extent) &&
+		!bytes.Equal(c.Upload, c.Extent.Upload) && validMissed(c.Extent, c.Missed)
+}
+
 func validRepair(r *metapb.Repair) bool {
 	return r != nil && validKey(r.Bucket, r.Key) && len(r.Upload) == len(ids.Upload{}) && r.Slot <= math.MaxUint8 &&
-		r.Pool <= math.MaxUint16 && r.Pg <= math.MaxUint16
+		r.Pool <= poolMax && r.Pg <= math.MaxUint16
 }

@@ -38,11 +38,13 @@ func (a admin) placement(ctx context.Context, call gateway.AdminCall) (any, erro
 	case "POST plan":
 		return a.plan(call.Body)
 	case "GET pools":
-		return a.n.poolRows(), nil
+		return a.n.poolRows(ctx), nil
 	case "POST pools/create":
 		return a.createPool(ctx, call.Body)
 	case "POST pools/set":
 		return a.setPool(ctx, call.Body)
+	case "GET buckets":
+		return a.n.bucketRows(ctx)
 	case "POST buckets/pool":
 		return a.setBucketPool(ctx, call.Body)
 	}

@@ -13,13 +13,14 @@ import (
 )
 
 // poolRows are all pools, by id.
-func (n *Node) poolRows() []adminapi.PoolRow {
-	m := n.store.Map()
+func (n *Node) poolRows(ctx context.Context) []adminapi.PoolRow {
+	m, held := n.store.Map(), n.healStatus(ctx).Convert
 	rows := make([]adminapi.PoolRow, 0, len(m.Pools))
 	for _, p := range m.Pools {
 		row := adminapi.PoolRow{
 			ID: uint16(p.ID), Name: p.Name, K: p.K, M: p.M, PGs: p.PGCount, StorageClass: p.StorageClass,
 			Ready: !slices.ContainsFunc(p.PGs, (*placement.PG).Vacant), Default: m.DefaultPool() == p,
+			Stored: held.Pools[uint64(p.ID)], Leaving: held.Leaving[uint64(p.ID)], Exact: held.Exact,
 		}
 		for _, id := range p.Drives {
 			row.Drives = append(row.Drives, id.String())
@@ -35,8 +36,8 @@ func (n *Node) poolRows() []adminapi.PoolRow {
 	return rows
 }
 
-func (n *Node) poolRow(name string) (any, error) {
-	for _, row := range n.poolRows() {
+func (n *Node) poolRow(ctx context.Context, name string) (any, error) {
+	for _, row := range n.poolRows(ctx) {
 		if row.Name == name {
 			return row, nil
 		}
@@ -74,7 +75,7 @@ func (a admin) createPool(ctx context.Context, body json.RawMessage) (any, error
 		}
 	}
 	a.n.planner.wake()
-	return a.n.poolRow(req.Name)
+	return a.n.poolRow(ctx, req.Name)
 }
 
 // setPool changes which requests and buckets use a pool.
@@ -96,10 +97,10 @@ func (a admin) setPool(ctx context.Context, body json.RawMessage) (any, error) {
 			return nil, refusal(err)
 		}
 	}
-	return a.n.poolRow(req.Name)
+	return a.n.poolRow(ctx, req.Name)
 }
 
-// setBucketPool chooses the pool of a bucket's new objects.
+// setBucketPool chooses the pool of a bucket's objects: new ones go there at once, those that it has are converted.
 func (a admin) setBucketPool(ctx context.Context, body json.RawMessage) (any, error) {
 	req, err := decode[adminapi.BucketPoolRequest](body)
 	if err != nil {
@@ -108,5 +109,6 @@ func (a admin) setBucketPool(ctx context.Context, body json.RawMessage) (any, er
 	if err := a.n.store.SetBucketPool(ctx, req.Bucket, req.Pool); err != nil {
 		return nil, refusal(err)
 	}
+	a.n.heal.Kick()
 	return adminapi.BucketPool(req), nil
 }

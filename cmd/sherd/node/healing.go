@@ -38,6 +38,9 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Version:  n.changes,
 		Logger:   n.log,
 
+		Reading:   func() func() { return n.objects.Hold() },
+		Reencodes: func() bool { return floor(n.store.Map()) >= levelPools },
+
 		GarbageAge: n.cfg.CollectAfter,
 		HealBytes:  n.cfg.HealBytes,
 		ScrubEvery: n.cfg.ScrubEvery,
@@ -231,7 +234,24 @@ func (h healRecords) Walk(ctx context.Context, r *placement.Range, after []byte,
 	out := make([]heal.Item, len(items))
 	for i, item := range items {
 		e, bad := object.ExtentOf(item.Extent)
-		out[i] = heal.Item{Home: heal.Home{Bucket: item.Bucket, Key: item.Key}, Extent: e, Bad: bad}
+		out[i] = heal.Item{
+			Home: heal.Home{Bucket: item.Bucket, Key: item.Key}, Extent: e, Bad: bad,
+			Version: item.TS, Class: item.StorageClass, Part: item.Extent.GetPart(), Row: item.Extent,
+		}
 	}
 	return out, next, err
+}
+
+// Reencode implements heal.Records.
+func (h healRecords) Reencode(ctx context.Context, item heal.Item, to erasure.Written) (bool, error) {
+	was := item.Row.(*metapb.Extent)
+	err := h.Node.Reencode(ctx, &metapb.Reencode{
+		Bucket: uint64(item.Bucket), Key: item.Key, Ts: uint64(item.Version), Upload: was.Upload, Offset: was.Offset,
+		Extent: object.ExtentPB(to.Extent), Missed: object.MissedPB(to.Missed),
+	})
+	switch {
+	case errors.Is(err, meta.ErrPrecondition), errors.Is(err, meta.ErrPoolClosed):
+		return false, nil
+	}
+	return err == nil, err
 }

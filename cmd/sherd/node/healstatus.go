@@ -25,6 +25,7 @@ func (n *Node) healStatus(ctx context.Context) adminapi.Heal { return sumHeal(n.
 // sumHeal puts the shares of the nodes that live together. Of one that does not answer what it counted is not known.
 func sumHeal(nodes []adminapi.NodeState) (sum adminapi.Heal) {
 	sum.State, sum.Ledger.Exact = "idle", true
+	sum.Convert = adminapi.Conversion{State: "idle", Exact: true}
 	for i := range nodes {
 		if !nodes[i].Alive {
 			continue
@@ -32,6 +33,7 @@ func sumHeal(nodes []adminapi.NodeState) (sum adminapi.Heal) {
 		h := &nodes[i].Heal
 		sum.State, sum.Reason = louder(sum.State, h.State), cmp.Or(sum.Reason, h.Reason)
 		sum.Ledger = sumLedger(sum.Ledger, h.Ledger)
+		sum.Convert = sumConversion(sum.Convert, h.Convert)
 		sum.Queued += h.Queued
 		sum.QueuedBytes += h.QueuedBytes
 		sum.Done += h.Done
@@ -76,7 +78,7 @@ func (n *Node) healShare() adminapi.Heal {
 		State: "idle", Ledger: ledgerOf(s.Ledger),
 		Queued: s.Ledger.Lacking() + int64(s.Reported),
 		Done:   s.Healed - base, DoneBytes: s.HealedBytes - baseBytes, Failed: s.Failed,
-		ETASeconds: s.ETA.Seconds(), Tasks: n.healTasks(),
+		ETASeconds: s.ETA.Seconds(), Tasks: n.healTasks(), Convert: n.convertShare(&s),
 	}
 	if s.Ledger.Blobs > 0 {
 		out.QueuedBytes = out.Queued * (s.Ledger.Bytes / s.Ledger.Blobs)

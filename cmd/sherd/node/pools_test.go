@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
@@ -56,6 +59,100 @@ func TestPools(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+}
+
+// TestConversion: set-pool takes the objects along, of one body and of several, and nothing that a client sees of them changes; a start in
+// the middle goes on; what they had before is deleted.
+func TestConversion(t *testing.T) {
+	r := newRig(t, 4, profile(2, 1))
+	r.start()
+	r.fill(6)
+	big := slices.Concat(bytes.Repeat(body("multi"), 256), body("multi")) // 5 MiB, the least of a part, and a last one
+	r.putMultipart("multi", big[:256*bodyBytes], big[256*bodyBytes:])
+	whole := adminapi.Stored{Objects: 7, Bytes: 6*bodyBytes + int64(len(big))}
+	before := r.versions("key0", "key5", "multi")
+	_, err := ask[adminapi.PoolRow](r, "POST", "pools/create", adminapi.PoolRequest{Name: "wide", Profile: "2+2", PGs: 16})
+	must(t, err)
+	r.n.heal.Pause() // this process gets no further than to say what it will do
+	_, err = ask[adminapi.BucketPool](r, "POST", "buckets/pool", adminapi.BucketPoolRequest{Bucket: "b", Pool: "wide"})
+	must(t, err)
+	r.awaitConversion(whole, "paused")
+	r.stop()
+	r.start()
+	r.awaitConversion(adminapi.Stored{}, "idle")
+	if after := r.versions("key0", "key5", "multi"); !slices.Equal(before, after) {
+		t.Errorf("clients see %q, and saw %q", after, before)
+	}
+	r.check(6)
+	if b, err := r.get("multi"); err != nil || !bytes.Equal(b, big) {
+		t.Errorf("%d bytes of %d, %v", len(b), len(big), err)
+	}
+	poll.Nil(t, within, "the old pool to be empty", func() error {
+		for _, b := range r.n.bays.list() {
+			d, _, _ := b.current()
+			all, err := d.AllChunks(t.Context(), nil, 1000)
+			if err != nil {
+				return err
+			}
+			for _, c := range all {
+				if c.Key.Pool != 2 {
+					return fmt.Errorf("%s has %v of %s", b.path, c.Key, c.Object)
+				}
+			}
+		}
+		return nil
+	})
+	pools, err := ask[[]adminapi.PoolRow](r, "GET", "pools", nil)
+	must(t, err)
+	if pools[0].Stored != (adminapi.Stored{}) || pools[1].Stored != whole || pools[1].Leaving.Objects != 0 {
+		t.Errorf("%+v", pools)
+	}
+}
+
+// awaitConversion waits until so much is to be converted, and conversion is in that state.
+func (r *rig) awaitConversion(left adminapi.Stored, state string) {
+	r.t.Helper()
+	poll.Nil(r.t, within, "conversion", func() error {
+		rows, err := ask[[]adminapi.BucketRow](r, "GET", "buckets", nil)
+		if err != nil {
+			return err
+		}
+		h, err := ask[adminapi.Heal](r, "GET", "heal", nil)
+		if c := h.Convert; err == nil && (!c.Exact || c.Left != left || c.State != state || !rows[0].Exact || rows[0].ToConvert != left) {
+			err = fmt.Errorf("%+v of %+v", c, rows)
+		}
+		return err
+	})
+}
+
+// versions are the records of keys as clients see them.
+func (r *rig) versions(keys ...string) (all []string) {
+	r.t.Helper()
+	for _, key := range keys {
+		v, err := r.n.objects.Stat(r.t.Context(), r.bucket().ID, key)
+		must(r.t, err)
+		v.Details.Extent = nil
+		text, err := v.MarshalVT()
+		must(r.t, err)
+		all = append(all, string(text))
+	}
+	return all
+}
+
+// putMultipart stores an object of parts.
+func (r *rig) putMultipart(key string, parts ...[]byte) {
+	r.t.Helper()
+	ctx, b := r.t.Context(), r.bucket()
+	id, err := r.n.objects.CreateUpload(ctx, b.ID, 0, key, new(metapb.Details))
+	must(r.t, err)
+	done := object.Complete{Bucket: b.ID, Key: key, ID: id, Size: -1}
+	for i, part := range parts {
+		e, err := r.n.objects.PutPart(ctx, id, uint32(i+1), object.Put{Bucket: b.ID, Pool: b.Pool, Key: key, Size: int64(len(part)), Body: bytes.NewReader(part)})
+		must(r.t, err)
+		done.Parts = append(done.Parts, object.CompletePart{Part: i + 1, ETag: fmt.Sprintf("%x", e.Md5)})
+	}
+	_, err = r.n.objects.Complete(ctx, done)
+	must(r.t, err)
 }
 
 // putClass stores a body of a storage class and gives the pool that it is in.

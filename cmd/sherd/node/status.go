@@ -52,7 +52,8 @@ func (n *Node) status(ctx context.Context) adminapi.Status {
 		Nodes: n.nodeStates(ctx), Etcd: n.memberList(), Ranges: n.rangeList(ctx),
 		Buckets: len(m.Buckets), Memory: n.memory(),
 	}
-	s.Ledger = sumHeal(s.Nodes).Ledger
+	healing := sumHeal(s.Nodes)
+	s.Ledger, s.Convert = healing.Ledger, healing.Convert
 	s.Usage, s.Problems = n.usage(ctx)
 	for _, node := range s.Nodes {
 		s.Drives = append(s.Drives, node.Drives...)
@@ -325,6 +326,7 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 			add(adminapi.SeverityWarning, "healing makes them whole as drives allow: see `sherd heal status`", "%s %s %s", plural.Of(short, "blob"), verb, plural.Of(i, "shard"))
 		}
 	}
+	out = append(out, convertProblems(&s.Convert)...)
 	return append(out, n.holdProblem(n.cfg.Now())...)
 }
 

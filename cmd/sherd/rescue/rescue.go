@@ -1,6 +1,7 @@
 package rescue
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/md5"
@@ -217,7 +218,7 @@ type orphan struct {
 	key    string
 	stamp  hlc.Stamp
 	parts  map[uint32][]blobKey // by part, blobs by index
-	newest map[uint32]hlc.Stamp // of each part
+	newest map[uint32]bodyAge   // of each part
 	sizes  map[blobKey]int64
 }
 
@@ -236,10 +237,10 @@ func (r *run) unlisted() error {
 		n := name{s.Header.Bucket, s.Header.Object}
 		o := all[n]
 		if o == nil {
-			o = &orphan{bucket: n.bucket, key: n.key, parts: map[uint32][]blobKey{}, newest: map[uint32]hlc.Stamp{}, sizes: map[blobKey]int64{}}
+			o = &orphan{bucket: n.bucket, key: n.key, parts: map[uint32][]blobKey{}, newest: map[uint32]bodyAge{}, sizes: map[blobKey]int64{}}
 			all[n] = o
 		}
-		o.add(at, s.Header.Part, at.blob.Upload.Stamp(), int64(s.Footer.BlobBytes))
+		o.add(at, s.Header.Part, s.Header.Stamp, int64(s.Footer.BlobBytes))
 	}
 	order := slices.SortedFunc(maps.Keys(all), func(a, b name) int {
 		return cmp.Or(cmp.Compare(a.bucket, b.bucket), strings.Compare(a.key, b.key))
@@ -263,11 +264,23 @@ func (r *run) gone(at blobKey, found shards) bool {
 	return 2*tombs > len(found)
 }
 
+// bodyAge orders the bodies of one part: by when what is in them was stored, for one that was written anew in another pool is no newer
+// than its object; of two with the same bytes the one that was written later.
+type bodyAge struct {
+	stamp  hlc.Stamp
+	upload ids.Upload
+}
+
+func (a bodyAge) compare(b bodyAge) int {
+	return cmp.Or(cmp.Compare(a.stamp, b.stamp), bytes.Compare(a.upload[:], b.upload[:]))
+}
+
 func (o *orphan) add(at blobKey, part uint32, stamp hlc.Stamp, size int64) {
-	if newest, ok := o.newest[part]; ok && stamp < newest {
+	age := bodyAge{stamp, at.blob.Upload}
+	if newest, ok := o.newest[part]; ok && age.compare(newest) < 0 {
 		return
-	} else if !ok || stamp > newest {
-		o.newest[part], o.parts[part] = stamp, nil
+	} else if !ok || age.compare(newest) > 0 {
+		o.newest[part], o.parts[part] = age, nil
 	}
 	o.stamp = max(o.stamp, stamp)
 	o.parts[part] = append(o.parts[part], at)
@@ -281,8 +294,8 @@ func (r *run) writeOrphan(o *orphan) error {
 	}
 	// A whole body beats parts that are older than it.
 	if whole, ok := o.newest[0]; ok {
-		for part, stamp := range o.newest {
-			if part != 0 && stamp < whole {
+		for part, age := range o.newest {
+			if part != 0 && age.stamp < whole.stamp {
 				delete(o.parts, part)
 			}
 		}

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/ids"
 )
 
 const inlineMax = 2048 // larger objects have shards
@@ -251,6 +254,36 @@ func TestPlace(t *testing.T) {
 	} {
 		if got := place("b", key); got != want {
 			t.Errorf("%.20q: %s, want %s", key, got, want)
+		}
+	}
+}
+
+// TestUnlistedTakesWhatIsNewest: a body that was written anew in another pool is no newer than its object, and its blobs are not mixed with those
+// of the body before.
+func TestUnlistedTakesWhatIsNewest(t *testing.T) {
+	const old, newer = hlc.Stamp(1000 << 16), hlc.Stamp(2000 << 16)
+	blob := func(upload, i byte, pool ids.Pool) blobKey {
+		return blobKey{pool: pool, blob: ids.Blob{Upload: ids.Upload{0, 0, upload}, Index: uint32(i)}}
+	}
+	first, converted, overwritten := []blobKey{blob(1, 0, 1), blob(1, 1, 1)}, []blobKey{blob(9, 0, 2), blob(9, 1, 2)}, []blobKey{blob(5, 0, 1)}
+	for _, tc := range []struct {
+		bodies map[hlc.Stamp][][]blobKey
+		want   []blobKey
+	}{
+		{map[hlc.Stamp][][]blobKey{old: {first, converted}}, converted},
+		{map[hlc.Stamp][][]blobKey{old: {converted, first}}, converted},
+		{map[hlc.Stamp][][]blobKey{old: {first, converted}, newer: {overwritten}}, overwritten},
+	} {
+		o := &orphan{parts: map[uint32][]blobKey{}, newest: map[uint32]bodyAge{}, sizes: map[blobKey]int64{}}
+		for stamp, bodies := range tc.bodies {
+			for _, blobs := range bodies {
+				for _, at := range blobs {
+					o.add(at, 0, stamp, 1)
+				}
+			}
+		}
+		if !slices.Equal(o.parts[0], tc.want) {
+			t.Errorf("%v is taken, want %v", o.parts[0], tc.want)
 		}
 	}
 }

@@ -2338,6 +2338,8 @@ type WalkItem struct {
 	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Extent        *metapb.Extent         `protobuf:"bytes,3,opt,name=extent,proto3" json:"extent,omitempty"`
+	Ts            uint64                 `protobuf:"fixed64,4,opt,name=ts,proto3" json:"ts,omitempty"`                                       // of the version; 0: a part of an unfinished upload
+	StorageClass  string                 `protobuf:"bytes,5,opt,name=storage_class,json=storageClass,proto3" json:"storage_class,omitempty"` // of the version
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2391,6 +2393,20 @@ func (x *WalkItem) GetExtent() *metapb.Extent {
 		return x.Extent
 	}
 	return nil
+}
+
+func (x *WalkItem) GetTs() uint64 {
+	if x != nil {
+		return x.Ts
+	}
+	return 0
+}
+
+func (x *WalkItem) GetStorageClass() string {
+	if x != nil {
+		return x.StorageClass
+	}
+	return ""
 }
 
 // ReplicaStatus is a replica as its node sees it.
@@ -2817,11 +2833,13 @@ const file_remote_proto_rawDesc = "" +
 	"\vUploadEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12-\n" +
-	"\x06upload\x18\x03 \x01(\v2\x15.sherd.meta.v1.UploadR\x06upload\"c\n" +
+	"\x06upload\x18\x03 \x01(\v2\x15.sherd.meta.v1.UploadR\x06upload\"\x98\x01\n" +
 	"\bWalkItem\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12-\n" +
-	"\x06extent\x18\x03 \x01(\v2\x15.sherd.meta.v1.ExtentR\x06extent\"\x92\x04\n" +
+	"\x06extent\x18\x03 \x01(\v2\x15.sherd.meta.v1.ExtentR\x06extent\x12\x0e\n" +
+	"\x02ts\x18\x04 \x01(\x06R\x02ts\x12#\n" +
+	"\rstorage_class\x18\x05 \x01(\tR\fstorageClass\"\x92\x04\n" +
 	"\rReplicaStatus\x12\x14\n" +
 	"\x05range\x18\x01 \x01(\x04R\x05range\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\x04R\areplica\x12\x14\n" +
