@@ -39,28 +39,36 @@ func (s *Store) RedeemToken(ctx context.Context, t trust.Token, node string) err
 		return err
 	}
 	key := tokenKey(t.Record(time.Time{}))
-	kv, err := s.get(ctx, key)
-	if err != nil {
-		return err
+	for {
+		kv, err := s.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if kv == nil {
+			return trust.ErrToken
+		}
+		r, err := decode[trust.TokenRecord](kv.Value)
+		if err != nil || !r.Holds(t, s.opt.Now()) {
+			return trust.ErrToken
+		}
+		row, err := s.get(ctx, nodesDir+node)
+		if err != nil {
+			return err
+		}
+		guards := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.key(key)), "=", kv.ModRevision)}
+		ops := []clientv3.Op{clientv3.OpDelete(s.key(key))}
+		if row == nil {
+			guards = append(guards, s.absent(nodesDir+node))
+			ops = append(ops, clientv3.OpPut(s.key(nodesDir+node), encode(placement.Node{Name: node})))
+		}
+		at, err := s.commit(ctx, guards, ops)
+		switch {
+		case errors.Is(err, ErrConflict):
+			continue // somebody was faster, with the token or under the name
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		s.awaitRevision(ctx, at) // it is committed
+		return nil
 	}
-	if kv == nil {
-		return trust.ErrToken
-	}
-	r, err := decode[trust.TokenRecord](kv.Value)
-	if err != nil || !r.Holds(t, s.opt.Now()) {
-		return trust.ErrToken
-	}
-	ops := []clientv3.Op{clientv3.OpDelete(s.key(key))}
-	if s.Map().Nodes[node] == nil {
-		ops = append(ops, clientv3.OpPut(s.key(nodesDir+node), encode(placement.Node{Name: node})))
-	}
-	at, err := s.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.key(key)), "=", kv.ModRevision)}, ops)
-	switch {
-	case errors.Is(err, ErrConflict):
-		return trust.ErrToken
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	s.awaitRevision(ctx, at) // it is committed
-	return nil
 }
