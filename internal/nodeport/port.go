@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -37,6 +38,7 @@ type Options struct {
 
 	HandshakeTimeout time.Duration // 5s
 	HandshakesMax    int           // 256: under way at once; more wait in the listener's queue
+	JoinsMax         int           // 32: connections of those who join, at once; more are closed
 	Logger           *slog.Logger
 }
 
@@ -52,6 +54,9 @@ func (o *Options) validate() error {
 	}
 	if o.HandshakesMax == 0 {
 		o.HandshakesMax = 256
+	}
+	if o.JoinsMax == 0 {
+		o.JoinsMax = 32
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -69,6 +74,8 @@ type Port struct {
 	mu       sync.Mutex
 	handlers map[Protocol]*queue
 	waiting  map[net.Conn]bool // in a handshake
+	held     map[*Conn]bool    // handed out and not closed
+	joining  int               // those of held whose peer is no node
 	closed   bool
 }
 
@@ -79,7 +86,7 @@ func New(opt Options) (*Port, error) {
 	}
 	p := &Port{
 		opt: opt, places: make(chan struct{}, opt.HandshakesMax),
-		handlers: map[Protocol]*queue{}, waiting: map[net.Conn]bool{}, strangers: strangers{said: map[string]time.Time{}},
+		handlers: map[Protocol]*queue{}, waiting: map[net.Conn]bool{}, held: map[*Conn]bool{}, strangers: strangers{said: map[string]time.Time{}},
 	}
 	return p, nil
 }
@@ -201,10 +208,52 @@ func (p *Port) welcome(nc net.Conn) {
 		if !p.isClosed() {
 			p.strangers.say(p.opt.Logger, nc.RemoteAddr(), err)
 		}
-	case q == nil:
+	case q == nil || !p.hold(c):
 		nc.Close()
 	default:
 		q.hand(c)
+	}
+}
+
+// hold notes a connection that is handed out, until it is closed. False: too many join at once, or its node was taken out of the cluster
+// since it showed who it is.
+func (p *Port) hold(c *Conn) bool {
+	p.mu.Lock()
+	if c.Node == "" && p.joining >= p.opt.JoinsMax {
+		p.mu.Unlock()
+		return false
+	}
+	if c.port = p; c.Node == "" {
+		p.joining++
+	}
+	p.held[c] = true
+	p.mu.Unlock()
+	if c.Node == "" || p.opt.Member(c.Node) { // Expel may have come before it was held
+		return true
+	}
+	p.forget(c)
+	return false
+}
+
+func (p *Port) forget(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held[c] && c.Node == "" {
+		p.joining--
+	}
+	delete(p.held, c)
+}
+
+// Expel ends the connections of nodes that may not connect any more. It is to be called when Options.Member has changed its mind.
+func (p *Port) Expel() {
+	p.mu.Lock()
+	held := slices.Collect(maps.Keys(p.held))
+	p.mu.Unlock()
+	for _, c := range held {
+		if c.Node != "" && !p.opt.Member(c.Node) {
+			p.opt.Logger.Warn("a connection of a node that is not in the map any more is ended", "node", c.Node)
+			c.Close()
+		}
 	}
 }
 
@@ -272,7 +321,16 @@ func (p *Port) introduce(ctx context.Context, nc net.Conn, node string, protocol
 type Conn struct {
 	net.Conn
 	Node  string   // the peer; "": one who joins
+	port  *Port    // which handed it out; nil: this side dialled
 	below *batched // what TLS writes to; nil: no TLS
+}
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
+	if c.port != nil {
+		c.port.forget(c)
+	}
+	return c.Conn.Close()
 }
 
 // Together has what write writes go out with as few system calls as can be. It is for one goroutine at a time.

@@ -2,10 +2,12 @@ package nodeport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -54,8 +56,9 @@ func identity(t testing.TB, a *trust.Authority, node string) *trust.Identity {
 
 // cluster is some nodes' ports on loopback that know each other.
 type cluster struct {
-	ports map[string]*Port
-	log   *lines
+	ports   map[string]*Port
+	log     *lines
+	removed sync.Map // names of nodes
 }
 
 func newCluster(t testing.TB, plain bool, nodes ...string) *cluster {
@@ -74,9 +77,13 @@ func newCluster(t testing.TB, plain bool, nodes ...string) *cluster {
 		addrs[n] = l.Addr().String()
 		opt := Options{
 			Self: n, Listener: l, Plain: plain, HandshakeTimeout: time.Second,
-			Member: func(name string) bool { return addrs[name] != "" },
-			Addr:   func(name string) string { return addrs[name] },
-			Logger: slog.New(slog.NewTextHandler(c.log, nil)),
+			Member: func(name string) bool {
+				_, removed := c.removed.Load(name)
+				return addrs[name] != "" && !removed
+			},
+			JoinsMax: 2,
+			Addr:     func(name string) string { return addrs[name] },
+			Logger:   slog.New(slog.NewTextHandler(c.log, nil)),
 		}
 		if !plain {
 			own := identity(t, a, n)
@@ -216,6 +223,89 @@ func TestSilentStrangerIsDropped(t *testing.T) {
 			t.Error("it is still connected")
 		}
 	}
+}
+
+// I24: a node that is taken out of the cluster keeps none of its connections, and the others keep theirs.
+func TestI24_RemovedNodesAreExpelled(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		c := newCluster(t, plain, "n1", "n2", "n3")
+		c.serve(t, Drive)
+		conns := map[string]net.Conn{}
+		for _, n := range []string{"n1", "n3"} {
+			nc, err := c.ports[n].Dial(t.Context(), "n2", Drive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns[n] = nc
+		}
+		p := c.ports["n2"]
+		poll.True(t, poll.Within, "two connections", func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.held) == 2
+		})
+		c.removed.Store("n1", true)
+		p.Expel()
+		conns["n1"].SetReadDeadline(time.Now().Add(poll.Within))
+		if b, err := io.ReadAll(conns["n1"]); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("plain %v: it is still served: %q, %v", plain, b, err)
+		}
+		if got := ask(t, conns["n3"], "x"); got != "n2 hears n3 on sherd-drive/1: x" {
+			t.Errorf("plain %v: %q", plain, got)
+		}
+		poll.True(t, poll.Within, "no connection", func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.held) == 0
+		})
+	}
+}
+
+// I24: those who are no nodes have a few connections, however many they make, and are in no node's way.
+func TestI24_JoinersAreBounded(t *testing.T) {
+	a, _, err := trust.FromSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCluster(t, false, "n1", "n2")
+	c.serve(t, Drive, Join)
+	connect := func() net.Conn {
+		nc, err := tls.Dial("tcp", c.ports["n2"].Addr().String(), trust.Joining(a.Hash(), string(Join)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.SetDeadline(time.Now().Add(poll.Within))
+		return nc
+	}
+	joining := func(n int) {
+		t.Helper()
+		p := c.ports["n2"]
+		poll.True(t, poll.Within, "those who join", func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.joining == n
+		})
+	}
+	kept := []net.Conn{connect(), connect()}
+	joining(2)
+	for range 3 {
+		if b, err := io.ReadAll(connect()); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("one too many is served: %q, %v", b, err)
+		}
+	}
+	nc, err := c.ports["n1"].Dial(t.Context(), "n2", Drive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, nc, "x"); got != "n2 hears n1 on sherd-drive/1: x" {
+		t.Error(got)
+	}
+	for _, nc := range kept {
+		nc.Close()
+	}
+	joining(0)
+	connect().Close()
+	joining(0)
 }
 
 func FuzzPlainLine(f *testing.F) {

@@ -29,6 +29,7 @@ func (n *Node) enter(ctx, loops context.Context) error {
 	if n.peers == nil {
 		return nil
 	}
+	n.loops.Go(func() { n.peers.expelRemoved(loops) })
 	if n.newcomer && !n.known() { // else what is blank is somebody's who was here: its watcher decides
 		if err := n.settle(ctx); err != nil {
 			return err

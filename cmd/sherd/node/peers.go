@@ -64,6 +64,8 @@ func (c *ClusterConfig) validate(name string, external bool) error {
 		return errors.New("--cluster wants a secret that its nodes share: SHERD_CLUSTER_SECRET, or --cluster-secret-file")
 	case len(c.Founders) > 0 && c.Founders[name] == "":
 		return fmt.Errorf("--cluster does not name this node, %q: say which one it is with --node, or let it join with --join", name)
+	case c.Join != "" && c.Plain:
+		return errors.New("--join shows a token that nobody else may see: it does not go with --insecure-node-plaintext")
 	case c.Join != "" && c.Token == "":
 		return errors.New("--join wants a token: `sherd node token` makes one, on a node of the cluster")
 	}
@@ -80,6 +82,7 @@ type peers struct {
 	port     *nodeport.Port
 	server   *remote.Server // this node's drives for the others
 	http     *http.Server
+	desk     *http.Server // for those who join
 	client   *http.Client
 	grpc     *grpc.Server      // nil: not yet
 	ranges   *metaremote.Peers // the others' object records; nil: not yet
@@ -359,6 +362,22 @@ func (p *peers) addr(node string) string {
 	return p.papers.Load().Nodes[node]
 }
 
+// What one who joins may cost: he may be anybody.
+const (
+	deskWithin    = 15 * time.Second
+	deskHeaderMax = 8 << 10
+)
+
+// expelRemoved ends the connections of nodes that were taken out of the map, until ctx ends (I24).
+func (p *peers) expelRemoved(ctx context.Context) {
+	for m := p.n.store.Map(); ; p.port.Expel() {
+		var err error
+		if m, err = p.n.store.Wait(ctx, nodesChanged(m)); err != nil {
+			return
+		}
+	}
+}
+
 // serve answers on all protocols of the port that need no other part.
 func (p *peers) serve() {
 	n := p.n
@@ -391,9 +410,11 @@ func (p *peers) serve() {
 		}
 	})
 	p.http = &http.Server{Handler: p.routes(), ReadTimeout: callWithin, IdleTimeout: time.Minute}
+	p.desk = &http.Server{Handler: p.http.Handler, ReadTimeout: callWithin, WriteTimeout: deskWithin, MaxHeaderBytes: deskHeaderMax}
+	p.desk.SetKeepAlivesEnabled(false) // a stranger has nothing more to say
 	calls, join := p.port.Listen(nodeport.Calls), p.port.Listen(nodeport.Join)
 	p.serving.Go(func() { _ = p.http.Serve(named{calls}) }) // ends with Close
-	p.serving.Go(func() { _ = p.http.Serve(named{join}) })
+	p.serving.Go(func() { _ = p.desk.Serve(named{join}) })
 	p.client = &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -443,6 +464,7 @@ func (p *peers) stopSharing() {
 		p.ranges.Close()
 	}
 	p.http.Close()
+	p.desk.Close()
 	p.server.Close()
 	p.client.CloseIdleConnections()
 }
