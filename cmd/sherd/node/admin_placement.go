@@ -183,7 +183,7 @@ func (a admin) removeDrive(ctx context.Context, req adminapi.DriveRequest) (any,
 	}
 	err = a.n.store.RemoveDrive(ctx, d.ID, a.n.memberDrives())
 	switch {
-	case err != nil && req.Lost:
+	case errors.Is(err, plan.ErrInUse) && req.Lost:
 		return a.drive(ctx, d.ID) // its slots have to find new owners first
 	case errors.Is(err, plan.ErrInUse):
 		return nil, fmt.Errorf("%w: drain it first, and wait until it is empty (`sherd drive drain %s`, `sherd plan`)", err, d.Path)

@@ -92,8 +92,12 @@ func (n *Node) found(ctx, _ context.Context) error {
 	paths := n.openPaths()
 	record, err := cluster.ReadRecord(paths)
 	switch {
-	case err != nil:
+	case err != nil && n.virgin && !n.newcomer:
 		return err
+	case err != nil:
+		n.log.Warn("what the cluster began with cannot be read, and is not needed any more", "err", err)
+		f.Tell(cluster.Answer{Stage: cluster.History})
+		return nil
 	case record != nil && len(record.Agreed) > 0:
 		n.agreed = record.Agreed
 		f.Tell(cluster.Answer{Stage: cluster.Agreed, Proposal: &record.Proposal, Agreed: record.Agreed})

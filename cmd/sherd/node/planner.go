@@ -28,7 +28,7 @@ type planner struct {
 	lead atomic.Pointer[store.Lead] // nil: another node's planner is elected, or none yet
 
 	members []member.Host        // that were asked for last
-	absent  map[string]time.Time // since when nodes show no sign of life
+	absent  map[string]time.Time // since when nodes show no sign of life; of the elected one
 	down    map[ids.Drive]seenDown
 	settled int64 // the map's revision at which there was nothing to move
 
@@ -120,7 +120,9 @@ func (p *planner) step(ctx context.Context) error {
 		p.splitRanges(ctx),
 		p.spreadLeaders(ctx),
 	)
-	if lead := p.lead.Load(); lead != nil {
+	if lead := p.lead.Load(); lead == nil {
+		clear(p.absent) // who is elected looks for itself
+	} else {
 		err = errors.Join(err,
 			p.missNodes(ctx, lead),
 			p.putOut(ctx, lead),

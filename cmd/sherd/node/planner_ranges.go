@@ -42,7 +42,7 @@ func (p *planner) markBegun(ctx context.Context) error {
 			changes = append(changes, plan.Change{Range: &next, Why: "it has begun"})
 		}
 	}
-	return p.n.store.ApplyAll(ctx, changes)
+	return notConflict(p.n.store.ApplyAll(ctx, changes))
 }
 
 // moveReplicas brings the replicas of ranges to where they should be. Its steps are saved in the directory: a new

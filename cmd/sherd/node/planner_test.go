@@ -5,10 +5,12 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/placement"
@@ -173,4 +175,34 @@ func TestI12_SuspectDriveYields(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestI19_AbsenceIsSeenAnew: how long a node has been missing counts from when the planner was elected, not from when it was before.
+func TestI19_AbsenceIsSeenAnew(t *testing.T) {
+	r := newRig(t, 3, profile(2, 1))
+	r.start()
+	p := newPlanner(r.n) // not elected
+	p.absent["n9"] = time.Now().Add(-time.Hour)
+	must(t, p.step(t.Context()))
+	m := *r.n.store.Map()
+	m.Nodes = map[string]*placement.Node{"n9": {Name: "n9"}}
+	if missed := p.missing(&m); len(missed) > 0 {
+		t.Errorf("%v: nobody has waited for it", missed)
+	}
+}
+
+// A drive is not said to be given up when the map could not be told.
+func TestLostDriveThatCannotBeRemoved(t *testing.T) {
+	r := newRig(t, 3, profile(2, 1))
+	r.start()
+	must(t, r.n.store.SetDriveState(t.Context(), r.id(2), placement.DriveOut, "test"))
+	away, cancel := context.WithCancel(t.Context())
+	cancel()
+	req := adminapi.DriveRequest{Drive: r.id(2).String(), Lost: true}
+	if got, err := (admin{r.n}).removeDrive(away, req); err == nil {
+		t.Errorf("%+v", got)
+	}
+	if _, err := (admin{r.n}).removeDrive(t.Context(), req); err != nil {
+		t.Error(err)
+	}
 }

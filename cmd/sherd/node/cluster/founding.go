@@ -178,26 +178,37 @@ func (r Record) Write(dirs []string) error {
 }
 
 // ReadRecord reads what a founder wrote into directories: what it agreed to, if it came so far anywhere; nil if there is nothing.
+// Errors: of files that cannot be read, where no other says what was agreed to.
 func ReadRecord(dirs []string) (found *Record, err error) {
 	for _, dir := range dirs {
-		path := filepath.Join(dir, FoundingFile)
-		b, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		r := &Record{}
-		if err == nil {
-			err = json.Unmarshal(b, r)
-		}
-		if err == nil && r.Version != recordVersion {
-			err = fmt.Errorf("version %d", r.Version)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		if found == nil || len(r.Agreed) > 0 {
+		r, bad := readRecord(filepath.Join(dir, FoundingFile))
+		switch {
+		case errors.Is(bad, fs.ErrNotExist):
+		case bad != nil:
+			err = errors.Join(err, bad)
+		case len(r.Agreed) > 0:
+			return r, nil
+		default:
 			found = r
 		}
 	}
+	if err != nil { // it may have said more
+		return nil, err
+	}
 	return found, nil
+}
+
+func readRecord(path string) (*Record, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Record{}
+	if err = json.Unmarshal(b, r); err == nil && r.Version != recordVersion {
+		err = fmt.Errorf("version %d", r.Version)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }

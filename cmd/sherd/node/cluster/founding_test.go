@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
@@ -176,6 +178,17 @@ func TestRecordsAreKept(t *testing.T) {
 		r, err := ReadRecord(order)
 		if err != nil || len(r.Agreed) != 1 || !r.Agreed[0].equal(&own) {
 			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	for i, agreed := range []bool{false, true} { // the other one is damaged
+		if err := os.WriteFile(filepath.Join(dirs[i], FoundingFile), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := ReadRecord(dirs); (err == nil) != agreed || (r != nil) != agreed {
+			t.Errorf("agreed %v: %+v, %v", agreed, r, err)
+		}
+		if err := (Record{Proposal: own, Agreed: []Proposal{own}}).Write(dirs); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
