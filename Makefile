@@ -16,12 +16,12 @@ JUDGED    = $(shell $(GO) list ./... | grep -v /metapb)
 # The race detector costs a factor of ten: what takes minutes under it is shortened there, and run whole without it.
 SHORTENED = ./disk ./erasure/...
 
-.PHONY: build test vet lint unit race whole e2e tools soak bench fuzz clean
+.PHONY: build test vet lint unit race whole sim e2e tools soak bench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o sherd ./cmd/sherd
 
-test: build vet lint race whole e2e
+test: build vet lint race whole sim e2e
 
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v pb.go))" || { gofmt -l $$(git ls-files '*.go' | grep -v pb.go); echo "run gofmt -w"; exit 1; }
@@ -40,6 +40,10 @@ race:
 # What -short leaves out, at full length.
 whole:
 	$(GO) test -timeout 10m $(SHORTENED)
+
+# Whole clusters by a simulated clock. The child it builds is compiled anew, with a build tag of the Go runtime: a minute or two the first time.
+sim:
+	$(GO) test -timeout 15m ./test/sim
 
 e2e: tools
 	$(GO) test -timeout 25m -parallel 4 -v ./test/e2e/ | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'; exit $${PIPESTATUS[0]}

@@ -12,6 +12,7 @@ run() {
 	[ "${PIPESTATUS[0]}" = 0 ] || failed=1
 }
 run ./test/e2e/
+run ./test/sim
 run -run 'PowerCut|Crash' ./disk
 run -run 'Crash' ./meta/replica
 {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -68,6 +69,7 @@ type EtcdConfig struct {
 	Username, Password string
 	CAFile             string
 	CertFile, KeyFile  string
+	Dial               func(ctx context.Context, addr string) (net.Conn, error) // TCP; a simulation's own
 }
 
 func (c *Config) validate() error {

@@ -185,7 +185,7 @@ func (n *Node) record(path string, d *disk.Drive) *placement.Drive {
 
 // Fill sets what an external etcd needs.
 func (c *EtcdConfig) Fill(opt *store.Options) error {
-	opt.Endpoints, opt.Username, opt.Password = c.Endpoints, c.Username, c.Password
+	opt.Endpoints, opt.Username, opt.Password, opt.Dialer = c.Endpoints, c.Username, c.Password, c.Dial
 	if c.CAFile == "" && c.CertFile == "" {
 		return nil
 	}

@@ -37,6 +37,8 @@ type ClusterConfig struct {
 	Token     string
 	StateDir  string // where a node without drives keeps its papers
 	Plain     bool   // no TLS between nodes
+
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nodeport.Options.Dial
 }
 
 func (c *ClusterConfig) several() bool { return c.Advertise != "" }
@@ -111,7 +113,7 @@ func (n *Node) startPort(ctx, _ context.Context) error {
 	}
 	n.cluster = papers.Cluster
 	p.port, err = nodeport.New(nodeport.Options{
-		Self: n.cfg.Name, Listener: c.Listener, Identity: p.identity.Load, Member: p.member, Addr: p.addr, Plain: c.Plain, Logger: n.log,
+		Self: n.cfg.Name, Listener: c.Listener, Identity: p.identity.Load, Member: p.member, Addr: p.addr, Plain: c.Plain, Dial: c.Dial, Logger: n.log,
 	})
 	if err != nil {
 		return err
