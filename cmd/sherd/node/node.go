@@ -55,6 +55,7 @@ type Node struct {
 	distrusted *distrusted        // drives of other nodes that writes of this one have missed
 	agreed     []cluster.Proposal // what the first nodes of several begin with, by node
 	periods    readPeriods
+	surveyed   surveyed
 	silent     silentNodes
 	askers     askers
 	store      *store.Store

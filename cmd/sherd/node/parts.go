@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -244,17 +245,34 @@ func (n *Node) unready() []string {
 	return why
 }
 
+// surveyEvery is how often the other nodes are asked at most who leads: whoever asks this one whether it is ready, asks them all.
+const surveyEvery = 200 * time.Millisecond
+
+// surveyed is what the other nodes said last of the ranges.
+type surveyed struct {
+	mu  sync.Mutex
+	at  time.Time
+	all []meta.RangeStatus
+}
+
 // ledRanges is what is known of the ranges' leaders. Where replicas are here they know it; else the other nodes are asked.
 func (n *Node) ledRanges() []meta.RangeStatus {
 	all := n.records.Status()
 	if n.peers == nil || !slices.ContainsFunc(all, func(r meta.RangeStatus) bool { return r.Leader.IsZero() }) {
 		return all
 	}
+	s := &n.surveyed
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.at) < surveyEvery {
+		return s.all
+	}
 	ctx, cancel := context.WithTimeout(n.loopCtx, time.Second)
 	defer cancel()
 	if asked, err := n.records.Survey(ctx); err == nil {
-		return asked
+		all = asked
 	}
+	s.all, s.at = all, time.Now()
 	return all
 }
 
