@@ -82,17 +82,8 @@ func ByEtcd(a *trust.Authority, id ids.Cluster, node string, now time.Time) (*Pa
 }
 
 func issue(a *trust.Authority, id ids.Cluster, node string, now time.Time) (*Papers, error) {
-	request, key, err := trust.Request(node)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := a.Sign(request, node, now)
-	if err != nil {
-		return nil, err
-	}
-	return &Papers{
-		Version: papersVersion, Node: node, Cluster: id, Authority: a.Certificate(), Cert: cert, Key: key, Nodes: map[string]string{},
-	}, nil
+	p := &Papers{Version: papersVersion, Node: node, Cluster: id, Authority: a.Certificate(), Nodes: map[string]string{}}
+	return p.Reissued(a, now)
 }
 
 // Identity is what the papers prove. Errors: trust.ErrPeer if they have expired.
@@ -123,6 +114,19 @@ func (p *Papers) Renewed(cert, key []byte) *Papers {
 	next := *p
 	next.Cert, next.Key, next.Serial = cert, key, p.Serial+1
 	return &next
+}
+
+// Reissued is p with a certificate that a signs now.
+func (p *Papers) Reissued(a *trust.Authority, now time.Time) (*Papers, error) {
+	request, key, err := trust.Request(p.Node)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := a.Sign(request, p.Node, now)
+	if err != nil {
+		return nil, err
+	}
+	return p.Renewed(cert, key), nil
 }
 
 // Write puts the papers into a directory; they are durable when it returns.
