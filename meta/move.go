@@ -56,6 +56,18 @@ func (n *Node) ReplaceReplica(ctx context.Context, id ids.Range, old ids.Replica
 	}, changes...)
 }
 
+// DropReplica takes a replica out of a range, with none in its stead, and returns when it votes no more; the caller then takes it out of
+// the directory. It need not run. Calling it again after an error goes on where it stopped.
+//
+// Errors: ErrUnavailable if the range has no leader or ctx ends.
+func (n *Node) DropReplica(ctx context.Context, id ids.Range, old ids.Replica) error {
+	if err := n.yield(ctx, id, old, 0); err != nil {
+		return err
+	}
+	gone := func(s replica.Status) bool { return !hasMember(old)(s) && !s.Joint }
+	return n.change(ctx, id, gone, memberChange(remotepb.MemberChange_DROP, old))
+}
+
 func (n *Node) setMoving(key rangeReplica, on bool) {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()

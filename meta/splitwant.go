@@ -39,8 +39,7 @@ type loadMark struct {
 func (n *Node) SplitsWanted(ctx context.Context) (all []WantedSplit) {
 	for _, row := range n.opt.Map().Ranges {
 		lead, err := n.led(row.ID)
-		joining := slices.ContainsFunc(row.Replicas, func(r placement.Replica) bool { return r.Joining })
-		if err != nil || !row.Begun || row.Splitting != nil || joining {
+		if err != nil || !row.Begun || !row.Settled() {
 			continue
 		}
 		at, why := n.tooBusy(row.ID, lead, time.Now())

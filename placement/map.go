@@ -215,8 +215,15 @@ type Replica struct {
 	Drive ids.Drive   `json:"drive"`
 	// Joining: made by the planner's order, not yet a voter.
 	Joining bool `json:"joining,omitempty"`
+	// Leaving: it goes by the planner's order, and none comes in its stead. The order is not taken back.
+	Leaving bool `json:"leaving,omitempty"`
 	// Replaces is the replica that leaves the range when this one has joined; 0 if the range only grows.
 	Replaces ids.Replica `json:"replaces,omitempty"`
+}
+
+// Settled reports whether r's replicas are as they are meant to be: none comes or goes, and it does not split.
+func (r *Range) Settled() bool {
+	return r.Splitting == nil && !slices.ContainsFunc(r.Replicas, func(rep Replica) bool { return rep.Joining || rep.Leaving })
 }
 
 // Bucket is a bucket's record.

@@ -86,6 +86,7 @@ func newDriveDrainCommand(c *adminClient) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&req.Cancel, "cancel", false, "take the order back")
+	cmd.Flags().BoolVar(&req.Force, "force", false, "drain it though a node or zone could not be lost any more then")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the drive is empty")
 	return cmd
 }

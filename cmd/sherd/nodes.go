@@ -29,6 +29,7 @@ func newNodeCommand() *cobra.Command {
 			})
 		},
 	}
+	drainCmd.Flags().BoolVar(&drain.Force, "force", false, "drain it though a node or zone could not be lost any more then")
 	drainCmd.Flags().BoolVar(&drain.Cancel, "cancel", false, "take the order back")
 	cmd.AddCommand(
 		&cobra.Command{

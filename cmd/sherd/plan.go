@@ -98,7 +98,11 @@ func printPlan(out io.Writer, p *adminapi.Plan) error {
 	if p.Refused != "" {
 		fmt.Fprintf(out, "REFUSED %s\n", p.Refused)
 	}
-	fmt.Fprintf(out, "promise %s may be lost now, %d when all is done\n\n", plural.Of(p.MayLose, "drive"), p.MayLoseAfter)
+	after := fmt.Sprint(p.MayLoseAfter)
+	if p.OutOfReach {
+		after = "MORE THAN MAY BE lost"
+	}
+	fmt.Fprintf(out, "promise %s may be lost now, %s when all is done\n\n", plural.Of(p.MayLose, "drive"), after)
 	w := table(out)
 	fmt.Fprintln(w, "DRIVE\tNODE\tSTATE\tWEIGHT\tSLOTS\tTHEN\tSHARE\tIN\tOUT\tID")
 	for _, d := range p.Drives {

@@ -133,6 +133,7 @@ type Drive struct {
 	Since      time.Time `json:"since"`
 	Bytes      int64     `json:"bytes"` // of its file system
 	FreeBytes  int64     `json:"freeBytes"`
+	RoomBytes  int64     `json:"roomBytes"`        // of FreeBytes, what it takes still: above its reserve
 	Low        bool      `json:"low"`              // under its reserve: takes no data
 	NearlyFull bool      `json:"nearlyFull"`       // less than a twentieth of it is free above its reserve
 	Device     string    `json:"device,omitempty"` // major:minor; drives with the same die together

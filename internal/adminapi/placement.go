@@ -22,6 +22,7 @@ import "time"
 type DriveRequest struct {
 	Drive  string  `json:"drive"`
 	Cancel bool    `json:"cancel,omitempty"` // drain: take the order back
+	Force  bool    `json:"force,omitempty"`  // drain: though a node or zone could not be lost any more then
 	Lost   bool    `json:"lost,omitempty"`   // remove: give up a drive that does not come back
 	Weight float64 `json:"weight,omitempty"` // weight: share of placement; 1 a TiB by default
 }
@@ -30,6 +31,7 @@ type DriveRequest struct {
 type NodeRequest struct {
 	Node   string `json:"node"`
 	Cancel bool   `json:"cancel,omitempty"` // drain: take the order back
+	Force  bool   `json:"force,omitempty"`  // drain: though a node or zone could not be lost any more then
 }
 
 // Node is a process with drives.
@@ -71,9 +73,10 @@ type Plan struct {
 	Seconds  int64  `json:"seconds"`  // about; 0 where there is nothing to move
 	Stuck    int    `json:"stuck"`    // slots that should leave a drive and have nowhere to go
 	Refused  string `json:"refused,omitempty"`
-	// MayLose is how many drives may be lost with nothing lost, now and when all is done.
+	// MayLose is how many drives may be lost with nothing lost, now and when all is done; 0 also where something is out of reach.
 	MayLose      int         `json:"mayLose"`
 	MayLoseAfter int         `json:"mayLoseAfter"`
+	OutOfReach   bool        `json:"outOfReach,omitempty"` // when all is done: more is lost than may be
 	Drives       []PlanDrive `json:"drives"`
 }
 

@@ -54,6 +54,9 @@ func PromiseOf(m *placement.Map, members, ready int) Promise {
 // Drives is the promise to people: the least of its parts.
 func (p Promise) Drives() int { return min(p.Data, p.Metadata, p.Control) }
 
+// Short reports that more is lost than may be: something is out of reach until drives come back.
+func (p Promise) Short() bool { return p.Drives() < 0 }
+
 // String says it in words: "any 2 drives".
 func (p Promise) String() string {
 	switch n := p.Drives(); {

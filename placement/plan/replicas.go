@@ -45,10 +45,7 @@ func ReplicaMoves(m *placement.Map) []Change {
 	var changes []Change
 	for _, pressing := range []bool{true, false} {
 		for i, r := range m.Ranges {
-			if r.Splitting != nil { // its child takes the replicas that it has
-				continue
-			}
-			if slices.ContainsFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining }) {
+			if !r.Settled() { // while it splits, its child takes the replicas that it has
 				continue
 			}
 			var c Change
@@ -207,7 +204,7 @@ func Leaders(m *placement.Map) map[ids.Range]ids.Drive {
 // voters are the places with a voter of r.
 func (l *layout) voters(r *placement.Range) (out []int) {
 	for _, rep := range r.Replicas {
-		if i, ok := l.index[rep.Drive]; ok && !rep.Joining {
+		if i, ok := l.index[rep.Drive]; ok && !rep.Joining && !rep.Leaving {
 			out = append(out, i)
 		}
 	}

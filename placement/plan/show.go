@@ -10,11 +10,8 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// Errors of orders that cannot be carried out.
-var (
-	ErrUnknown = errors.New("plan: no such drive or node")
-	ErrTooFew  = errors.New("plan: too few drives would be left")
-)
+// ErrUnknown reports an order about something that is not there.
+var ErrUnknown = errors.New("plan: no such drive or node")
 
 // WhatIf is a change that somebody thinks of. The zero WhatIf is none: what is due anyhow.
 type WhatIf struct {
@@ -79,7 +76,7 @@ func (w WhatIf) Edit(m *placement.Map) (*placement.Map, error) {
 type Outline struct {
 	Slots    int // that get another owner
 	Rebuilt  int // of them, those whose old owner cannot be read: they are made from the others
-	Replicas int // of ranges that get another drive
+	Replicas int // of ranges that get another drive, or none
 	Bytes    int64
 	Stuck    int // slots that should leave a drive that is lost or drained, and have nowhere to go
 	Drives   []Shift
@@ -129,12 +126,15 @@ func Show(m *placement.Map, used map[ids.Drive]int64) *Outline {
 		m = Apply(m, completed(changes))
 	}
 	for range roundsMax {
-		changes := ReplicaMoves(m)
+		changes := joined(ReplicaMoves(m))
+		if len(changes) == 0 {
+			changes = left(m)
+		}
 		if len(changes) == 0 {
 			break
 		}
 		o.Replicas += len(changes)
-		m = Apply(m, joined(changes))
+		m = Apply(m, changes)
 	}
 	o.finish(m, shifts)
 	return o
@@ -221,6 +221,17 @@ func joined(changes []Change) []Change {
 	return done
 }
 
+// left are the replicas that are to leave without another in their stead, as changes when they are gone.
+func left(m *placement.Map) (changes []Change) {
+	m = Apply(m, ReplicaLeaves(m))
+	for _, d := range Drops(m) {
+		if c, ok := Dropped(m, d); ok {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
 // finish notes how things are at the end.
 func (o *Outline) finish(m *placement.Map, shifts map[ids.Drive]*Shift) {
 	o.After = m
@@ -246,36 +257,6 @@ func (o *Outline) finish(m *placement.Map, shifts map[ids.Drive]*Shift) {
 	slices.SortFunc(o.Drives, func(a, b Shift) int {
 		return cmp.Or(cmp.Compare(a.Drive.Node, b.Drive.Node), cmp.Compare(a.Drive.Path, b.Drive.Path), compareDrives(a.Drive, b.Drive))
 	})
-}
-
-// MayDrain reports why the drives that a map says are being drained cannot be done without: each pool needs a drive for each slot,
-// and each range one for each replica. Errors: ErrTooFew.
-func MayDrain(m *placement.Map) error {
-	for _, pool := range sortedPools(m) {
-		if n := newTable(m, pool).l.staying(); n < pool.N() {
-			return fmt.Errorf("%w: %d, and pool %s, of %d+%d, needs %d", ErrTooFew, n, pool.Name, pool.K, pool.M, pool.N())
-		}
-	}
-	replicas := 0
-	for _, r := range m.Ranges {
-		voters := 0
-		for _, rep := range r.Replicas {
-			if rep.Replaces == 0 {
-				voters++
-			}
-		}
-		replicas = max(replicas, voters)
-	}
-	all := 0
-	for _, d := range m.Drives {
-		if usable(d) && !m.Draining(d) {
-			all++
-		}
-	}
-	if all < replicas {
-		return fmt.Errorf("%w: %d, and each range of the object records has %d replicas", ErrTooFew, all, replicas)
-	}
-	return nil
 }
 
 // MayCreate reports why the drives cannot hold a pool. Errors: ErrProfile.

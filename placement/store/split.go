@@ -18,14 +18,13 @@ import (
 // order is not taken back: nobody could say that no replica will carry it out.
 
 // OrderSplit writes into a range's row, as the map has it, that it is to split at a border. The child's id was never used before.
-// Errors: ErrConflict if the row has changed or a replica is joining, ErrInvalid, ErrUnavailable with the outcome unknown.
+// Errors: ErrConflict if the row has changed or a replica joins or leaves, ErrInvalid, ErrUnavailable with the outcome unknown.
 func (s *Store) OrderSplit(ctx context.Context, r *placement.Range, at []byte) error {
 	if bytes.Compare(at, r.Start) <= 0 || len(r.End) > 0 && bytes.Compare(at, r.End) >= 0 {
 		return fmt.Errorf("%w: a border outside of range %d", ErrInvalid, r.ID)
 	}
-	joining := slices.ContainsFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining })
-	if r.Splitting != nil || joining || !r.Begun {
-		return fmt.Errorf("%w: range %d splits already, has not begun, or has a replica that joins", ErrConflict, r.ID)
+	if !r.Settled() || !r.Begun {
+		return fmt.Errorf("%w: range %d splits already, has not begun, or has a replica that joins or leaves", ErrConflict, r.ID)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -98,6 +100,47 @@ func TestAddDrainRemove(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
+	r.check(3)
+}
+
+// TestDrainShrinksRanges: as many replicas as drives are left, where the pool has drives enough; and one more again when the order is taken
+// back before the drive was removed.
+func TestDrainShrinksRanges(t *testing.T) {
+	r := newRig(t, 5, profile(2, 2))
+	r.start()
+	r.fill(3)
+	replicas := func() int { return len(r.n.store.Map().Ranges[0].Replicas) }
+	awaitReplicas := func(want int) {
+		t.Helper()
+		eventually(t, "replicas", func() error {
+			s := r.n.records.Status()[0]
+			if n := replicas(); n != want || len(s.Replicas) != want || !s.Quorum {
+				return fmt.Errorf("%d, want %d: %+v", n, want, s)
+			}
+			return nil
+		})
+	}
+	awaitReplicas(5)
+	d, err := r.onDrive("drain", r.paths[4])
+	must(t, err)
+	awaitReplicas(4)
+	_, err = ask[adminapi.Drive](r, "POST", "drives/drain", adminapi.DriveRequest{Drive: r.paths[4], Cancel: true})
+	must(t, err)
+	awaitReplicas(5)
+	_, err = r.onDrive("drain", r.paths[4])
+	must(t, err)
+	eventually(t, "the removal", func() error { _, err := r.onDrive("remove", r.paths[4]); return err })
+	if held := r.n.records.Status()[0]; slices.ContainsFunc(held.Replicas, func(rep meta.ReplicaStatus) bool { return rep.Drive.String() == d.ID }) {
+		t.Errorf("%+v", held)
+	}
+	if _, err := r.onDrive("drain", r.paths[3]); !errors.Is(err, gateway.ErrConflict) || !strings.Contains(err.Error(), "needs 4") {
+		t.Errorf("a drain that leaves three drives for 2+2: %v", err)
+	}
+	r.check(3)
+	must(t, r.put("after"))
+	r.stop()
+	r.start()
+	awaitReplicas(4)
 	r.check(3)
 }
 

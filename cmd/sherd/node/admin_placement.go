@@ -36,7 +36,7 @@ func (a admin) placement(ctx context.Context, call gateway.AdminCall) (any, erro
 	case "POST nodes/remove":
 		return a.removeNode(ctx, call.Body)
 	case "POST plan":
-		return a.plan(call.Body)
+		return a.plan(ctx, call.Body)
 	case "GET pools":
 		return a.n.poolRows(ctx), nil
 	case "POST pools/create":
@@ -65,7 +65,7 @@ func refusal(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, plan.ErrInUse), errors.Is(err, plan.ErrTooFew), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrExists):
+	case errors.Is(err, plan.ErrInUse), errors.Is(err, plan.ErrTooFew), errors.Is(err, plan.ErrNoRoom), errors.Is(err, plan.ErrDomains), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrExists):
 		return fmt.Errorf("%w: %w", gateway.ErrConflict, err)
 	case errors.Is(err, plan.ErrUnknown), errors.Is(err, plan.ErrProfile), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrInvalid):
 		return fmt.Errorf("%w: %w", gateway.ErrBadCall, err)
@@ -127,7 +127,7 @@ func (a admin) drainDrive(ctx context.Context, req adminapi.DriveRequest) (any, 
 		return nil, err
 	}
 	if !req.Cancel {
-		if err := a.mayDrain(plan.WhatIf{Drain: []ids.Drive{d.ID}}); err != nil {
+		if err := a.mayDrain(ctx, plan.WhatIf{Drain: []ids.Drive{d.ID}}, req.Force); err != nil {
 			return nil, err
 		}
 	}
@@ -142,12 +142,37 @@ func (a admin) drainDrive(ctx context.Context, req adminapi.DriveRequest) (any, 
 	return a.drive(ctx, d.ID)
 }
 
-func (a admin) mayDrain(w plan.WhatIf) error {
-	after, err := w.Edit(a.n.store.Map())
+// mayDrain reports why a drain is refused.
+func (a admin) mayDrain(ctx context.Context, w plan.WhatIf, force bool) error {
+	m := a.n.store.Map()
+	after, err := w.Edit(m)
 	if err != nil {
 		return err
 	}
-	return plan.MayDrain(after)
+	err = plan.MayDrain(m, after, a.n.stock(ctx))
+	switch {
+	case errors.Is(err, plan.ErrDomains) && force:
+		return nil
+	case errors.Is(err, plan.ErrDomains):
+		return fmt.Errorf("%w: --force drains all the same", err)
+	}
+	return err
+}
+
+// stock is what the drives of all nodes have, as far as these answer.
+func (n *Node) stock(ctx context.Context) plan.Stock {
+	s := plan.Stock{Used: map[ids.Drive]int64{}, Room: map[ids.Drive]int64{}, Device: map[ids.Drive]string{}}
+	for _, d := range n.allDrives(ctx) {
+		var id ids.Drive
+		if id.UnmarshalText([]byte(d.ID)) != nil || d.Health == "failed" || d.Health == "" {
+			continue
+		}
+		s.Used[id], s.Room[id] = d.ChunkBytes, d.RoomBytes
+		if d.Device != "" {
+			s.Device[id] = d.Node + "/" + d.Device
+		}
+	}
+	return s
 }
 
 // weighDrive changes a drive's share of placement.
@@ -264,7 +289,7 @@ func (a admin) drainNode(ctx context.Context, body json.RawMessage) (any, error)
 		return nil, err
 	}
 	if !req.Cancel {
-		if err := a.mayDrain(plan.WhatIf{DrainNodes: []string{req.Node}}); err != nil {
+		if err := a.mayDrain(ctx, plan.WhatIf{DrainNodes: []string{req.Node}}, req.Force); err != nil {
 			return nil, refusal(err)
 		}
 	}

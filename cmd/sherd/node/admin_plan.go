@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -18,7 +19,7 @@ const (
 )
 
 // plan shows what moves: by a what-if, or what is due now.
-func (a admin) plan(body json.RawMessage) (any, error) {
+func (a admin) plan(ctx context.Context, body json.RawMessage) (any, error) {
 	var req adminapi.WhatIf
 	if len(body) > 0 {
 		var err error
@@ -35,8 +36,12 @@ func (a admin) plan(body json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, refusal(err)
 	}
-	out := a.n.outline(m, next)
-	if err := plan.MayDrain(next); err != nil {
+	stock := a.n.stock(ctx)
+	out := a.n.outline(m, next, stock.Used)
+	switch err := plan.MayDrain(m, next, stock); {
+	case out.OutOfReach && !a.n.promise().Short():
+		out.Refused = "some data could not be read any more"
+	case err != nil:
 		out.Refused = err.Error()
 	}
 	return out, nil
@@ -93,18 +98,12 @@ func meanWeight(m *placement.Map) float64 {
 }
 
 // outline is what next, which is m or what becomes of it, leads to.
-func (n *Node) outline(m, next *placement.Map) *adminapi.Plan {
-	used := map[ids.Drive]int64{}
-	for _, b := range n.bays.list() {
-		if _, id, _ := b.current(); !id.IsZero() {
-			_, t, _ := b.counts()
-			used[id] = t.bytes
-		}
-	}
+func (n *Node) outline(m, next *placement.Map, used map[ids.Drive]int64) *adminapi.Plan {
 	o := plan.Show(next, used)
+	after := plan.PromiseOf(o.After, 0, 0)
 	out := &adminapi.Plan{
 		InMotion: plan.InMotion(m), Slots: o.Slots, Rebuilt: o.Rebuilt, Replicas: o.Replicas, Bytes: o.Bytes, Stuck: o.Stuck,
-		MayLose: n.promise().Drives(), MayLoseAfter: plan.PromiseOf(o.After, 0, 0).Drives(),
+		MayLose: max(n.promise().Drives(), 0), MayLoseAfter: max(after.Drives(), 0), OutOfReach: after.Short(),
 	}
 	k := int64(1)
 	for _, p := range m.Pools {

@@ -37,6 +37,7 @@ type planner struct {
 	joining  map[rangeReplica]context.CancelFunc
 	splits   map[ids.Range]bool      // under way here
 	buckets  bool                    // deletions are being taken back
+	dropping bool                    // replicas are leaving
 	lost     map[rangeReplica]bool   // replicas whose log or rows are gone though their drive is there (I10)
 	stranded map[ids.Range]time.Time // since when a range had no quorum
 }

@@ -53,6 +53,10 @@ func (p *planner) moveReplicas(ctx context.Context, lead *store.Lead) error {
 	if len(changes) == 0 {
 		changes = plan.ReplicaMoves(m)
 	}
+	if len(changes) == 0 {
+		changes = plan.ReplicaLeaves(m)
+	}
+	p.dropReplicas(ctx, lead)
 	return notConflict(lead.ApplyAll(ctx, changes))
 }
 
@@ -106,6 +110,46 @@ func (p *planner) joinOne(ctx context.Context, key rangeReplica, rep placement.R
 	}
 }
 
+// dropReplicas has replicas leave that the directory orders to: Raft forgets one before the directory does, and what ends in between is done
+// again. It goes on beside the planner: a range without a quorum holds up nothing else.
+func (p *planner) dropReplicas(ctx context.Context, lead *store.Lead) {
+	drops := plan.Drops(p.n.store.Map())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(drops) == 0 || p.dropping {
+		return
+	}
+	p.dropping = true
+	p.joins.Go(func() {
+		for _, d := range drops {
+			within, cancel := context.WithTimeout(ctx, joinWithin)
+			if err := p.drop(within, lead, d); err != nil && ctx.Err() == nil {
+				p.n.log.Warn("a replica leaves later", "range", d.Range, "replica", d.Replica, "err", err)
+			}
+			cancel()
+		}
+		p.mu.Lock()
+		p.dropping = false
+		p.mu.Unlock()
+		p.wake()
+	})
+}
+
+func (p *planner) drop(ctx context.Context, lead *store.Lead, d plan.Drop) error {
+	if err := p.n.records.DropReplica(ctx, d.Range, d.Replica); err != nil {
+		return err
+	}
+	c, ok := plan.Dropped(p.n.store.Map(), d)
+	if !ok {
+		return nil
+	}
+	if err := lead.Apply(ctx, c); err != nil {
+		return notConflict(err)
+	}
+	p.n.log.Info("replica left", "range", d.Range, "replica", d.Replica)
+	return nil
+}
+
 // dropUseless takes replicas out of the directory that were to join on a drive that is out by now, or in place of one that
 // is not there any more.
 func dropUseless(m *placement.Map) (changes []plan.Change) {
@@ -133,7 +177,7 @@ func (p *planner) lostReplicas(m *placement.Map) (changes []plan.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range m.Ranges {
-		if r.Splitting != nil || slices.ContainsFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining }) {
+		if !r.Settled() {
 			continue // one at a time
 		}
 		for _, rep := range r.Replicas {

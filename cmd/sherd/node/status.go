@@ -175,6 +175,7 @@ func (n *Node) driveList(ctx context.Context) (out []adminapi.Drive) {
 		if d != nil {
 			h, sp := d.Health(), d.Space()
 			row.Health, row.Bytes, row.FreeBytes, row.Low = h.State.String(), sp.Total, sp.Free, sp.Low
+			row.RoomBytes = max(sp.Free-sp.Reserve, 0)
 			row.NearlyFull = !sp.Low && sp.Free-sp.Reserve < sp.Total/20
 			if h.Reason != "" {
 				row.Reason = h.Reason
