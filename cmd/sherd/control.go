@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -35,7 +34,7 @@ func newControlCommand() *cobra.Command {
 		},
 	}
 	c.addFlags(confirm)
-	cmd.AddCommand(newControlRestoreCommand(), confirm)
+	cmd.AddCommand(newControlRestoreCommand(), newControlCopiesCommand(), confirm)
 	return cmd
 }
 
@@ -51,6 +50,7 @@ func printConfirmed(out io.Writer, c *adminapi.Confirmed) error {
 // restoreFlags are those of `control restore`: the server's, so that its configuration can be read, and a few more.
 type restoreFlags struct {
 	server       serverFlags
+	copies       []string
 	yes          bool
 	force        bool
 	withoutUsers bool
@@ -60,10 +60,11 @@ func newControlRestoreCommand() *cobra.Command {
 	var f restoreFlags
 	cmd := &cobra.Command{
 		Use:   "restore DRIVE…",
-		Short: "Make the control state anew on a stopped node, from the newest copy on its drives",
-		Long: "Only when all of etcd is lost. Stop the server, and give all drives as for `sherd server`. What would be restored is\n" +
-			"shown, and nothing is done without --yes or a yes on the terminal. What is left of the old etcd is put aside and never\n" +
-			"started again. Users are encrypted with root's secret key: give it in SHERD_ROOT_PASSWORD or AWS_SECRET_ACCESS_KEY.\n" +
+		Short: "Make the control state anew on a stopped node, from the newest copy on the cluster's drives",
+		Long: "Only when all of etcd is lost, or most of its members. Stop all nodes, and give all drives of this one as for `sherd\n" +
+			"server`; those of the others in --copies, as `sherd control copies` wrote them there. What would be restored is shown, and\n" +
+			"nothing is done without --yes or a yes on the terminal. What is left of the old etcd is put aside and never started again.\n" +
+			"Users are encrypted with root's secret key: give it in SHERD_ROOT_PASSWORD or AWS_SECRET_ACCESS_KEY.\n" +
 			"For an hour after, or until `sherd control confirm`, the server gives up no drive and reclaims nothing.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			paths, err := nodeDrives(cmd, args)
@@ -78,9 +79,10 @@ func newControlRestoreCommand() *cobra.Command {
 			return f.run(ctx, cmd, paths)
 		},
 	}
-	addServerConfig(cmd, &f.server, "etcd", "etcd-user", "etcd-ca", "etcd-cert", "etcd-key")
+	addServerConfig(cmd, &f.server, "node", "etcd", "etcd-user", "etcd-ca", "etcd-cert", "etcd-key")
+	cmd.Flags().StringSliceVar(&f.copies, "copies", nil, "files that `sherd control copies` wrote on the other nodes")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it, without asking")
-	cmd.Flags().BoolVar(&f.force, "force", false, "also from copies on no more than half of the drives, or beside an etcd that does not start")
+	cmd.Flags().BoolVar(&f.force, "force", false, "also from copies on no more than half of the drives, or beside an etcd that does not start or may be on other nodes")
 	cmd.Flags().BoolVar(&f.withoutUsers, "without-users", false, "also where the users cannot be decrypted: root gets new credentials, others are lost")
 	return cmd
 }
@@ -91,8 +93,15 @@ func (f *restoreFlags) run(ctx context.Context, cmd *cobra.Command, paths []stri
 	if err != nil {
 		return err
 	}
+	given, err := readGiven(f.copies)
+	if err != nil {
+		return err
+	}
 	opt := restore.Options{
-		Cluster: cluster, Hosts: hosts, WithoutUsers: f.withoutUsers, Force: f.force, Logger: slog.New(slog.DiscardHandler),
+		Cluster: cluster, Hosts: hosts, Given: given, WithoutUsers: f.withoutUsers, Force: f.force, Logger: slog.New(slog.DiscardHandler),
+	}
+	if cmd.Flags().Changed("node") {
+		opt.Node = f.server.cfg.Name
 	}
 	for _, name := range []string{"SHERD_ROOT_PASSWORD", "AWS_SECRET_ACCESS_KEY"} {
 		if secret := os.Getenv(name); secret != "" {
@@ -118,9 +127,24 @@ func (f *restoreFlags) run(ctx context.Context, cmd *cobra.Command, paths []stri
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, "\nRestored. Start the server, look at `sherd status`, `sherd drive ls` and your buckets, then run `sherd control confirm`.\n"+
-		"What was put aside can be deleted when all is well.\n")
+	fmt.Fprintf(out, "\nRestored. %s, look at `sherd status`, `sherd drive ls` and your buckets, then run `sherd control confirm`.\n"+
+		"What was put aside can be deleted when all is well.\n", nextStep(p, opt.Etcd != nil))
 	return nil
+}
+
+// nextStep says what is to be started.
+func nextStep(p *restore.Plan, external bool) string {
+	nodes := map[string]bool{}
+	for _, d := range p.Map.Drives {
+		nodes[d.Node] = true
+	}
+	switch {
+	case len(nodes) < 2:
+		return "Start the server"
+	case external:
+		return "Start the nodes"
+	}
+	return fmt.Sprintf("Start %s, which has etcd's members now, and then the other nodes", p.Node)
 }
 
 // etcd says where the records are to be written.
@@ -139,9 +163,14 @@ func (f *restoreFlags) etcd(opt *restore.Options, drives int) error {
 func restoreError(err error) error {
 	switch {
 	case errors.Is(err, restore.ErrNotLost):
-		return fmt.Errorf("%w: nothing was changed: start the server", err)
+		return fmt.Errorf("%w: nothing was changed: start the server; what was given by `sherd control copies` is taken back by `sherd control copies --cancel`", err)
 	case errors.Is(err, restore.ErrMinority):
-		return fmt.Errorf("%w: give all drives, or take what there is with --force: changes that only the others know would be lost", err)
+		return fmt.Errorf("%w: give all drives, and in --copies what `sherd control copies` writes on the other nodes; or take what there is with --force: "+
+			"changes that only the others know would be lost", err)
+	case errors.Is(err, restore.ErrElsewhere):
+		return fmt.Errorf("%w: give in --copies what `sherd control copies` writes there; only if these nodes are gone for good go on with --force", err)
+	case errors.Is(err, restore.ErrGiven), errors.Is(err, store.ErrPromised):
+		return fmt.Errorf("%w: `sherd control copies --cancel` there takes it back, unless that node has made the restore", err)
 	case errors.Is(err, restore.ErrSealed):
 		return fmt.Errorf("%w: set SHERD_ROOT_PASSWORD to it, or go on with --without-users", err)
 	}
@@ -160,19 +189,23 @@ func printRestore(out io.Writer, p *restore.Plan, external bool, now time.Time) 
 	fmt.Fprintf(w, "copy of\t%s, %s ago; %s\n", c.At.Local().Format(time.DateTime), roughly(now.Sub(c.At)), c.Position())
 	fmt.Fprintf(w, "it has\t%s, %s, %s\n", plural.Of(p.Drives, "drive"), plural.Of(len(m.Buckets), "bucket"), users)
 	fmt.Fprintf(w, "found on\t%d of %s; %d more have an older one\n", p.Same, plural.Of(p.Drives, "drive"), p.Readable-p.Same)
+	if len(p.Silent) > 0 {
+		fmt.Fprintf(w, "nothing of\t%s: what only they know is lost\n", strings.Join(p.Silent, ", "))
+	}
+	left := p.Etcd
 	switch {
 	case external:
 		fmt.Fprintf(w, "etcd\tthe external one, which has nothing of this cluster\n")
-	case p.Members.Members == 0:
-		fmt.Fprintf(w, "etcd\tno member is left; a new one is made\n")
+	case left.Members == 0:
+		fmt.Fprintf(w, "etcd\tno member is left; a new one is made on %s\n", p.Node)
+	case left.Unknown > 0:
+		fmt.Fprintf(w, "etcd\t%d of %d members are left, and %d are UNKNOWN; a new one is made on %s\n", left.Found, left.Members, left.Unknown, p.Node)
 	default:
-		fmt.Fprintf(w, "etcd\t%d of %d members are left, which is not enough or too old; they are put aside and a new one is made\n", p.Members.Here, p.Members.Members)
+		fmt.Fprintf(w, "etcd\t%d of %d members are left, which is not enough or too old; they are put aside and a new one is made on %s\n", left.Found, left.Members, p.Node)
 	}
 	w.Flush()
-	for _, f := range p.Found {
-		if f.Err != nil {
-			fmt.Fprintf(out, "no copy: %s: %v\n", filepath.Join(f.Drive, store.CopyFile), f.Err)
-		}
+	for _, f := range p.Missing {
+		fmt.Fprintf(out, "no copy: %s: %v\n", f.Path, f.Err)
 	}
 	fmt.Fprintln(out, "Buckets and users that were made, changed or removed after the copy are as they were before.")
 }

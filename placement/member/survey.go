@@ -5,21 +5,43 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/atomicfile"
 	"github.com/sherd-io/sherd/internal/ids"
 )
 
-// Survey says what the drives have of an embedded etcd.
+// Survey says what one node's drives have of an embedded etcd.
 type Survey struct {
-	Members int  // that there are by the newest record; 0: no record
-	Here    int  // of these, whose state is here
-	Others  int  // of these, that other nodes have: nothing is known of them here
-	Enough  bool // Start would go on with those that are here
+	Node    string `json:"node"`    // whose drives these are, by the newest record
+	Members []Left `json:"members"` // that there are by that record; none: there is no record
+	Enough  bool   `json:"enough"`  // Start would go on with those that are here
 }
 
-// Look surveys the drives. It starts and changes nothing. Errors: what Options refuses.
+// Left is one member, and whether it is left.
+type Left struct {
+	Name string `json:"name"`
+	Node string `json:"node"`
+	Here bool   `json:"here"` // its state is on the drives; of another node's nothing is known
+}
+
+// Here is how many members' state is on the drives.
+func (s *Survey) Here() (n int) {
+	for _, m := range s.Members {
+		if m.Here {
+			n++
+		}
+	}
+	return n
+}
+
+// Spread reports whether other nodes have members, too.
+func (s *Survey) Spread() bool {
+	return slices.ContainsFunc(s.Members, func(m Left) bool { return m.Node != s.Node })
+}
+
+// Look surveys the drives of one node. It starts and changes nothing. Errors: what Options refuses.
 func Look(opt Options) (Survey, error) {
 	if err := opt.validate(); err != nil {
 		return Survey{}, err
@@ -30,16 +52,18 @@ func Look(opt Options) (Survey, error) {
 	}
 	newest := s.newestRecord()
 	if newest == nil {
-		return Survey{}, nil
+		return Survey{Node: opt.Node}, nil
 	}
 	s.setTruth(newest)
 	s.inspectAll()
 	here := s.startable()
-	found := Survey{Members: len(s.truth.Peers), Here: len(here), Enough: s.quorate(here) || s.mayGoAlone()}
+	found := Survey{Node: s.opt.Node, Enough: s.quorate(here) || s.mayGoAlone()}
 	for _, p := range s.truth.Peers {
-		if !s.own(p) {
-			found.Others++
+		l := Left{Name: p.Name, Node: p.Node, Here: slices.Contains(here, p.Name)}
+		if s.own(p) {
+			l.Node = s.opt.Node
 		}
+		found.Members = append(found.Members, l)
 	}
 	return found, nil
 }

@@ -18,14 +18,69 @@ import (
 // which is no error: I9). key may be nil: see Copy.
 func WriteCopy(drive string, c *Copy, key []byte) error {
 	path := filepath.Join(drive, CopyFile)
-	if old, err := readCopy(path); err == nil && old.Cluster == c.Cluster && old.Newer(c) {
-		return nil
+	if old, err := readCopy(path); err == nil && old.Cluster == c.Cluster {
+		if old.Newer(c) {
+			return nil
+		}
+		if old.Promise.Generation > c.Generation { // it was taken back: its generation is not given again
+			kept := *c
+			kept.Promise = old.Promise
+			c = &kept
+		}
 	}
+	return writeCopy(path, c, key)
+}
+
+func writeCopy(path string, c *Copy, key []byte) error {
 	b, err := encodeCopy(c, key)
 	if err != nil {
 		return err
 	}
 	return atomicfile.Write(path, b)
+}
+
+// ErrPromised reports a drive whose copy was given to a restore on another node.
+var ErrPromised = errors.New("store: the drive's copy was given to a restore on another node")
+
+// GiveCopy reads a drive's copy for a restore on a node, after the drive has promised to believe no older state from then on.
+// No server may run on it. Giving it again to the same node is harmless. Errors: ErrPromised, ErrWrongCluster, ErrCorrupt, the drive's.
+func GiveCopy(drive string, cluster ids.Cluster, to string) (*Copy, error) {
+	path := filepath.Join(drive, CopyFile)
+	c, err := readCopyOf(path, cluster)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Promise.Node == to && c.Promise.Generation > c.Generation:
+		return c, nil
+	case c.Promise.Node != "" && c.Promise.Node != to:
+		return nil, fmt.Errorf("%w, %s", ErrPromised, c.Promise.Node)
+	}
+	c.Promise = Promise{Generation: max(c.Generation, c.Promise.Generation) + 1, Node: to}
+	return c, writeCopy(path, c, nil)
+}
+
+// TakeBack ends a drive's promise: what was given must not be restored after that. Without one it does nothing.
+// Errors: ErrWrongCluster, ErrCorrupt, the drive's.
+func TakeBack(drive string, cluster ids.Cluster) error {
+	path := filepath.Join(drive, CopyFile)
+	c, err := readCopyOf(path, cluster)
+	if err != nil || c.Promise.Node == "" {
+		return err
+	}
+	c.Promise.Node = ""
+	return writeCopy(path, c, nil)
+}
+
+// KnownPosition is how late a state the drives know of, by their copies and what they promised: an earlier one is not believed
+// (I9). A drive that does not answer before ctx ends is passed over.
+func KnownPosition(ctx context.Context, cluster ids.Cluster, drives []string) (latest Position) {
+	found, _ := ReadCopies(ctx, cluster, drives)
+	for _, f := range found {
+		if f.Copy != nil {
+			latest = latest.later(f.Copy.floor())
+		}
+	}
+	return latest
 }
 
 // FoundCopy is what ReadCopies found on one drive: a copy, or why there is none.
@@ -42,10 +97,7 @@ func ReadCopies(ctx context.Context, cluster ids.Cluster, drives []string) (foun
 	for i, d := range drives {
 		answers[i] = make(chan FoundCopy, 1)
 		go func() { // outlives the call only if the drive hangs
-			c, err := readCopy(filepath.Join(d, CopyFile))
-			if err == nil && cluster != (ids.Cluster{}) && c.Cluster != cluster {
-				c, err = nil, fmt.Errorf("%w: %s", ErrWrongCluster, c.Cluster)
-			}
+			c, err := readCopyOf(filepath.Join(d, CopyFile), cluster)
 			answers[i] <- FoundCopy{d, c, err}
 		}()
 	}
@@ -72,6 +124,15 @@ func answerOf(ctx context.Context, drive string, answer <-chan FoundCopy) FoundC
 	case <-ctx.Done():
 		return FoundCopy{Drive: drive, Err: ctx.Err()}
 	}
+}
+
+// readCopyOf is readCopy of a cluster, or of any if it is zero.
+func readCopyOf(path string, cluster ids.Cluster) (*Copy, error) {
+	c, err := readCopy(path)
+	if err == nil && cluster != (ids.Cluster{}) && c.Cluster != cluster {
+		return nil, fmt.Errorf("%w: %s", ErrWrongCluster, c.Cluster)
+	}
+	return c, err
 }
 
 func readCopy(path string) (*Copy, error) {

@@ -29,7 +29,8 @@ import (
 //	{"cluster":…,"generation":…,"revision":…,"at":…,"rows":[{"key":…,"value":…},…],"sealed":…}
 //
 // Rows with secrets (iam/) are not among the rows: they are in "sealed", AES-256-GCM under the caller's key, nonce first,
-// with the cluster id as additional data; without a key they are left out.
+// with the cluster id as additional data; without a key they are left out. "promise" is there when the copy was given to a
+// restore on another node.
 const (
 	copyMagic = "sherd control copy 1 "
 	// CopyFile is the copy's name in a drive's directory.
@@ -47,8 +48,16 @@ type Copy struct {
 	At         time.Time   `json:"at"`
 	Rows       []CopyRow   `json:"rows"`
 	Sealed     []byte      `json:"sealed,omitempty"`
+	Promise    Promise     `json:"promise,omitzero"`
 
 	secrets []CopyRow
+}
+
+// Promise is what a drive holds to once its copy was given to a restore: it believes no control state of a lower generation, so
+// that what was given stays its newest, and it gives its copy to no other node. Only a person takes it back.
+type Promise struct {
+	Generation uint64 `json:"generation"`     // of the state that the restore makes, at least
+	Node       string `json:"node,omitempty"` // that makes it; empty: taken back, and Generation is not given again
 }
 
 // CopyRow is one row, its key below the prefix.
@@ -94,10 +103,9 @@ func (s *Store) Copy(ctx context.Context) (*Copy, error) {
 	return c, nil
 }
 
-// encodeCopy gives the file's bytes. Secrets are sealed under key; left out if it is nil.
+// encodeCopy gives the file's bytes. Secrets are sealed under key; if it is nil they are left out, but for what was read sealed.
 func encodeCopy(c *Copy, key []byte) ([]byte, error) {
 	own := *c
-	own.Sealed = nil
 	if key != nil {
 		plain, err := json.Marshal(c.secrets)
 		if err != nil {
@@ -183,3 +191,11 @@ func (c *Copy) all() []CopyRow { return slices.Concat(c.Rows, c.secrets) }
 
 // Position says how late the copy is.
 func (c *Copy) Position() Position { return Position{c.Generation, c.Revision} }
+
+// floor is how late a state must be to be believed beside the copy.
+func (c *Copy) floor() Position {
+	if c.Promise.Node == "" {
+		return c.Position()
+	}
+	return c.Position().later(Position{Generation: c.Promise.Generation})
+}

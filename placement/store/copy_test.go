@@ -58,13 +58,13 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	if err := newest.Unseal(key); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Restore(ctx, newest); !errors.Is(err, ErrBootstrapped) {
+	if err := s.Restore(ctx, newest, 2); !errors.Is(err, ErrBootstrapped) {
 		t.Fatalf("over a living cluster: %v", err)
 	}
 
 	before := s.Map()
 	r := open(t, newEtcd(t))
-	if err := r.Restore(ctx, newest); err != nil {
+	if err := r.Restore(ctx, newest, 2); err != nil {
 		t.Fatal(err)
 	}
 	after := r.Map()

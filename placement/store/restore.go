@@ -13,12 +13,15 @@ import (
 // RestoredSetting is the setting that says when the control state was restored, in RFC 3339; Confirm removes it.
 const RestoredSetting = "control.restored"
 
-// Restore writes a copy's rows into an etcd that has none of this cluster, under the next generation, with all revisions
-// beyond any that the copy's cluster can have given out (I9). A person decides on it. The same goes for what else only
+// Restore writes a copy's rows into an etcd that has none of this cluster, under a generation greater than the copy's, with all
+// revisions beyond any that the copy's cluster can have given out (I9). A person decides on it. The same goes for what else only
 // rises and may have risen after the copy was made: PG epochs (a drive refuses a lower one, I5), replica ids (I10), bucket
 // ids (I20) and the revisions of buckets' rules (a range refuses a lower one, I11).
-// Errors: ErrBootstrapped if there is a cluster, ErrWrongCluster, ErrCorrupt, ErrUnavailable.
-func (s *Store) Restore(ctx context.Context, c *Copy) error {
+// Errors: ErrBootstrapped if there is a cluster, ErrWrongCluster, ErrInvalid, ErrCorrupt, ErrUnavailable.
+func (s *Store) Restore(ctx context.Context, c *Copy, generation uint64) error {
+	if generation <= c.Generation {
+		return fmt.Errorf("%w: generation %d over a copy of %d", ErrInvalid, generation, c.Generation)
+	}
 	if s.opt.Cluster != (ids.Cluster{}) && s.opt.Cluster != c.Cluster {
 		return ErrWrongCluster
 	}
@@ -31,7 +34,7 @@ func (s *Store) Restore(ctx context.Context, c *Copy) error {
 	}
 	rows = append(withoutKey(rows, nextRangeKey), CopyRow{nextRangeKey, encode(rangesBeyond(rows))})
 	rows = append(rows, CopyRow{settingsDir + RestoredSetting, encode(s.now().Format(time.RFC3339))})
-	return s.writeFirst(ctx, rows, cluster{ID: c.Cluster, Generation: c.Generation + 1, RevisionBase: c.Revision + restoreBump})
+	return s.writeFirst(ctx, rows, cluster{ID: c.Cluster, Generation: generation, RevisionBase: c.Revision + restoreBump})
 }
 
 // rangesBeyond is beyond all range ids that were given out, also by splits that the copy does not know of.

@@ -117,7 +117,7 @@ func TestI9_RangeIDsAreNotGivenOutAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, newEtcd(t))
-	if err := s.Restore(ctx, c); err != nil {
+	if err := s.Restore(ctx, c, c.Generation+1); err != nil {
 		t.Fatal(err)
 	}
 	begun(t, s)

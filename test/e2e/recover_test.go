@@ -116,3 +116,55 @@ func TestI4_MetaRecover(t *testing.T) {
 	must(t, c.put("kept", "new", []byte("x")))
 	s.waitHealed(2 * time.Minute)
 }
+
+// copies runs `control copies` for a restore on another node, and returns the file.
+func (s *server) copies(to string) (string, error) {
+	s.t.Helper()
+	file := filepath.Join(s.dir, "given")
+	_, err := s.sherd(append([]string{"control", "copies", "--for", to, "--out", file}, s.drives...)...)
+	return file, err
+}
+
+// TestI9_ClusterRestore: most members of etcd are lost, and one node with one of them is away. The others' copies come to one
+// node, which makes the control state anew; all nodes go on with it, also the one that was away, which gives up its old member.
+func TestI9_ClusterRestore(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, 2, "--ec", "4+2")
+	first, second, away := f.nodes[0], f.nodes[1], f.nodes[2]
+	m := newModel("kept")
+	must(t, first.client().makeBucket("kept"))
+	m.store(t, first.client(), 12)
+	f.stopAll()
+	if first.etcdDirs("etcd", "etcd.lost")+second.etcdDirs("etcd", "etcd.lost") < 3 {
+		t.Fatal("fewer than a majority of the members were lost")
+	}
+	if out, err := first.restore("--yes"); err == nil || !strings.Contains(err.Error(), "no more than half") {
+		t.Fatalf("from a third of the drives: %s, %v", out, err)
+	}
+	file, err := second.copies("n1")
+	must(t, err)
+	if out, err := second.restore("--yes"); err == nil || !strings.Contains(err.Error(), "given to a restore on another node") {
+		t.Fatalf("on a node that gave its copies away: %s, %v", out, err)
+	}
+	out, err := first.restore("--yes", "--copies", file)
+	must(t, err)
+	t.Log(out)
+	f.run(first, second)
+	if !second.restored() {
+		t.Error("the status does not say that the control state was restored")
+	}
+	m.checkAll(t, second.client())
+	must(t, second.client().makeBucket("after"))
+	f.run(away)
+	must(t, away.client().put("after", "k", []byte("x")))
+	m.checkListing(t, away.client())
+	if out, err := away.sherd("control", "confirm"); err != nil || !strings.Contains(out, "confirmed") {
+		t.Errorf("%s, %v", out, err)
+	}
+	f.waitHealed(2 * time.Minute)
+	st, err := away.status()
+	must(t, err)
+	if len(st.Etcd) != 5 {
+		t.Errorf("%d members of etcd: %+v", len(st.Etcd), st.Etcd)
+	}
+}

@@ -55,6 +55,7 @@ func (p *peers) routes() http.Handler {
 	mux.HandleFunc("POST "+cluster.JoinPath, p.join)
 	calls := http.NewServeMux()
 	calls.HandleFunc("GET /founding", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.told.Load()) })
+	calls.HandleFunc("GET /control", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.position()) })
 	for pattern, f := range p.n.nodeCalls() {
 		calls.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if !p.up.Load() {

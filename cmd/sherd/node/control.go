@@ -54,10 +54,13 @@ func (n *Node) startControl(ctx, loops context.Context) error {
 	return n.bootstrap(ctx)
 }
 
+// remedyAfter is how long members of other nodes are waited for before the log says what else helps.
+const remedyAfter = 20 * time.Second
+
 // restoreRemedy is what helps when the control state is lost for good.
 const restoreRemedy = "run `sherd control restore` with the same drives and settings: it takes the newest copy that they hold (docs/operations.md, \"All of etcd is lost\")"
 
-// copiedPosition is how late a state the drives' copies know: an etcd that is behind it is an old one (I9).
+// copiedPosition is how late a state the drives know of: an etcd that is behind it is an old one (I9).
 func (n *Node) copiedPosition(ctx context.Context) store.Position {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Patience)
 	defer cancel()
@@ -65,15 +68,26 @@ func (n *Node) copiedPosition(ctx context.Context) store.Position {
 	for _, d := range *n.bays.byID.Load() {
 		paths = append(paths, d.Path())
 	}
-	if _, newest := store.ReadCopies(ctx, n.cluster, paths); newest != nil {
-		return newest.Position()
-	}
-	return store.Position{}
+	return store.KnownPosition(ctx, n.cluster, paths)
 }
 
 func (n *Node) external() bool { return len(n.cfg.Etcd.Endpoints) > 0 }
 
+// startMembers starts this node's members of etcd, of the control state that the drives know, or of a later one that another node has.
 func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
+	for {
+		err := n.startMembersOf(ctx, opt)
+		var newer *newerControl
+		if !errors.As(err, &newer) {
+			return err
+		}
+		n.log.Warn("members of etcd are given up", "why", newer)
+		opt.Floor = store.Position{Generation: newer.generation}
+	}
+}
+
+// startMembersOf starts those of the generation that opt.Floor has, and of later ones. Errors: also a newerControl.
+func (n *Node) startMembersOf(ctx context.Context, opt *store.Options) error {
 	hosts := n.hosts()
 	var all []ids.Drive
 	for _, h := range hosts {
@@ -97,15 +111,32 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 			return err
 		}
 	}
-	var err error
-	if n.members, err = member.New(set); err != nil {
+	generation := max(opt.Floor.Generation, 1)
+	if n.peers != nil {
+		if err := n.peers.anyNewer(ctx, generation); err != nil { // before members start that need nobody else
+			return err
+		}
+	}
+	members, err := member.New(set)
+	if err != nil {
 		return err
 	}
+	n.members = members
 	if n.peers != nil {
-		n.peers.members.Store(n.members)
+		n.peers.members.Store(members)
+		var release func()
+		ctx, release = n.peers.untilNewer(ctx, generation)
+		defer release()
 	}
-	err = n.members.Start(ctx)
+	warn := time.AfterFunc(remedyAfter, func() {
+		n.log.Warn("etcd has no quorum yet. Start the nodes that have its members; only if most members are lost for good, stop all nodes and " + restoreRemedy)
+	})
+	defer warn.Stop()
+	err = members.Start(ctx)
+	var newer *newerControl
 	switch {
+	case errors.As(context.Cause(ctx), &newer):
+		return errors.Join(newer, members.Close())
 	case errors.Is(err, member.ErrNoMembers):
 		return fmt.Errorf("%w: bring a drive back that has one; if they are all lost, %s", err, restoreRemedy)
 	case errors.Is(err, member.ErrNoQuorum):
@@ -113,7 +144,7 @@ func (n *Node) startMembers(ctx context.Context, opt *store.Options) error {
 	case err != nil:
 		return err
 	}
-	opt.Endpoints, opt.Dialer, opt.Redial = n.members.Endpoints(), n.members.Dial, n.members.Redial
+	opt.Endpoints, opt.Dialer, opt.Redial = members.Endpoints(), members.Dial, members.Redial
 	return nil
 }
 

@@ -39,6 +39,7 @@ func (n *Node) enter(ctx, loops context.Context) error {
 		return err
 	}
 	n.loops.Go(func() { n.keepPapers(loops) })
+	n.loops.Go(func() { n.watchNewer(loops) })
 	return nil
 }
 
@@ -96,7 +97,7 @@ func (p *peers) shareMembers(opt *member.Options) error {
 	opt.Seeds = p.names()
 	opt.Sole = len(opt.Seeds) == 0
 	opt.Dial = p.dialMember
-	if len(n.agreed) == 0 {
+	if len(n.agreed) == 0 || !n.virgin { // a member that ran, and was lost since, must not begin again under its name (I10)
 		return nil
 	}
 	found, err := n.foundMembers()

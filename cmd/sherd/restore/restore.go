@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -17,45 +19,66 @@ import (
 
 // Errors of Prepare, by what a person can do.
 var (
-	ErrNoCopy   = errors.New("no drive has a readable copy of the control state")
-	ErrMinority = errors.New("no more than half of the cluster's drives have a readable copy")       // give all drives, or force
-	ErrNotLost  = errors.New("etcd is not lost")                                                     // start the server
-	ErrSealed   = errors.New("the copy's users are encrypted, and root's secret key is another one") // give it, or go without users
+	ErrNoCopy    = errors.New("no drive has a readable copy of the control state")
+	ErrMinority  = errors.New("no more than half of the cluster's drives have a readable copy, here or among what other nodes gave") // give all, or force
+	ErrNotLost   = errors.New("etcd is not lost")                                                                                    // start the server
+	ErrElsewhere = errors.New("etcd may go on without what is here: its members may be on nodes that gave nothing")                  // ask them, or force
+	ErrNodes     = errors.New("the drives are not those of one node")                                                                // name the right one
+	ErrGiven     = errors.New("what another node gave is not for this restore")                                                      // have it give anew
+	ErrSealed    = errors.New("the copy's users are encrypted, and root's secret key is another one")                                // give it, or go without users
 )
 
 // Options says what to restore. The caller holds the drives' locks: no server runs on them.
 type Options struct {
 	Cluster ids.Cluster
+	Node    string         // that is to have the new etcd; empty: the one whose drives are here
 	Hosts   []member.Host  // all of the cluster's drives that are here
-	Etcd    *store.Options // external etcd; nil: a new embedded one on the hosts
+	Given   []*Given       // what nodes gave whose drives are not
+	Etcd    *store.Options // external etcd; nil: a new embedded one on the node's drives
 	Child   member.Options // how the embedded one is run: Command, Env, MemoryBytes
 
 	Secrets      []string // root's secret keys to try on the users of the copy
 	WithoutUsers bool     // go on though none fits
-	Force        bool     // go on with a minority, or beside an etcd that does not start
+	Force        bool     // go on with a minority, or beside an etcd that does not start, or may be elsewhere
 	Logger       *slog.Logger
 }
 
 // Plan is what Run will do.
 type Plan struct {
-	Copy     *store.Copy
-	Map      *placement.Map // what the copy says
-	Found    []store.FoundCopy
-	Drives   int // of the cluster, by the copy
-	Readable int // of Found
-	Same     int // of these, with just the state that is taken
-	Members  member.Survey
-	Users    bool // the copy's users are restored
+	Copy       *store.Copy
+	Map        *placement.Map // what the copy says
+	Node       string         // that has the new etcd
+	Generation uint64         // of the restored state
+	Missing    []Missing      // copies that could not be read
+	Drives     int            // of the cluster, by the copy
+	Readable   int            // of these, with a readable copy, here or given
+	Same       int            // of those, with just the state that is taken
+	Silent     []string       // nodes none of whose drives had a readable copy
+	Etcd       Left
+	Users      bool // the copy's users are restored
 
 	opt Options
 	key []byte // of the users; nil: unknown
 }
 
+// Missing is a copy that could not be read.
+type Missing struct {
+	Path string
+	Err  error
+}
+
 // Prepare finds the copy to restore, and whether that may be done.
-// Errors: ErrNoCopy, ErrMinority, ErrNotLost, ErrSealed; those of the external etcd.
+// Errors: those above; store.ErrPromised; those of the external etcd.
 func Prepare(ctx context.Context, opt Options) (*Plan, error) {
 	p := &Plan{opt: opt}
-	if err := p.find(ctx); err != nil {
+	seen, err := p.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.chooseNode(); err != nil {
+		return nil, err
+	}
+	if err := p.checkPromises(seen); err != nil {
 		return nil, err
 	}
 	if 2*p.Readable <= p.Drives && !opt.Force {
@@ -70,42 +93,137 @@ func Prepare(ctx context.Context, opt Options) (*Plan, error) {
 	return p, p.lookEmbedded(ctx)
 }
 
-// find reads the copies.
-func (p *Plan) find(ctx context.Context) error {
-	p.Found, p.Copy = store.ReadCopies(ctx, p.opt.Cluster, p.paths())
-	if p.Copy == nil {
-		var errs []error
-		for _, f := range p.Found {
-			errs = append(errs, f.Err)
-		}
-		return fmt.Errorf("%w: %w", ErrNoCopy, errors.Join(errs...))
-	}
-	for _, f := range p.Found {
+// seenCopy is a drive's copy, here or given.
+type seenCopy struct {
+	at      store.Position
+	promise store.Promise
+}
+
+// find reads the copies that are here, adds those that were given, and takes the newest. A drive counts once.
+func (p *Plan) find(ctx context.Context) (map[ids.Drive]seenCopy, error) {
+	found, newest := store.ReadCopies(ctx, p.opt.Cluster, pathsOf(p.opt.Hosts))
+	seen := map[ids.Drive]seenCopy{}
+	var errs []error
+	for i, f := range found {
 		if f.Copy == nil {
+			p.Missing = append(p.Missing, Missing{filepath.Join(f.Drive, store.CopyFile), f.Err})
+			errs = append(errs, f.Err)
 			continue
 		}
-		p.Readable++
-		if f.Copy.Position() == p.Copy.Position() {
+		seen[p.opt.Hosts[i].Drive] = seenCopy{f.Copy.Position(), f.Copy.Promise}
+	}
+	for _, g := range p.opt.Given {
+		if g.Cluster != p.opt.Cluster {
+			return nil, fmt.Errorf("%w: node %s is of cluster %s", ErrGiven, g.Node, g.Cluster)
+		}
+		for _, d := range g.Drives {
+			if d.Error == "" {
+				seen[d.Drive] = seenCopy{store.Position{Generation: d.Generation, Revision: d.Revision}, store.Promise{Generation: d.Promised, Node: g.For}}
+			} else {
+				p.Missing = append(p.Missing, Missing{g.Node + ":" + d.Path, errors.New(d.Error)})
+			}
+		}
+		if newest == nil || g.Copy.Newer(newest) {
+			newest = g.Copy
+		}
+	}
+	if newest == nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoCopy, errors.Join(errs...))
+	}
+	p.Copy = newest
+	var err error
+	if p.Map, err = newest.Map(); err != nil {
+		return nil, err
+	}
+	p.count(seen)
+	return seen, nil
+}
+
+// count counts the cluster's drives, by the copy that is taken, and those whose copy was seen.
+func (p *Plan) count(seen map[ids.Drive]seenCopy) {
+	spoke := map[string]bool{}
+	for id, d := range p.Map.Drives {
+		if d.State == placement.DriveOut {
+			continue
+		}
+		p.Drives++
+		c, ok := seen[id]
+		spoke[d.Node] = spoke[d.Node] || ok
+		if ok {
+			p.Readable++
+		}
+		if ok && c.at == p.Copy.Position() {
 			p.Same++
 		}
 	}
-	var err error
-	if p.Map, err = p.Copy.Map(); err != nil {
-		return err
+	for node, spoke := range spoke {
+		if !spoke {
+			p.Silent = append(p.Silent, node)
+		}
 	}
-	for _, d := range p.Map.Drives {
-		if d.State != placement.DriveOut {
-			p.Drives++
+	slices.Sort(p.Silent)
+}
+
+// chooseNode finds out which node the restore is made on.
+func (p *Plan) chooseNode() error {
+	nodes := nodesOf(p.Map, p.opt.Hosts)
+	p.Node = p.opt.Node
+	if p.Node == "" && len(nodes) == 1 {
+		p.Node = nodes[0]
+	}
+	switch {
+	case p.opt.Etcd != nil && len(p.opt.Given) == 0:
+		return nil // it is the same for all
+	case p.Node == "":
+		return fmt.Errorf("%w, but of %q: say with --node which of them is to have the new etcd", ErrNodes, nodes)
+	case len(nodes) > 0 && !slices.Contains(nodes, p.Node):
+		return fmt.Errorf("%w %q: they are of %q", ErrNodes, p.Node, nodes)
+	}
+	return nil
+}
+
+// checkPromises refuses what was given to a restore on another node, and chooses a generation beyond all that were promised.
+func (p *Plan) checkPromises(seen map[ids.Drive]seenCopy) error {
+	for _, g := range p.opt.Given {
+		if g.For != p.Node {
+			return fmt.Errorf("%w: node %s gave it to %s, and this is %s", ErrGiven, g.Node, g.For, p.Node)
+		}
+	}
+	p.Generation = p.Copy.Generation + 1
+	for _, h := range p.opt.Hosts {
+		if to := seen[h.Drive].promise.Node; to != "" && to != p.Node {
+			return fmt.Errorf("%s: %w, %s", h.Path, store.ErrPromised, to)
+		}
+	}
+	for _, c := range seen {
+		p.Generation = max(p.Generation, c.promise.Generation)
+		if c.promise.Node == "" && c.promise.Generation > 0 { // taken back: somebody may have used it
+			p.Generation = max(p.Generation, c.promise.Generation+1)
 		}
 	}
 	return nil
 }
 
-func (p *Plan) paths() (paths []string) {
-	for _, h := range p.opt.Hosts {
-		paths = append(paths, h.Path)
+// nodesOf are the nodes that drives are of, as far as the map knows them.
+func nodesOf(m *placement.Map, hosts []member.Host) (nodes []string) {
+	for _, h := range hosts {
+		if d := m.Drives[h.Drive]; d != nil && !slices.Contains(nodes, d.Node) {
+			nodes = append(nodes, d.Node)
+		}
 	}
-	return paths
+	slices.Sort(nodes)
+	return nodes
+}
+
+// hostsOf are the drives that are a node's, and, of the restore's own, those that the map does not know.
+func (p *Plan) hostsOf(node string) (hosts []member.Host) {
+	for _, h := range p.opt.Hosts {
+		d := p.Map.Drives[h.Drive]
+		if d != nil && d.Node == node || d == nil && node == p.Node {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
 }
 
 // unseal opens the copy's users with the first key that fits.
@@ -145,33 +263,11 @@ func (p *Plan) lookExternal(ctx context.Context) error {
 	return nil
 }
 
-// lookEmbedded refuses where enough members are left to go on and have the cluster, as late as the copy knows it.
-func (p *Plan) lookEmbedded(ctx context.Context) (err error) {
-	opt := p.members()
-	opt.Control = p.Copy.Generation
-	if p.Members, err = member.Look(opt); err != nil || !p.Members.Enough {
-		return err
-	}
-	m, s, err := p.start(ctx, opt)
-	switch {
-	case errors.Is(err, store.ErrTimeTravel): // older than the copy: it is not the one that was lost
-		return nil
-	case err != nil && p.opt.Force:
-		return nil
-	case err != nil:
-		return fmt.Errorf("%d of %d etcd members are here, and do not start: %w", p.Members.Here, p.Members.Members, err)
-	}
-	defer m.Close()
-	defer s.Close()
-	if s.Bootstrapped() {
-		return fmt.Errorf("%w: %d of %d members are here", ErrNotLost, p.Members.Here, p.Members.Members)
-	}
-	return nil // a restore was cut short
-}
-
-func (p *Plan) members() member.Options {
+// members are the options to run a node's members with, or to look at them: of an etcd of that generation, or later.
+func (p *Plan) members(node string, hosts []member.Host, generation uint64) member.Options {
 	opt := p.opt.Child
-	opt.Cluster, opt.Drives, opt.Sole, opt.Logger = p.opt.Cluster, p.opt.Hosts, true, p.opt.Logger
+	opt.Cluster, opt.Node, opt.Drives, opt.Control = p.opt.Cluster, node, hosts, generation
+	opt.Sole, opt.Logger = true, p.opt.Logger
 	return opt
 }
 
@@ -216,8 +312,8 @@ func (p *Plan) Run(ctx context.Context) (aside []string, err error) {
 			aside = append(aside, to)
 		}
 	}
-	opt := p.members()
-	opt.Bootstrap, opt.Want, opt.Control = true, p.hosts(), p.Copy.Generation+1
+	opt := p.members(p.Node, p.hostsOf(p.Node), p.Generation)
+	opt.Bootstrap, opt.Want = true, p.hosts(opt.Drives)
 	m, s, err := p.start(ctx, opt)
 	if err != nil {
 		return aside, fmt.Errorf("making a new etcd: %w", err)
@@ -227,8 +323,8 @@ func (p *Plan) Run(ctx context.Context) (aside []string, err error) {
 	return aside, p.write(ctx, s)
 }
 
-// hosts chooses the drives for the new members, among those that are here.
-func (p *Plan) hosts() []ids.Drive {
+// hosts chooses the drives for the new members, among those of the node.
+func (p *Plan) hosts(own []member.Host) []ids.Drive {
 	m := *p.Map
 	m.Drives = maps.Clone(m.Drives)
 	for id, d := range m.Drives {
@@ -238,24 +334,24 @@ func (p *Plan) hosts() []ids.Drive {
 		}
 		m.Drives[id] = &here
 	}
-	for _, h := range p.opt.Hosts {
+	for _, h := range own {
 		if d := m.Drives[h.Drive]; d != nil && d.State != placement.DriveOut {
 			d.State = placement.DriveUp
 		}
 	}
 	want := plan.EtcdHosts(&m, nil)
-	if len(want) == 0 { // all of the drives are newer than the copy
-		want = []ids.Drive{p.opt.Hosts[0].Drive}
+	if len(want) == 0 { // all of them are newer than the copy, or out
+		want = []ids.Drive{own[0].Drive}
 	}
 	return want
 }
 
 // write writes the records, then the copies that make every older etcd one of the past.
 func (p *Plan) write(ctx context.Context, s *store.Store) error {
-	if err := s.Restore(ctx, p.Copy); err != nil {
+	if err := s.Restore(ctx, p.Copy, p.Generation); err != nil {
 		return err
 	}
-	written, err := s.WriteCopies(ctx, p.paths(), p.key)
+	written, err := s.WriteCopies(ctx, pathsOf(p.opt.Hosts), p.key)
 	if 2*written <= len(p.opt.Hosts) {
 		return fmt.Errorf("the control state is restored, but only %d of %d drives could take the new copy: %w", written, len(p.opt.Hosts), err)
 	}

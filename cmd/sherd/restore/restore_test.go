@@ -106,7 +106,7 @@ func TestI9_RestoreIntoExternalEtcd(t *testing.T) {
 	if m := s.Map(); m.Generation != 2 || m.Buckets["b"] == nil || m.Identities["user"].Secret != "of the user" {
 		t.Fatalf("generation %d, %v, %v", m.Generation, m.Buckets, m.Identities)
 	}
-	_, newest := store.ReadCopies(ctx, opt.Cluster, p.paths())
+	_, newest := store.ReadCopies(ctx, opt.Cluster, pathsOf(opt.Hosts))
 	if newest.Generation != 2 {
 		t.Fatalf("the copies are of generation %d: an old etcd would be let in again", newest.Generation)
 	}
