@@ -89,6 +89,9 @@ func TestFlippedBits(t *testing.T) {
 	for _, running := range []bool{true, false} {
 		kinds := fileKinds(t, s.drives[0])
 		for i, kind := range slices.Sorted(keysOf(kinds)) {
+			if !*soak && (rng.IntN(2) == 0) == running {
+				continue // half of the kinds, or so, while it runs, and half while it is stopped
+			}
 			drive := s.drives[(i+1)%len(s.drives)]
 			files := fileKinds(t, drive)[kind]
 			if len(files) == 0 { // etcd is not on all drives
@@ -141,10 +144,14 @@ func TestFoldersDeleted(t *testing.T) {
 	s := start(t, options{})
 	m := fill(t, s, "folders")
 	n := 0
+	rng := random(t)
 	for _, running := range []bool{true, false} {
 		entries, err := os.ReadDir(s.drives[0])
 		must(t, err)
 		for _, e := range entries {
+			if !*soak && (rng.IntN(2) == 0) == running {
+				continue
+			}
 			drive := s.drives[n%len(s.drives)]
 			n++
 			path := filepath.Join(drive, e.Name())

@@ -20,7 +20,7 @@ func TestKill9(t *testing.T) {
 	c := s.client()
 	must(t, c.makeBucket("crash"))
 	m := newModel("crash")
-	rounds := count(10, 200)
+	rounds := count(6, 200)
 	for round := range rounds {
 		f := &faults{}
 		writers, halt := load(8, m, s.client, rng, func(w *writer) { w.refused = f.note })

@@ -156,7 +156,7 @@ func TestListingAgainstModel(t *testing.T) {
 	s := start(t, options{drives: 1})
 	c := s.client()
 	rng := random(t)
-	for round := range count(3, 15) {
+	for round := range count(2, 15) {
 		bucket := fmt.Sprintf("list-%d", round)
 		must(t, c.makeBucket(bucket))
 		set := map[string]bool{}
@@ -167,7 +167,7 @@ func TestListingAgainstModel(t *testing.T) {
 		for _, k := range keys {
 			must(t, c.put(bucket, k, nil))
 		}
-		for range count(150, 1000) {
+		for range count(100, 1000) {
 			q := listQuery{size: []int{1, 2, 3, 7, 50, 1000}[rng.IntN(6)]}
 			if rng.IntN(2) == 0 {
 				k := keys[rng.IntN(len(keys))]
