@@ -281,6 +281,7 @@ func three(t testing.TB) (m *mesh, a, b, c *meshNode) {
 }
 
 func TestI10_FoundingOverThreeNodes(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
 	write(t, a.Supervisor, "k", "1")
@@ -318,6 +319,7 @@ func TestI10_FoundingOverThreeNodes(t *testing.T) {
 }
 
 func TestChildrenOfTwoNodesKilled(t *testing.T) {
+	t.Parallel()
 	_, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
 	w := startWriter(t, b.Supervisor)
@@ -338,6 +340,7 @@ func TestChildrenOfTwoNodesKilled(t *testing.T) {
 // TestI9_NodeGoneForGood: a fourth node takes the place of one that is gone; that one comes back, and its member, which was
 // removed meanwhile, is not started.
 func TestI9_NodeGoneForGood(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	write(t, a.Supervisor, "k", "1")
 	old := a.opt.Found[2].Name
@@ -378,6 +381,7 @@ func TestI9_NodeGoneForGood(t *testing.T) {
 
 // TestI10_BlankNodeOfTheSameName: a node lost its drives. What had its name is no member any more; it gets a new one.
 func TestI10_BlankNodeOfTheSameName(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	write(t, a.Supervisor, "k", "1")
 	old := b.opt.Found[1]
@@ -405,6 +409,7 @@ func TestI10_BlankNodeOfTheSameName(t *testing.T) {
 }
 
 func TestPartitionHeals(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
 	for _, n := range some(a, b, c) { // whichever leads is among them
@@ -428,6 +433,7 @@ func TestPartitionHeals(t *testing.T) {
 
 // TestGatewayHasNoMembers: a node without drives uses those of others, whichever serve.
 func TestGatewayHasNoMembers(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	write(t, a.Supervisor, "k", "1")
 	g := m.node("gateway", 0, "n1", "n-2", c.name)
@@ -449,6 +455,7 @@ func TestGatewayHasNoMembers(t *testing.T) {
 // TestOneNodeBecomesThree: members of a node that was alone, made by a version that named no node, go on; others join, and
 // take over.
 func TestOneNodeBecomesThree(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a := m.node("n1", 2)
 	alone := a.opt
@@ -496,6 +503,7 @@ func TestOneNodeBecomesThree(t *testing.T) {
 }
 
 func TestI9_OneOfThreeNodesWaits(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	write(t, a.Supervisor, "k", "1")
 	for _, n := range []*meshNode{a, b, c} {
@@ -524,6 +532,7 @@ func TestI9_OneOfThreeNodesWaits(t *testing.T) {
 // TestI10_FoundingIsTakenUpAgain: it is cut short before a quorum is there. Another list is refused then, and the same one
 // goes on.
 func TestI10_FoundingIsTakenUpAgain(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a, b := m.node("n1", 1), m.node("n2", 1)
 	found(a, b)
@@ -563,6 +572,7 @@ func TestI10_FoundingIsTakenUpAgain(t *testing.T) {
 
 // TestI9_RemovedWhileItRuns: members that are removed stop, whoever had it done and when; two nodes may do so together.
 func TestI9_RemovedWhileItRuns(t *testing.T) {
+	t.Parallel()
 	m, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
 	old := a.opt.Found[2].Name
@@ -619,6 +629,7 @@ func exists(path string) bool {
 
 // TestClientLeavesAMemberThatHangs: this node's member is the first choice, but not when it gives no answers.
 func TestClientLeavesAMemberThatHangs(t *testing.T) {
+	t.Parallel()
 	_, a, b, c := three(t)
 	awaitReady(t, 3, a, b, c)
 	client, err := a.newClient(a.Dial)
@@ -650,6 +661,7 @@ func TestClientLeavesAMemberThatHangs(t *testing.T) {
 // TestI4_AloneUntilAnotherNodeHasAMember: a node that has all members goes on without a quorum, and not any more when
 // another node has one.
 func TestI4_AloneUntilAnotherNodeHasAMember(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a, b := m.node("n1", 2), m.node("n2", 2, "n1")
 	a.opt.Bootstrap, a.opt.Sole, a.opt.Want = true, true, []ids.Drive{a.opt.Drives[0].Drive, a.opt.Drives[1].Drive}
@@ -683,6 +695,7 @@ func TestI4_AloneUntilAnotherNodeHasAMember(t *testing.T) {
 
 // TestNodeHasAnotherName: a node that has all members keeps them under a new name; a node among others has none of them.
 func TestNodeHasAnotherName(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a := m.node("n1", 2)
 	a.opt.Bootstrap, a.opt.Sole, a.opt.Want = true, true, []ids.Drive{a.opt.Drives[0].Drive, a.opt.Drives[1].Drive}

@@ -22,6 +22,7 @@ import (
 // TestDamagedMember flips bits in each kind of file of one member's directory: the others serve, and the member is
 // itself again or replaced, with the same content.
 func TestDamagedMember(t *testing.T) {
+	t.Parallel()
 	opt := testOptions(t, 3)
 	s := start(t, opt)
 	for i := range 200 {
@@ -99,6 +100,7 @@ func count(t *testing.T, s *Supervisor, name string) int64 {
 
 // TestChildDiesWithItsParent kills a server: its etcd must end too, and free what the next one needs.
 func TestChildDiesWithItsParent(t *testing.T) {
+	t.Parallel()
 	if root := os.Getenv("TEST_ETCD_PARENT"); root != "" {
 		parent(t, root)
 		return

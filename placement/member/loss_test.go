@@ -123,6 +123,7 @@ func wipe(t *testing.T, path string) {
 }
 
 func TestI9_MinorityOfDirectoriesDeletedWhileRunning(t *testing.T) {
+	t.Parallel()
 	s := start(t, testOptions(t, 5))
 	put(t, s, "a", "1")
 	before := s.Members()
@@ -155,6 +156,7 @@ func TestI9_MinorityOfDirectoriesDeletedWhileRunning(t *testing.T) {
 }
 
 func TestI9_MinorityOfDirectoriesDeletedWhileStopped(t *testing.T) {
+	t.Parallel()
 	opt := testOptions(t, 5)
 	s := start(t, opt)
 	put(t, s, "a", "1")
@@ -176,6 +178,7 @@ func TestI9_MinorityOfDirectoriesDeletedWhileStopped(t *testing.T) {
 }
 
 func TestI9_ReconcileMovesMembers(t *testing.T) {
+	t.Parallel()
 	opt := testOptions(t, 6)
 	opt.Want = opt.Want[:5]
 	s := start(t, opt)
@@ -232,6 +235,7 @@ func hasAny(t *testing.T, drive string) bool {
 }
 
 func TestKilledChildIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	s := start(t, testOptions(t, 3))
 	w := startWriter(t, s)
 	for range 3 {
@@ -249,6 +253,7 @@ func TestKilledChildIsStartedAgain(t *testing.T) {
 }
 
 func TestSurvivorGoesOnAlone(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ drives, lost int }{{2, 1}, {4, 2}} {
 		for _, running := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%d of %d running=%v", c.lost, c.drives, running), func(t *testing.T) {
@@ -297,6 +302,7 @@ func TestSurvivorGoesOnAlone(t *testing.T) {
 }
 
 func TestI9_NoQuorumIsNotDecidedByItself(t *testing.T) {
+	t.Parallel()
 	opt := testOptions(t, 3)
 	s := start(t, opt)
 	put(t, s, "a", "1")
@@ -324,6 +330,7 @@ func TestI9_NoQuorumIsNotDecidedByItself(t *testing.T) {
 }
 
 func TestI9_AFormerGenerationIsNeverStarted(t *testing.T) {
+	t.Parallel()
 	opt := testOptions(t, 2)
 	s := start(t, opt)
 	put(t, s, "a", "1")

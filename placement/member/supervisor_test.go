@@ -11,6 +11,7 @@ import (
 )
 
 func TestStartAndRestart(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 3, 4, 5} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			opt := testOptions(t, n)
@@ -39,6 +40,7 @@ func TestStartAndRestart(t *testing.T) {
 }
 
 func TestI9_NothingIsMadeWithoutBootstrap(t *testing.T) {
+	t.Parallel()
 	opt := testOptions(t, 3)
 	opt.Bootstrap = false
 	if _, err := Start(testContext(t), opt); !errors.Is(err, ErrNoMembers) {
