@@ -65,14 +65,7 @@ func TestClusterNodeJoins(t *testing.T) {
 	must(t, first.client().makeBucket("join"))
 	must(t, first.client().put("join", "before", body))
 
-	token, err := admin[struct{ Token string }](first, "node", "token")
-	must(t, err)
-	second := newServer(t, options{drives: 3})
-	second.flags = []string{
-		"--node", "n2", "--advertise", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--join", fmt.Sprintf("127.0.0.1:%d", port), "--token", token.Token,
-	}
-	second.run()
-	second.waitReady(60 * time.Second)
+	token, second := first.invites(port, "n2", 3)
 	got, err := second.client().get("join", "before")
 	must(t, err)
 	if !bytes.Equal(got, body) {
@@ -91,7 +84,7 @@ func TestClusterNodeJoins(t *testing.T) {
 	}
 	third := newServer(t, options{drives: 1, notReady: true})
 	third.flags = []string{
-		"--node", "n3", "--advertise", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--join", fmt.Sprintf("127.0.0.1:%d", port), "--token", token.Token,
+		"--node", "n3", "--advertise", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--join", fmt.Sprintf("127.0.0.1:%d", port), "--token", token,
 	}
 	third.run()
 	third.killed = true // it is to end by itself
@@ -103,6 +96,52 @@ func TestClusterNodeJoins(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("a used token lets a node in")
 	}
+}
+
+// invites has a node with drives join through s, whose node port that is, and gives the token that is used up by it.
+func (s *server) invites(port int, name string, drives int) (token string, joined *server) {
+	s.t.Helper()
+	answer, err := admin[struct{ Token string }](s, "node", "token")
+	must(s.t, err)
+	joined = newServer(s.t, options{drives: drives})
+	joined.flags = []string{
+		"--node", name, "--advertise", fmt.Sprintf("127.0.0.1:%d", freePort(s.t)),
+		"--join", fmt.Sprintf("127.0.0.1:%d", port), "--token", answer.Token,
+	}
+	joined.run()
+	joined.waitReady(60 * time.Second)
+	return answer.Token, joined
+}
+
+// Nodes join one by one under load, six in the end in soak: their drives get their share, those of old only give, and no client sees an
+// error that another try does not mend.
+func TestClusterGrows(t *testing.T) {
+	t.Parallel()
+	nodes := count(3, 4)
+	f := startFleet(t, nodes, 2, "--ec", "4+2")
+	first := f.nodes[0]
+	l := f.startTraffic("grows", random(t), 4)
+	for grown := range count(1, 2) {
+		l.awaitWrites(30, 60*time.Second)
+		before, err := first.status()
+		must(t, err)
+		had := map[string]int{}
+		for _, d := range before.Drives {
+			had[d.ID] = d.Slots
+		}
+		first.invites(f.nodePort[0], fmt.Sprintf("new%d", grown), 2)
+		first.waitBalanced(3*time.Minute, 2*(nodes+grown+1))
+		after, err := first.status()
+		must(t, err)
+		for _, d := range after.Drives {
+			if old, ok := had[d.ID]; ok && d.Slots > old {
+				t.Errorf("%s had %d slots before a node joined, and has %d", d.Path, old, d.Slots)
+			}
+		}
+	}
+	l.awaitWrites(30, 60*time.Second)
+	f.waitHealed(120 * time.Second)
+	l.end(f.nodes[1])
 }
 
 // A node is emptied under load and taken away: no client sees an error that another try does not mend, and all is at full strength without it.
