@@ -393,6 +393,45 @@ func TestBudget(t *testing.T) {
 	wg.Wait()
 }
 
+// I12: while a drive that hangs has all of the budget, its node says how its drives are, and does what needs no room.
+func TestI12_NoBudgetNeeded(t *testing.T) {
+	var hang atomic.Bool
+	gate := make(chan struct{})
+	n := newNodeThat(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && strings.Contains(op.Path, "chunks") && op.Kind == errorfs.OpFileSyncData {
+			<-gate
+		}
+		return nil
+	})), time.Minute)
+	n.server.opt.Budget = 1 << 20
+	n.server.budget = newBudget(1 << 20)
+	c := n.client(nil)
+	d := c.Drive(n.drive.ID())
+	hang.Store(true)
+	var wg sync.WaitGroup
+	for i := range uint64(8) {
+		wg.Go(func() {
+			if err := disktest.Put(suiteDrive{d}, disktest.NewSample(1, i, 1<<20)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	poll.True(t, 10*time.Second, "somebody to wait for the budget", func() bool {
+		free := n.server.budget.TryAcquire(1)
+		if free {
+			n.server.budget.Release(1)
+		}
+		return !free
+	})
+	_, err := d.Open(t.Context(), disktest.NewSample(1, 100, 1).Header.Key)
+	wantErr(t, err, disk.ErrNotFound)
+	if _, err := c.stat(); err != nil {
+		t.Error(err)
+	}
+	close(gate)
+	wg.Wait()
+}
+
 // I23: a caller that waits no longer learns that, whoever noticed first, and nothing of the drive.
 func TestI23_ImpatienceIsNoFault(t *testing.T) {
 	var hang atomic.Bool
