@@ -70,7 +70,7 @@ func (n *Node) begin(ctx context.Context, b *bay) error {
 	default:
 		err = fmt.Errorf("%w: %w", gateway.ErrConflict, l.problem(b))
 	}
-	if errors.Is(err, errGivenUp) || errors.Is(err, errRemoved) || errors.Is(err, errCopy) {
+	if errors.Is(err, errGivenUp) || errors.Is(err, errRemoved) || errors.Is(err, errOfAnother) || errors.Is(err, errCopy) {
 		return fmt.Errorf("%w: %w", gateway.ErrConflict, err)
 	}
 	if err != nil {

@@ -19,6 +19,9 @@ var errGivenUp = errors.New("it was given up, and does not come back under its i
 // errRemoved reports a drive that an operator took out of the cluster.
 var errRemoved = errors.New("it was removed from the cluster: take its path from the server's drives, or empty the directory to use it as a new one")
 
+// errOfAnother reports a drive that the map has at another node: that one answers for it, whoever holds it now.
+var errOfAnother = errors.New("a drive stays with its node: give it to that one, or, if that node has another name now, start it under its old one")
+
 const wasAway = "was away; catching up"
 
 // enlistAll brings the map and the drives that were opened before it was known together: those it knows first, so that no
@@ -57,10 +60,33 @@ func (n *Node) enlistAll(ctx context.Context) error {
 	return nil
 }
 
+// keepName refuses a start in which all drives that the map knows are those of another node: it would be that node's, dead under its
+// name and with nothing under the new one.
+func (n *Node) keepName() error {
+	other := ""
+	for id := range *n.bays.byID.Load() {
+		switch known := n.store.Map().Drives[id]; {
+		case known == nil || known.State == placement.DriveOut:
+		case known.Node == n.cfg.Name:
+			return nil
+		default:
+			other = known.Node
+		}
+	}
+	if other != "" {
+		return errRenamed(other, n.cfg.Name)
+	}
+	return nil
+}
+
+func errRenamed(was, is string) error {
+	return fmt.Errorf("the drives are those of node %q, and this is started as %q: a node keeps its name: give --node %s", was, is, was)
+}
+
 // enlistAtStart is enlist, where a drive that is refused is put out of service alone.
 func (n *Node) enlistAtStart(ctx context.Context, b *bay, d *disk.Drive) error {
 	err := n.enlist(ctx, b, d)
-	if errors.Is(err, errGivenUp) || errors.Is(err, errRemoved) {
+	if errors.Is(err, errGivenUp) || errors.Is(err, errRemoved) || errors.Is(err, errOfAnother) {
 		n.bays.remove(b, "")
 		n.letGo(b, d)
 		n.note(b, err)
@@ -92,7 +118,7 @@ func (n *Node) ownerOf(path string) *placement.Drive {
 // enlist sees to it that the map has the drive that is in b, and what it says of it. While etcd is away a drive that the
 // map knows is taken all the same: the planner says it again later.
 //
-// Errors: errGivenUp, errRemoved, store.ErrUnavailable.
+// Errors: errGivenUp, errRemoved, errOfAnother, store.ErrUnavailable.
 func (n *Node) enlist(ctx context.Context, b *bay, d *disk.Drive) error {
 	known := n.store.Map().Drives[d.ID()]
 	if known == nil {
@@ -113,7 +139,11 @@ func (n *Node) enlist(ctx context.Context, b *bay, d *disk.Drive) error {
 // gone tells why the drive of that id does not come back.
 func (n *Node) gone(b *bay, id ids.Drive) error {
 	switch known := n.store.Map().Drives[id]; {
-	case known == nil || known.State != placement.DriveOut:
+	case known == nil:
+		return nil
+	case known.State != placement.DriveOut && known.Node != n.cfg.Name:
+		return fmt.Errorf("%s: drive %s is one of node %s, and this is node %s: %w", b.path, id, known.Node, n.cfg.Name, errOfAnother)
+	case known.State != placement.DriveOut:
 		return nil
 	case known.Removed:
 		return fmt.Errorf("%s: drive %s: %w", b.path, id, errRemoved)

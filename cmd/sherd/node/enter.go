@@ -21,6 +21,9 @@ import (
 
 // enter has the map say that this node is there, and where. A newcomer's blank drives become drives of the cluster.
 func (n *Node) enter(ctx, loops context.Context) error {
+	if err := n.keepName(); err != nil {
+		return err
+	}
 	if err := n.announce(ctx); err != nil {
 		return err
 	}

@@ -37,12 +37,12 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 	if err != nil {
 		return nil, err
 	}
-	kept, err := cluster.ReadPapers(n.papersDirs(looks))
+	kept, err := cluster.ReadPapers(n.papersDirs(looks), n.cfg.Name)
 	if err != nil && !errors.Is(err, cluster.ErrNoPapers) {
 		return nil, err
 	}
 	if kept != nil && kept.Node != n.cfg.Name {
-		return nil, fmt.Errorf("the drives are those of node %q, and this is started as %q: a node keeps its name", kept.Node, n.cfg.Name)
+		return nil, errRenamed(kept.Node, n.cfg.Name)
 	}
 	switch {
 	case c.Secret != "":

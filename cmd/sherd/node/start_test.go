@@ -108,6 +108,24 @@ func TestI10_MissingMountIsNotFormatted(t *testing.T) {
 	}
 }
 
+// TestNodeKeepsItsName: under another name the node's drives would be those of a dead one. The map is left as it is.
+func TestNodeKeepsItsName(t *testing.T) {
+	r := newRig(t, 1, nil)
+	r.start()
+	r.fill(2)
+	r.stop()
+	r.edit = func(c *Config) { c.Name = "other" }
+	if err := r.try(); err == nil || !strings.Contains(err.Error(), "--node node1") {
+		t.Fatalf("start under another name: %v", err)
+	}
+	r.edit = nil
+	r.start()
+	r.check(2)
+	if nodes := r.n.store.Map().Nodes; len(nodes) != 1 {
+		t.Errorf("the map has nodes %v", nodes)
+	}
+}
+
 // TestI10_FirstStartCutShort: the next start formats what is blank still.
 func TestI10_FirstStartCutShort(t *testing.T) {
 	r := newRig(t, 3, nil)

@@ -109,7 +109,7 @@ func TestI24_Join(t *testing.T) {
 
 func TestPapersAreKept(t *testing.T) {
 	dirs := []string{t.TempDir(), filepath.Join(t.TempDir(), "gone"), t.TempDir()}
-	if _, err := ReadPapers(dirs); !errors.Is(err, ErrNoPapers) {
+	if _, err := ReadPapers(dirs, "n1"); !errors.Is(err, ErrNoPapers) {
 		t.Fatal(err)
 	}
 	p, _, err := FromSecret("sixteen bytes at least", "n1", time.Now())
@@ -123,12 +123,27 @@ func TestPapersAreKept(t *testing.T) {
 	if err := newer.Write(dirs[2]); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadPapers(dirs)
+	got, err := ReadPapers(dirs, "n1")
 	if err != nil || got.Nodes["n2"] != "host:9001" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if id, err := got.Identity(time.Now()); err != nil || id.Node != "n1" {
 		t.Errorf("%+v, %v", id, err)
+	}
+	stray, _, err := FromSecret("sixteen bytes at least", "n2", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stray.Serial = newer.Serial + 1
+	other := t.TempDir()
+	if err := stray.Write(other); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadPapers(append([]string{other}, dirs...), "n1"); err != nil || got.Node != "n1" || got.Serial != newer.Serial {
+		t.Errorf("with a drive of n2 among those of n1: %+v, %v", got, err)
+	}
+	if got, err := ReadPapers([]string{other}, "n1"); err != nil || got.Node != "n2" {
+		t.Errorf("with a drive of n2 alone: %+v, %v", got, err)
 	}
 	info, err := os.Stat(filepath.Join(dirs[0], PapersFile))
 	if err != nil || info.Mode().Perm() != 0o600 {

@@ -138,12 +138,13 @@ func (p *Papers) Write(dir string) error {
 	return atomicfile.Write(filepath.Join(dir, PapersFile), append(b, '\n'))
 }
 
-// ReadPapers reads the newest papers among those in directories. Errors: ErrNoPapers; the file system's only if no papers could be read.
-func ReadPapers(dirs []string) (newest *Papers, err error) {
+// ReadPapers reads the newest papers among those of a node in directories; another node's only if there are none of its own: a drive
+// may be in the wrong machine. Errors: ErrNoPapers; the file system's only if no papers could be read.
+func ReadPapers(dirs []string, node string) (newest *Papers, err error) {
 	for _, dir := range dirs {
 		p, bad := readPapers(dir)
 		switch {
-		case bad == nil && (newest == nil || p.Serial > newest.Serial):
+		case bad == nil && p.outranks(newest, node):
 			newest = p
 		case bad != nil && !errors.Is(bad, fs.ErrNotExist):
 			err = errors.Join(err, bad)
@@ -156,6 +157,14 @@ func ReadPapers(dirs []string) (newest *Papers, err error) {
 		return nil, err
 	}
 	return nil, ErrNoPapers
+}
+
+// outranks reports whether p says more of a node than other does, which may be nil.
+func (p *Papers) outranks(other *Papers, node string) bool {
+	if other == nil || (p.Node == node) != (other.Node == node) {
+		return other == nil || p.Node == node
+	}
+	return p.Serial > other.Serial
 }
 
 func readPapers(dir string) (*Papers, error) {
