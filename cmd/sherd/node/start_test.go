@@ -108,8 +108,8 @@ func TestI10_MissingMountIsNotFormatted(t *testing.T) {
 	}
 }
 
-// TestNodeKeepsItsName: under another name the node's drives would be those of a dead one. The map is left as it is.
-func TestNodeKeepsItsName(t *testing.T) {
+// TestNodeAloneKeepsItsName: under another name the node's drives would be those of a dead one. The map is left as it is.
+func TestNodeAloneKeepsItsName(t *testing.T) {
 	r := newRig(t, 1, nil)
 	r.start()
 	r.fill(2)
