@@ -62,6 +62,9 @@ func newServerCommand() *cobra.Command {
 			if storage && len(f.cfg.Drives) == 0 {
 				return errors.New("no drives given: sherd server './data/d{1...6}' serves from six directories")
 			}
+			if !storage && f.cluster.alone() {
+				return errors.New("--roles gateway is for a node of several: give --advertise, and --join with a token, --cluster or --etcd")
+			}
 			return f.serve(cmd.Context(), cmd)
 		},
 	}
@@ -164,6 +167,9 @@ func (f *serverFlags) complete(logger *slog.Logger) (err error) {
 			return fmt.Errorf("--memory-limit: %w", err)
 		}
 	}
+	if err := f.checkRanges(); err != nil {
+		return err
+	}
 	if c.HealBytes, err = parseBytes(f.healing); err != nil {
 		return fmt.Errorf("--heal-bandwidth: %w", err)
 	}
@@ -173,6 +179,30 @@ func (f *serverFlags) complete(logger *slog.Logger) (err error) {
 		c.WriteQuorum = 1 // erasure raises it to k
 	default:
 		return fmt.Errorf("--write-quorum %q: give strict or k", f.quorum)
+	}
+	return nil
+}
+
+// inlineMax is up to which size objects may be kept in records: they are copied by Raft to all replicas, and held in memory.
+const inlineMax = 64 << 10
+
+// checkRanges refuses values that would do harm.
+func (f *serverFlags) checkRanges() error {
+	c := &f.cfg
+	for _, d := range []struct {
+		flag         string
+		value, least time.Duration
+	}{
+		{"out-after", c.OutAfter, time.Second},
+		{"collect-after", c.CollectAfter, time.Minute}, // a PUT that takes longer is refused
+		{"control-staleness", c.ControlStaleness, time.Second},
+	} {
+		if d.value < d.least {
+			return fmt.Errorf("--%s %s: give %s or more", d.flag, d.value, d.least)
+		}
+	}
+	if c.InlineBytes > inlineMax {
+		return fmt.Errorf("--inline-bytes %d: give at most %d", c.InlineBytes, inlineMax)
 	}
 	return nil
 }
@@ -188,7 +218,7 @@ func (f *serverFlags) listeners() (out []net.Listener, err error) {
 			for _, l := range out {
 				l.Close()
 			}
-			return nil, fmt.Errorf("cannot listen on %s: %w: stop what uses the port, or choose another with --listen", addr, err)
+			return nil, fmt.Errorf("cannot listen on %s: %w: %s", addr, err, listenRemedy(err))
 		}
 		if conf != nil {
 			l = tls.NewListener(l, conf)
@@ -196,6 +226,14 @@ func (f *serverFlags) listeners() (out []net.Listener, err error) {
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// listenRemedy says what helps when an address cannot be listened on.
+func listenRemedy(err error) string {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "stop what uses the port, or choose another with --listen"
+	}
+	return "give --listen an address of this machine and a port, such as 127.0.0.1:9000 or :9000"
 }
 
 // greet prints where the server is and, when they were made just now, the credentials: once.

@@ -34,6 +34,11 @@ func (f *clusterFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.cfg.Plain, "insecure-node-plaintext", false, "no TLS and no certificates between nodes: only where nobody else can reach them")
 }
 
+// alone reports flags of a node that is none of several.
+func (f *clusterFlags) alone() bool {
+	return f.cfg.Advertise == "" && f.cfg.Join == "" && len(f.founders) == 0
+}
+
 // complete turns the flags into the node's configuration, and opens the node port.
 func (f *clusterFlags) complete(name string) (node.ClusterConfig, error) {
 	c := f.cfg

@@ -403,3 +403,28 @@ func lockDrive(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// TestServerFlagsThatDoHarm: they are refused before a drive is touched, in a line that says what to give.
+func TestServerFlagsThatDoHarm(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--out-after":         {"--out-after", "-1h"},
+		"--collect-after":     {"--collect-after", "1s"},
+		"--control-staleness": {"--control-staleness", "-1s"},
+		"--inline-bytes":      {"--inline-bytes", "1000000000"},
+		"such as 127.0.0.1":   {"--listen", "127.0.0.1"},
+		"node of several":     {"--roles", "gateway"},
+	} {
+		dir := filepath.Join(t.TempDir(), "d")
+		if want != "node of several" {
+			args = append(args, dir)
+		}
+		cmd := newServerCommand()
+		cmd.SetArgs(args)
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", args, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "sherd.json")); !os.IsNotExist(err) {
+			t.Errorf("%v: the drive: %v", args, err)
+		}
+	}
+}

@@ -77,8 +77,8 @@ func (opt *InitialOptions) check() error {
 	if err := opt.Profile.check(); err != nil {
 		return err
 	}
-	if n := opt.Profile.N(); n > len(opt.Drives) {
-		return fmt.Errorf("%w: %s needs %d drives, there are %d", ErrProfile, opt.Profile, n, len(opt.Drives))
+	if err := opt.Profile.Fits(len(opt.Drives)); err != nil {
+		return err
 	}
 	if opt.PGCount&(opt.PGCount-1) != 0 || opt.PGCount < 1 || opt.PGCount > 1<<16 {
 		return fmt.Errorf("%w: %d PGs: want a power of two up to 65536", ErrProfile, opt.PGCount)

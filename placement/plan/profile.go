@@ -43,6 +43,14 @@ func (p Profile) check() error {
 	return nil
 }
 
+// Fits refuses a profile that so many drives cannot hold. Error: ErrProfile.
+func (p Profile) Fits(drives int) error {
+	if p.N() > drives {
+		return fmt.Errorf("%w: %s needs %d drives, there are %d", ErrProfile, p, p.N(), drives)
+	}
+	return nil
+}
+
 // DefaultProfile is the profile for a number of drives, at least 1.
 func DefaultProfile(drives int) Profile {
 	switch {

@@ -69,7 +69,7 @@ func (n *Node) known() bool {
 	return false
 }
 
-// nameFreed is how long a node waits for a name whose last owner may be dead.
+// nameFreed is how long a node waits for a name or an address whose last owner may be dead.
 const nameFreed = 15 * time.Second
 
 // announce takes the node's name, or finds that another process has it.
@@ -81,17 +81,29 @@ func (n *Node) announce(ctx context.Context) (err error) {
 	within, cancel := context.WithTimeout(ctx, nameFreed)
 	defer cancel()
 	for {
-		n.alive, err = n.store.Announce(ctx, n.cfg.Name, owner)
+		if err = addressTaken(n.store.Map(), n.cfg.Name, n.cfg.Cluster.Advertise); err == nil {
+			n.alive, err = n.store.Announce(ctx, n.cfg.Name, owner)
+		}
 		if !errors.Is(err, store.ErrExists) || within.Err() != nil {
 			break
 		}
-		n.log.Info("the node's name may be taken; looking again", "err", err)
+		n.log.Info("the node's name or address may be taken; looking again", "err", err)
 		pause(within, time.Second)
 	}
 	if err != nil {
 		return fmt.Errorf("--node %s: %w", n.cfg.Name, err)
 	}
 	return n.store.PutNode(ctx, n.self())
+}
+
+// addressTaken refuses an address at which the others reach another node that lives. Error: store.ErrExists.
+func addressTaken(m *placement.Map, name, addr string) error {
+	for other, row := range m.Nodes {
+		if other != name && addr != "" && row.Addr == addr && m.Alive[other] {
+			return fmt.Errorf("%w: node %s is at %s: give --advertise an address at which the others reach this one", store.ErrExists, other, addr)
+		}
+	}
+	return nil
 }
 
 // shareMembers has the embedded etcd spread over the nodes.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/trust"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
 )
@@ -29,16 +31,24 @@ func (n *Node) founders() *cluster.Founders {
 	slices.Sort(f.Nodes)
 	f.Ask = func(ctx context.Context, node string) (cluster.Answer, error) {
 		a, err := call[*cluster.Answer](ctx, n.peers, node, "GET", "/founding", nil)
-		if err == nil && a == nil {
-			err = errors.New("it is starting")
-		}
-		if err != nil {
+		switch {
+		case notOneOfIts(err):
+			return cluster.Answer{}, fmt.Errorf("%w: %s does not take this node for one of its cluster: give both the same secret; if that cluster has begun without this node, start it with --join and a token of `sherd node token`", err, node)
+		case err != nil:
 			return cluster.Answer{}, err
+		case a == nil:
+			return cluster.Answer{}, errors.New("it is starting")
 		}
 		return *a, nil
 	}
 	f.Tell = func(a cluster.Answer) { n.peers.told.Store(&a) }
 	return f
+}
+
+// notOneOfIts reports an error of two nodes that do not trust each other.
+func notOneOfIts(err error) bool {
+	var alert *net.OpError
+	return errors.Is(err, trust.ErrPeer) || errors.As(err, &alert) && alert.Op == "remote error" // a TLS alert
 }
 
 // firstDrives formats blank drives where that begins a cluster (I10). Among several nodes only when all of them were heard to have
@@ -59,6 +69,11 @@ func (n *Node) firstDrives(ctx context.Context, f *found) error {
 	if n.newcomer {
 		n.unused = f.blank
 		return nil
+	}
+	if n.founders() == nil { // else all drives of all founders count, and this node knows its own only
+		if err := n.cfg.Profile.Fits(len(f.blank)); err != nil {
+			return fmt.Errorf("--ec: %w", err)
+		}
 	}
 	if n.cluster == (ids.Cluster{}) {
 		n.cluster = ids.NewCluster()

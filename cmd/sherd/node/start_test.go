@@ -17,6 +17,7 @@ import (
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/plan"
 	"github.com/sherd-io/sherd/placement/store"
 )
 
@@ -78,6 +79,7 @@ func TestConfigIsRefusedFirst(t *testing.T) {
 		"too small":         func(c *Config) { c.MemoryLimit = 1 << 20 },
 		"SHERD_ROOT":        func(c *Config) { c.Root.AccessKey = "alone" },
 		"no drives":         func(c *Config) { c.Drives = nil },
+		"needs 6 drives":    func(c *Config) { c.Profile = plan.Profile{K: 4, M: 2} },
 	} {
 		r := newRigAlone(t, 1, edit)
 		if err := r.try(); err == nil || !strings.Contains(err.Error(), want) {
