@@ -14,8 +14,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/internal/register"
+	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/replica"
 )
@@ -49,7 +51,48 @@ func TestLinearizableUnderDropsAndCrashes(t *testing.T) {
 }
 
 func testLinearizable(t *testing.T, seed uint64) {
-	tn := newNode(t, nodeConfig{drives: 5, seed: seed, opt: Options{
+	tn, load, end := startRegisters(t, seed)
+	for range 8 {
+		load(100)
+		tn.crashDrive(tn.rng.IntN(5))
+	}
+	load(300)
+	end()
+	tn.settle(1)
+}
+
+// Clients see one register for each key while its range splits, also when drives crash meanwhile (I1, I20).
+func TestI20_LinearizableWhileRangesSplit(t *testing.T) {
+	n := uint64(2)
+	if *soak {
+		n = 50
+	}
+	for seed := range n {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			tn, load, end := startRegisters(t, seed)
+			for _, split := range []struct {
+				id ids.Range
+				at string
+			}{{1, "key-4"}, {2, "key-6"}, {1, "key-1"}, {3, "key-7"}} {
+				load(100)
+				tn.order(split.id, keys.Route(bucket, split.at))
+				if seed%2 == 1 {
+					tn.crashDrive(tn.rng.IntN(5))
+				}
+				tn.makeSplit(split.id)
+				load(100) // the map does not have it yet
+				tn.recordSplit(split.id)
+			}
+			load(200)
+			end()
+		})
+	}
+}
+
+// startRegisters has clients use a few keys over links that lose messages. load waits until so many more of their operations have ended;
+// end ends them, and checks what they saw.
+func startRegisters(t *testing.T, seed uint64) (tn *testNode, load func(more int), end func()) {
+	tn = newNode(t, nodeConfig{drives: 5, seed: seed, opt: Options{
 		LogBytes: 1 << 20, CommandTimeout: 3 * time.Second, AttemptTimeout: 300 * time.Millisecond,
 		Transport: func(m *replica.Mesh) replica.Transport {
 			return &lossy{Transport: m, rng: rand.New(rand.NewPCG(seed, 5))}
@@ -61,19 +104,15 @@ func testLinearizable(t *testing.T, seed uint64) {
 	for c := range 16 {
 		clients.Go(func() { h.Client(ctx, c, seed, tn.perform) })
 	}
-	load := func(more int) { // has so many operations end
+	load = func(more int) {
 		want := h.Len() + more
-		poll.True(t, poll.Within, "operations", func() bool { return h.Len() >= want })
+		poll.True(t, time.Minute, "operations", func() bool { return h.Len() >= want })
 	}
-	for range 8 {
-		load(100)
-		tn.crashDrive(tn.rng.IntN(5))
+	return tn, load, func() {
+		cancel()
+		clients.Wait()
+		h.Check(t, 200)
 	}
-	load(300)
-	cancel()
-	clients.Wait()
-	h.Check(t, 200)
-	tn.settle(1)
 }
 
 // perform does one operation as a client.
