@@ -200,6 +200,16 @@ func (c *cluster) next(ctx context.Context, after int64) (*placement.Map, error)
 
 // edit changes one range's row, as the planner does.
 func (c *cluster) edit(id ids.Range, change func(*placement.Range)) {
+	c.replace(id, func(r *placement.Range) []*placement.Range {
+		next := *r
+		next.Replicas = append([]placement.Replica(nil), r.Replicas...)
+		change(&next)
+		return []*placement.Range{&next}
+	})
+}
+
+// replace puts rows in the place of one range's.
+func (c *cluster) replace(id ids.Range, by func(*placement.Range) []*placement.Range) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := *c.m
@@ -207,12 +217,10 @@ func (c *cluster) edit(id ids.Range, change func(*placement.Range)) {
 	m.Ranges = nil
 	for _, r := range c.m.Ranges {
 		if r.ID == id {
-			next := *r
-			next.Replicas = append([]placement.Replica(nil), r.Replicas...)
-			change(&next)
-			r = &next
+			m.Ranges = append(m.Ranges, by(r)...)
+		} else {
+			m.Ranges = append(m.Ranges, r)
 		}
-		m.Ranges = append(m.Ranges, r)
 	}
 	c.m = &m
 	close(c.changed)

@@ -11,28 +11,70 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/internal/register"
 	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/placement"
 )
 
 var soak = flag.Bool("soak", false, "full counts")
 
-// Clients at all nodes, with connections that are cut, held one way or both, and healed at random, and nodes that are
-// stopped and started.
+// Clients at all nodes, with connections that are cut, held one way or both, and healed at random.
 func TestLinearizableOverNodesWithFaults(t *testing.T) {
-	n := uint64(2)
+	n, faults := uint64(2), 6
+	if *soak {
+		n, faults = 50, 20
+	}
+	for seed := range n {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			c, load, end := startRegisters(t, seed)
+			for range faults {
+				load(50)
+				c.fault()
+			}
+			c.links.healAll()
+			load(150)
+			end()
+		})
+	}
+}
+
+// The same while ranges split (I1, I20): whoever leads one makes the split that is ordered, and the map has it some time after.
+func TestI20_LinearizableOverNodesThatSplit(t *testing.T) {
+	n := uint64(1)
 	if *soak {
 		n = 50
 	}
 	for seed := range n {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { testLinearizable(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			c, load, end := startRegisters(t, seed)
+			for _, split := range []struct {
+				id ids.Range
+				at string
+			}{{1, "key-4"}, {2, "key-6"}, {1, "key-1"}, {3, "key-7"}} {
+				load(50)
+				c.orderSplit(split.id, split.at)
+				c.fault()
+				load(50)
+				c.links.healAll()
+				c.makeSplit(split.id)
+				c.fault()
+				load(50) // the map does not have it yet
+				c.recordSplit(split.id)
+			}
+			c.links.healAll()
+			load(150)
+			end()
+		})
 	}
 }
 
-func testLinearizable(t *testing.T, seed uint64) {
-	c := newCluster(t, clusterConfig{
+// startRegisters has clients at all nodes use a few keys. load waits until so many more of their operations have ended; end ends them, and
+// checks what they saw.
+func startRegisters(t *testing.T, seed uint64) (c *cluster, load func(more int), end func()) {
+	c = newCluster(t, clusterConfig{
 		nodes: 3, drives: 1, gateways: 1, seed: seed,
 		opt:   meta.Options{CommandTimeout: 3 * time.Second, AttemptTimeout: 500 * time.Millisecond, LogBytes: 1 << 20},
 		peers: Options{RetryAfter: 50 * time.Millisecond, PingEvery: 50 * time.Millisecond, SilenceMax: 300 * time.Millisecond},
@@ -43,23 +85,48 @@ func testLinearizable(t *testing.T, seed uint64) {
 	for i := range 12 {
 		clients.Go(func() { h.Client(ctx, i, seed, c.nodes[i%len(c.nodes)].perform) })
 	}
-	load := func(more int) { // has so many operations end
+	load = func(more int) {
 		want := h.Len() + more
 		poll.True(t, time.Minute, "operations", func() bool { return h.Len() >= want })
 	}
-	faults := 6
-	if *soak {
-		faults = 20
+	return c, load, func() {
+		cancel()
+		clients.Wait()
+		h.Check(t, 0)
 	}
-	for range faults {
-		load(50)
-		c.fault()
+}
+
+// orderSplit writes into a range's row that it is to split before key, as the planner does.
+func (c *cluster) orderSplit(id ids.Range, key string) {
+	child := ids.Range(0)
+	for _, r := range c.current().Ranges {
+		child = max(child, r.ID+1)
 	}
-	c.links.healAll()
-	load(150)
-	cancel()
-	clients.Wait()
-	h.Check(t, 0)
+	c.edit(id, func(r *placement.Range) {
+		r.Begun = true
+		r.Splitting = &placement.Splitting{At: routeOf(key), Child: child, Generation: r.Generation, Replicas: r.Replicas}
+	})
+}
+
+// makeSplit has whoever leads a range carry out what is ordered, until it is made.
+func (c *cluster) makeSplit(id ids.Range) {
+	c.t.Helper()
+	poll.Nil(c.t, time.Minute, "a split", func() (err error) {
+		for _, n := range c.nodes {
+			if err = n.records.Split(c.ctx(), id); err == nil {
+				return nil
+			}
+		}
+		return err
+	})
+}
+
+// recordSplit puts both rows into the map in place of the one, as the planner does.
+func (c *cluster) recordSplit(id ids.Range) {
+	c.replace(id, func(r *placement.Range) []*placement.Range {
+		parent, child := r.Divided()
+		return []*placement.Range{parent, child}
+	})
 }
 
 // perform does one operation.
