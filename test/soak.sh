@@ -15,6 +15,7 @@ run ./test/e2e/
 run ./test/sim
 run -run 'PowerCut|Crash' ./disk
 run -run 'Crash' ./meta/replica
+run -run 'Linearizable' ./meta ./meta/remote
 {
 	echo "# The last soak"
 	echo
