@@ -35,7 +35,7 @@ unit:
 	$(GO) test -timeout 10m $(PACKAGES)
 
 race:
-	$(GO) test -p 3 -race -short -timeout 15m $(PACKAGES)
+	$(GO) test -p 4 -parallel 4 -race -short -timeout 20m $(PACKAGES)
 
 # What -short leaves out, at full length.
 whole:
