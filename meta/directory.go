@@ -70,7 +70,7 @@ func (n *Node) destroyOld(ctx context.Context, row *placement.Range, h *replica.
 			return nil
 		}
 	}
-	if n.moving[rangeReplica{row.ID, r.ID()}] || r.Generation() > row.Generation ||
+	if n.opt.Keep() || n.moving[rangeReplica{row.ID, r.ID()}] || r.Generation() > row.Generation ||
 		row.NextReplica != 0 && r.ID() >= row.NextReplica {
 		return nil
 	}
@@ -129,6 +129,8 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 	}
 	key := rangeReplica{row.ID, named.ID}
 	switch {
+	case r != nil && r.ID() != named.ID:
+		return nil // it stays for now
 	case r != nil:
 		if r.Generation() >= row.Generation {
 			return nil

@@ -29,6 +29,8 @@ type Options struct {
 	Staging func(ids.Drive) (fs vfs.FS, dir string)
 	// Low reports whether a drive is under its reserve. While a majority of a range's drives are, it takes no data.
 	Low func(ids.Drive) bool
+	// Keep reports whether the directory may be older than the replicas (Rebuild): then none is destroyed on its word. nil: never.
+	Keep func() bool
 	// OnLost is told, once for each, of replicas that the directory names on a drive that does not hold them.
 	OnLost func(ids.Range, placement.Replica)
 	// OnFailed is told of a drive whose replicas stopped because its log or rows failed.
@@ -61,6 +63,9 @@ func (o *Options) validate() error {
 	}
 	if o.Low == nil {
 		o.Low = func(ids.Drive) bool { return false }
+	}
+	if o.Keep == nil {
+		o.Keep = func() bool { return false }
 	}
 	if o.OnLost == nil {
 		o.OnLost = func(ids.Range, placement.Replica) {}

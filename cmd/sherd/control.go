@@ -27,13 +27,15 @@ const restoreWithin = 2 * time.Minute
 func newControlCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "control", Short: "Restore the control state when all of etcd is lost"}
 	var c adminClient
+	var req adminapi.ConfirmRequest
 	confirm := &cobra.Command{
 		Use: "confirm", Short: "Say that what was restored is right: end the hour of caution", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return fetch(cmd, &c, "POST", "control/confirm", nil, printConfirmed)
+			return fetch(cmd, &c, "POST", "control/confirm", &req, printConfirmed)
 		},
 	}
 	c.addFlags(confirm)
+	confirm.Flags().BoolVar(&req.Directory, "directory", false, "also that replicas of object records which nobody has now are gone for good")
 	cmd.AddCommand(newControlRestoreCommand(), newControlCopiesCommand(), confirm)
 	return cmd
 }
@@ -42,6 +44,9 @@ func printConfirmed(out io.Writer, c *adminapi.Confirmed) error {
 	text := "there was nothing to confirm"
 	if c.Held {
 		text = "confirmed: drives are given up, space is reclaimed and quarantine is emptied as usual again"
+	}
+	for _, doubt := range c.Doubts {
+		text += "\nnot known yet: " + doubt
 	}
 	_, err := fmt.Fprintln(out, text)
 	return err

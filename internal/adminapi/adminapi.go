@@ -19,7 +19,7 @@
 //	GET  quarantine        []Quarantined
 //	POST quarantine/restore RestoreRequest -> Quarantined
 //	POST nodes/token       TokenRequest -> Token   lets one node join, once
-//	POST control/confirm   -> Confirmed   ends the caution after a restore of the control state
+//	POST control/confirm   ConfirmRequest -> Confirmed   ends the caution after a restore of the control state
 //
 // placement.go has those about drives, nodes, plans and pools; recover.go those about ranges that have lost most of their replicas.
 package adminapi
@@ -306,9 +306,17 @@ type RestoreRequest struct {
 	Chunk string `json:"chunk"`
 }
 
+// ConfirmRequest says that what was restored is right.
+type ConfirmRequest struct {
+	// Directory: also the directory of ranges, though not all replicas could be compared with it: those that nobody has any more are
+	// replaced.
+	Directory bool `json:"directory,omitempty"`
+}
+
 // Confirmed answers control/confirm.
 type Confirmed struct {
-	Held bool `json:"held"` // there was something to confirm
+	Held   bool     `json:"held"`             // there was something to confirm
+	Doubts []string `json:"doubts,omitempty"` // what is not known of ranges, so that their replicas stay where they are
 }
 
 // TokenRequest asks for a token with which one node joins.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,5 +148,26 @@ func TestI4_WhatSurvives(t *testing.T) {
 	}
 	if c.current().Ranges[0].Generation != 2 || len(left) != 2 {
 		t.Fatalf("generation %d, replicas %v", c.current().Ranges[0].Generation, left)
+	}
+}
+
+// While the directory may be older than the replicas, one that it does not name stays, and takes no part; then it is destroyed.
+func TestI9_NothingIsDestroyedOnAnOldWord(t *testing.T) {
+	var right atomic.Bool
+	c := newCluster(t, clusterConfig{nodes: 3, drives: 1, opt: meta.Options{Keep: func() bool { return !right.Load() }}})
+	c.nodes[0].put("a", "1")
+	third := c.nodes[2]
+	c.edit(1, func(r *placement.Range) { // as a copy may have it: the third's place was another's
+		r.Replicas[2].ID, r.NextReplica = 9, 100
+	})
+	check(t, third.records.Reconcile(c.ctx()))
+	if !third.records.Holds(third.drives[0].id, 1) {
+		t.Fatal("destroyed on an old directory's word")
+	}
+	c.nodes[1].want("a", "1")
+	right.Store(true)
+	check(t, third.records.Reconcile(c.ctx()))
+	if third.records.Holds(third.drives[0].id, 1) {
+		t.Fatal("kept though the directory is right")
 	}
 }

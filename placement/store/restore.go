@@ -6,12 +6,18 @@ import (
 	"slices"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
 
 // RestoredSetting is the setting that says when the control state was restored, in RFC 3339; Confirm removes it.
 const RestoredSetting = "control.restored"
+
+// directorySetting is there from a restore until the directory of ranges was compared with their replicas: the copy may have been
+// older than splits, and than replicas that were replaced.
+const directorySetting = "control.directory"
 
 // Restore writes a copy's rows into an etcd that has none of this cluster, under a generation greater than the copy's, with all
 // revisions beyond any that the copy's cluster can have given out (I9). A person decides on it. The same goes for what else only
@@ -33,7 +39,9 @@ func (s *Store) Restore(ctx context.Context, c *Copy, generation uint64) error {
 		}
 	}
 	rows = append(withoutKey(rows, nextRangeKey), CopyRow{nextRangeKey, encode(rangesBeyond(rows))})
-	rows = append(rows, CopyRow{settingsDir + RestoredSetting, encode(s.now().Format(time.RFC3339))})
+	rows = append(rows,
+		CopyRow{settingsDir + RestoredSetting, encode(s.now().Format(time.RFC3339))},
+		CopyRow{settingsDir + directorySetting, encode("to be compared with the replicas")})
 	return s.writeFirst(ctx, rows, cluster{ID: c.Cluster, Generation: generation, RevisionBase: c.Revision + restoreBump})
 }
 
@@ -64,7 +72,12 @@ func advanced(r CopyRow) (string, error) {
 	case dir == pgsDir:
 		return edited(r.Value, func(pg *placement.PG) { pg.Epoch += restoreBump })
 	case dir == rangesDir:
-		return edited(r.Value, func(rng *placement.Range) { rng.NextReplica += restoreBump })
+		return edited(r.Value, func(rng *placement.Range) {
+			rng.NextReplica += restoreBump
+			rng.Replicas = slices.DeleteFunc(rng.Replicas, func(rep placement.Replica) bool { // it may have voted since, and be gone (I10)
+				return rep.Joining
+			})
+		})
 	case dir == bucketsDir:
 		return edited(r.Value, func(b *placement.Bucket) { b.Rules += restoreBump })
 	case r.Key == nextBucketKey:
@@ -94,6 +107,42 @@ func RestoredAt(m *placement.Map, now time.Time) (at time.Time, unconfirmed bool
 		at = now
 	}
 	return at, true
+}
+
+// DirectoryDoubted reports whether the directory of ranges may be older than their replicas: since a restore, until DirectoryRight.
+func DirectoryDoubted(m *placement.Map) bool {
+	_, doubted := m.Settings[directorySetting]
+	return doubted
+}
+
+// DirectoryRight says that the directory was found to say the same as the replicas. Errors: ErrUnavailable.
+func (s *Store) DirectoryRight(ctx context.Context) error {
+	return s.PutSetting(ctx, directorySetting, "")
+}
+
+// RebuildRange puts rows in the place of one, as its replicas have them: the row of the same range, and those of ranges that were
+// split off from it since. New ones get a margin for replica ids that nobody knows of (I10).
+// Errors: ErrConflict if the row has changed or one of the others is there, ErrInvalid, ErrUnavailable with the outcome unknown.
+func (s *Store) RebuildRange(ctx context.Context, was *placement.Range, now []*placement.Range) error {
+	if len(now) == 0 || now[0].ID != was.ID {
+		return fmt.Errorf("%w: nothing in the place of range %d", ErrInvalid, was.ID)
+	}
+	guards := []clientv3.Cmp{s.modified(rangeKey(was.ID), was.Revision)}
+	var ops []clientv3.Op
+	for i, r := range now {
+		row := *r
+		if i > 0 {
+			row.NextReplica += restoreBump
+			guards = append(guards, s.absent(rangeKey(row.ID)))
+		}
+		if err := checkRange(&row); err != nil {
+			return invalid(err)
+		}
+		ops = append(ops, clientv3.OpPut(s.key(rangeKey(row.ID)), encode(&row)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	defer cancel()
+	return s.splitTxn(ctx, was.ID, guards, ops)
 }
 
 // Confirm ends the time after a restore in which nothing is given up or reclaimed (I9); without one it does nothing.

@@ -125,8 +125,28 @@ func (s *server) copies(to string) (string, error) {
 	return file, err
 }
 
+// readCopies waits until all drives have a copy of the control state with a bucket in it, and returns them by path.
+func (f *fleet) readCopies(bucket string) map[string][]byte {
+	f.t.Helper()
+	all := map[string][]byte{}
+	for _, s := range f.nodes {
+		for _, d := range s.drives {
+			eventually(f.t, time.Minute, "a copy in "+d, func() error {
+				b, err := os.ReadFile(filepath.Join(d, "control.json"))
+				if err == nil && !strings.Contains(string(b), "buckets/"+bucket) {
+					err = fmt.Errorf("it has no bucket %s", bucket)
+				}
+				all[filepath.Join(d, "control.json")] = b
+				return err
+			})
+		}
+	}
+	return all
+}
+
 // TestI9_ClusterRestore: most members of etcd are lost, and one node with one of them is away. The others' copies come to one
 // node, which makes the control state anew; all nodes go on with it, also the one that was away, which gives up its old member.
+// The copies are older than a split: the range that was split off is found by its replicas.
 func TestI9_ClusterRestore(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3, 2, "--ec", "4+2")
@@ -134,7 +154,14 @@ func TestI9_ClusterRestore(t *testing.T) {
 	m := newModel("kept")
 	must(t, first.client().makeBucket("kept"))
 	m.store(t, first.client(), 12)
+	older := f.readCopies("kept")
+	_, err := first.sherd("range", "split", "kept/k05")
+	must(t, err)
+	m.store(t, second.client(), 12)
 	f.stopAll()
+	for path, b := range older {
+		must(t, os.WriteFile(path, b, 0o600))
+	}
 	if first.etcdDirs("etcd", "etcd.lost")+second.etcdDirs("etcd", "etcd.lost") < 3 {
 		t.Fatal("fewer than a majority of the members were lost")
 	}
@@ -164,6 +191,14 @@ func TestI9_ClusterRestore(t *testing.T) {
 	f.waitHealed(2 * time.Minute)
 	st, err := away.status()
 	must(t, err)
+	if len(st.Ranges) != 2 {
+		t.Errorf("%d ranges", len(st.Ranges))
+	}
+	for _, p := range st.Problems {
+		if strings.Contains(p.Text, "directory") {
+			t.Errorf("the directory was not compared with the replicas: %v", p)
+		}
+	}
 	if len(st.Etcd) != 5 {
 		t.Errorf("%d members of etcd: %+v", len(st.Etcd), st.Etcd)
 	}

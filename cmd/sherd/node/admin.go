@@ -53,7 +53,7 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 	case "POST nodes/token":
 		return a.token(ctx, call.Body)
 	case "POST control/confirm":
-		return a.confirm(ctx)
+		return a.confirm(ctx, call.Body)
 	}
 	return a.placement(ctx, call)
 }

@@ -42,7 +42,7 @@ func TestI9_HoldAfterRestore(t *testing.T) {
 	if !said {
 		t.Error("status does not say that the control state was restored")
 	}
-	if _, err := (admin{n}).confirm(ctx); err != nil {
+	if _, err := (admin{n}).confirm(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.awaitState(blank, placement.DriveOut)

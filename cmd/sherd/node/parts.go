@@ -23,6 +23,7 @@ import (
 	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/store"
 )
 
 // stagingDir is where a drive takes a range's snapshot in.
@@ -51,6 +52,7 @@ func (n *Node) startRecords(ctx, loops context.Context) (err error) {
 		Clock:    n.clock,
 		Staging:  n.staging,
 		Low:      n.low,
+		Keep:     func() bool { return store.DirectoryDoubted(n.store.Map()) },
 		OnLost:   n.planner.replicaLost,
 		OnFailed: n.recordsFailed,
 		Logger:   n.log,

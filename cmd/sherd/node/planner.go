@@ -116,11 +116,12 @@ func (p *planner) step(ctx context.Context) error {
 		p.yield(ctx),
 		p.moveMembers(),
 		p.markBegun(ctx),
-		p.recoverRanges(ctx),
-		p.replaceLost(ctx),
-		p.splitRanges(ctx),
 		p.spreadLeaders(ctx),
 	)
+	doubted := store.DirectoryDoubted(p.n.store.Map()) // then it is compared with the replicas before anything is done by it
+	if !doubted {
+		err = errors.Join(err, p.recoverRanges(ctx), p.replaceLost(ctx), p.splitRanges(ctx))
+	}
 	if lead := p.lead.Load(); lead == nil {
 		clear(p.absent) // who is elected looks for itself
 	} else {
@@ -129,11 +130,15 @@ func (p *planner) step(ctx context.Context) error {
 			p.putOut(ctx, lead),
 			p.giveUp(ctx, lead),
 			p.moveSlots(ctx, lead),
-			p.moveReplicas(ctx, lead),
 			p.forgetMembers(ctx),
 			p.raiseFloor(ctx),
 			p.recoverBuckets(ctx),
 		)
+		if doubted {
+			err = errors.Join(err, p.compareDirectory(ctx))
+		} else {
+			err = errors.Join(err, p.moveReplicas(ctx, lead))
+		}
 	}
 	p.startJoins(ctx)
 	return err

@@ -257,6 +257,26 @@ func (p *planner) recoverRange(ctx context.Context, id ids.Range) error {
 	})
 }
 
+// compareDirectory mends the directory where it says other than the replicas, after a restore from a copy that was older than they.
+// Its writes are guarded by the rows' revisions.
+func (p *planner) compareDirectory(ctx context.Context) error {
+	changes, doubts, err := p.n.records.Rebuild(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		p.n.log.Warn("the directory is older than the replicas, and is mended", "range", uint64(c.Was.ID), "ranges", len(c.Now))
+		if err := p.n.store.RebuildRange(ctx, c.Was, c.Now); err != nil {
+			return notConflict(err)
+		}
+	}
+	if len(changes) > 0 || len(doubts) > 0 {
+		return nil // the next look goes on
+	}
+	p.n.log.Info("the directory says the same as the replicas")
+	return p.n.store.DirectoryRight(ctx)
+}
+
 func rangeOf(m *placement.Map, id ids.Range) *placement.Range {
 	i := slices.IndexFunc(m.Ranges, func(r *placement.Range) bool { return r.ID == id })
 	if i < 0 {
