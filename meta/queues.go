@@ -53,6 +53,29 @@ func (n *Node) Walk(ctx context.Context, r *placement.Range, after []byte, max i
 	return items, next, err
 }
 
+// wholePage is how many extents a page of WalkWhole has at most: more than any object does, and with the longest keys less than a message may
+// have.
+const wholePage = 10_001
+
+// WalkWhole is Walk with pages that end between two objects. A revision brings an object's rows under another stamp, in one step: a page that
+// ended among them could be followed by one that has none of the rest. So whatever is in r's span from the first call to the last, and may
+// not come to be meanwhile, is met. Errors: ErrUnavailable.
+func (n *Node) WalkWhole(ctx context.Context, r *placement.Range, after []byte) (items []WalkItem, next []byte, err error) {
+	return n.walkWhole(ctx, r, after, wholePage)
+}
+
+// walkWhole is WalkWhole with pages of max; no object may have as many extents.
+func (n *Node) walkWhole(ctx context.Context, r *placement.Range, after []byte, max int) (items []WalkItem, next []byte, err error) {
+	items, next, err = n.Walk(ctx, r, after, max)
+	if err != nil || len(next) == 0 || keys.Table(next[0]) != keys.Extents {
+		return items, next, err
+	}
+	if row, bad := keys.ParseRow(next); bad == nil && len(items) > 0 && (items[0].Bucket != row.Bucket || items[0].Key != row.Key) {
+		next = keys.AppendTable(nil, keys.Extents, row.Bucket, row.Key) // all of it again
+	}
+	return items, next, nil
+}
+
 // page asks for what comes after a cursor: the key of the row that was read last, or the place in a table where to go on. Each
 // table is read over all of r's span before the next, so that no row is met twice, whatever splits.
 func (n *Node) page(ctx context.Context, r *placement.Range, tables []keys.Table, after []byte, req func(after []byte) *remotepb.Request) (*remotepb.Response, []byte, error) {

@@ -89,7 +89,11 @@ type Pool struct {
 	Drives []ids.Drive `json:"drives,omitempty"`
 	// StorageClass is the x-amz-storage-class of requests that use it whatever their bucket's pool is; empty: none.
 	StorageClass string `json:"storageClass,omitempty"`
-	PGs          []*PG  `json:"-"` // by id; records of their own
+	// Removing: it is to go (`sherd pool rm`). Nothing may begin to use it.
+	Removing bool `json:"removing,omitempty"`
+	// Kept says, for people, why the last order to remove it was taken back.
+	Kept string `json:"kept,omitempty"`
+	PGs  []*PG  `json:"-"` // by id; records of their own
 }
 
 // N is how many slots each PG of p has.

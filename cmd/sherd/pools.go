@@ -13,7 +13,7 @@ import (
 
 func newPoolCommand() *cobra.Command {
 	var c adminClient
-	cmd := &cobra.Command{Use: "pool", Short: "List, make and choose pools: erasure profiles side by side"}
+	cmd := &cobra.Command{Use: "pool", Short: "List, make, choose and remove pools: erasure profiles side by side"}
 	c.addFlags(cmd)
 	cmd.AddCommand(
 		&cobra.Command{
@@ -22,6 +22,7 @@ func newPoolCommand() *cobra.Command {
 		},
 		newPoolCreateCommand(&c),
 		newPoolSetCommand(&c),
+		newPoolRemoveCommand(&c),
 	)
 	return cmd
 }
@@ -73,6 +74,25 @@ func newPoolSetCommand(c *adminClient) *cobra.Command {
 	return cmd
 }
 
+func newPoolRemoveCommand(c *adminClient) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm NAME", Short: "Remove a pool that nothing uses any more", Args: cobra.ExactArgs(1),
+		Long: "Refused while it is the pool of a bucket, of a storage class or of new buckets, and while an object or a part has data in it: the\n" +
+			"answer says which. Give buckets another pool, and take the class away, and their objects leave it by themselves: see `sherd pool ls`.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req := adminapi.PoolRequest{Name: args[0]}
+			return fetch(cmd, c, "POST", "pools/remove", &req, func(out io.Writer, p *adminapi.PoolRow) error {
+				text := "is removed"
+				if p.Removing {
+					text = "is being removed: what was deleted there is still to be cleared away (`sherd pool ls`)"
+				}
+				_, err := fmt.Fprintf(out, "%s %s\n", p.Name, text)
+				return err
+			})
+		},
+	}
+}
+
 func printPool(out io.Writer, p *adminapi.PoolRow) error {
 	text := fmt.Sprintf("%s %d+%d: any %s may be lost; %.2f bytes on drives for each stored", p.Name, p.K, p.M,
 		plural.Of(p.M, "drive"), float64(p.K+p.M)/float64(p.K))
@@ -99,6 +119,9 @@ func printPools(out io.Writer, pools *[]adminapi.PoolRow) error {
 		}
 		if !p.Ready {
 			pgs += " (not laid out yet)"
+		}
+		if p.Removing {
+			pgs += " (being removed)"
 		}
 		fmt.Fprintf(w, "%s\t%d+%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", p.Name, p.K, p.M, pgs, drives, p.Buckets, firstNonEmpty(p.StorageClass, "-"),
 			firstNonEmpty(chosen, "-"), countedText(p.Exact, p.Stored), countedText(p.Exact, p.Leaving))

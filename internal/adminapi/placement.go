@@ -15,6 +15,7 @@ import "time"
 //	GET  pools           []PoolRow
 //	POST pools/create    PoolRequest  -> PoolRow
 //	POST pools/set       PoolRequest  -> PoolRow
+//	POST pools/remove    PoolRequest  -> PoolRow: its name only, when it is gone
 //	GET  buckets         []BucketRow
 //	POST buckets/pool    BucketPoolRequest -> BucketPool
 
@@ -110,6 +111,7 @@ type PoolRow struct {
 	Stored       Stored   `json:"stored"`  // bodies of objects, and of parts of unfinished uploads
 	Leaving      Stored   `json:"leaving"` // of them, those that are to go to another pool
 	Exact        bool     `json:"exact"`   // both are counted
+	Removing     bool     `json:"removing,omitempty"`
 }
 
 // PoolRequest makes a pool, or changes one.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/plural"
@@ -108,6 +109,37 @@ func MayRemoveNode(m *placement.Map, name string, members []ids.Drive) error {
 		}
 	}
 	return nil
+}
+
+// bucketsNamed is how many buckets MayRemovePool names.
+const bucketsNamed = 5
+
+// MayRemovePool reports what a pool is used by that the map knows of, and what to do about it. What objects have in it, the ranges know.
+// Errors: ErrInUse.
+func MayRemovePool(m *placement.Map, p *placement.Pool) error {
+	if m.DefaultPool() == p {
+		return fmt.Errorf("%w: pool %s is the one of new buckets: choose another (`sherd pool set NAME --default`)", ErrInUse, p.Name)
+	}
+	if p.StorageClass != "" {
+		return fmt.Errorf("%w: pool %s has storage class %s: take it away (`sherd pool set %s --storage-class \"\"`), or give it to another; its objects go to their buckets' pools then",
+			ErrInUse, p.Name, p.StorageClass, p.Name)
+	}
+	var names []string
+	for name, b := range m.Buckets {
+		if b.Pool == p.ID {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	more := ""
+	if n := len(names) - bucketsNamed; n > 0 {
+		names, more = names[:bucketsNamed], fmt.Sprintf(" and %s", plural.Of(n, "other"))
+	}
+	return fmt.Errorf("%w: pool %s is the one of bucket %s%s: give them another (`sherd bucket set-pool BUCKET POOL`)", ErrInUse, p.Name,
+		strings.Join(names, ", "), more)
 }
 
 // drivesOf are the drives of a node, by id.

@@ -59,8 +59,13 @@ func (s *Store) tryCreate(ctx context.Context, b placement.Bucket, tried *ids.Bu
 	}
 	b.ID, b.Created = next, s.opt.Now().UTC().Truncate(time.Millisecond)
 	*tried = b.ID
+	there, err := s.usable(ctx, b.Pool)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v: the map at hand is old", ErrUnavailable, err)
+	}
 	revision, err := s.commit(ctx,
 		[]clientv3.Cmp{
+			there,
 			s.absent(bucketsDir + b.Name),
 			clientv3.Compare(clientv3.ModRevision(s.key(nextBucketKey)), "=", counterRevision),
 		},

@@ -15,8 +15,8 @@ import (
 // that hang on rows which they do not write, such as that nothing is on a drive (I19). change may be called again, with a newer
 // map, also after a try whose outcome is unknown; without operations there is nothing to do.
 //
-// Errors: change's own, ErrUnavailable.
-func (s *Store) decide(ctx context.Context, change func(*placement.Map) ([]clientv3.Op, error)) error {
+// Errors: change's own, ErrUnavailable, also where one of guards does not hold.
+func (s *Store) decide(ctx context.Context, change func(*placement.Map) ([]clientv3.Op, error), guards ...clientv3.Cmp) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
 	for tried, wait := false, 5*time.Millisecond; ; tried, wait = true, min(2*wait, 250*time.Millisecond) {
@@ -32,7 +32,7 @@ func (s *Store) decide(ctx context.Context, change func(*placement.Map) ([]clien
 			return err
 		}
 		unchanged := clientv3.Compare(clientv3.ModRevision(s.key(lastKey)), "<", st.applied+1)
-		at, err := s.commit(ctx, []clientv3.Cmp{unchanged}, ops)
+		at, err := s.commit(ctx, append(guards[:len(guards):len(guards)], unchanged), ops)
 		if err == nil {
 			s.awaitRevision(ctx, at)
 			return nil

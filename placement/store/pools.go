@@ -37,12 +37,15 @@ func (s *Store) CreatePool(ctx context.Context, want placement.Pool) (*placement
 		return nil, invalid(err)
 	}
 	err := s.decide(ctx, func(m *placement.Map) ([]clientv3.Op, error) {
-		want.ID = 1
+		want.ID = lastPool(m) + 1
 		for id, p := range m.Pools {
 			if p.Name == want.Name {
 				return nil, samePool(p, &want)
 			}
 			want.ID = max(want.ID, id+1)
+		}
+		if want.ID == 0 {
+			return nil, fmt.Errorf("%w: all ids of pools were used", ErrConflict)
 		}
 		if err := plan.MayCreate(m, &want); err != nil {
 			return nil, err
@@ -131,7 +134,85 @@ func poolByName(m *placement.Map, name string) *placement.Pool {
 	return nil
 }
 
-// SetPoolClass gives a pool a storage class, or none. Errors: ErrNotFound, ErrExists, ErrInvalid, ErrUnavailable.
+// lastPoolSetting is the greatest id that a pool which was removed had. Ids are never used again: drives remember epochs of its groups,
+// and ranges that it is closed.
+const lastPoolSetting = "pool.last"
+
+func lastPool(m *placement.Map) ids.Pool {
+	id, _ := strconv.ParseUint(m.Settings[lastPoolSetting], 10, 16) // absent: 0
+	return ids.Pool(id)
+}
+
+// OrderPoolRemoval marks a pool as one that is to go: from then on nothing may begin to use it. Errors: ErrNotFound, plan.ErrInUse,
+// ErrUnavailable.
+func (s *Store) OrderPoolRemoval(ctx context.Context, name string) error {
+	return s.decide(ctx, func(m *placement.Map) ([]clientv3.Op, error) {
+		p := poolByName(m, name)
+		if p == nil {
+			return nil, fmt.Errorf("%w: pool %s", ErrNotFound, name)
+		}
+		if err := plan.MayRemovePool(m, p); err != nil || p.Removing {
+			return nil, err
+		}
+		next := *p
+		next.Removing, next.Kept = true, ""
+		return []clientv3.Op{clientv3.OpPut(s.key(poolKey(p.ID)), encode(next))}, nil
+	})
+}
+
+// KeepPool takes the order back, and notes why. Errors: ErrNotLeader, ErrUnavailable.
+func (l *Lead) KeepPool(ctx context.Context, id ids.Pool, why string) error {
+	return l.explain(ctx, edit(ctx, l.s, poolKey(id), func(p *placement.Pool) error {
+		p.Removing, p.Kept = false, why
+		return nil
+	}, l.guard))
+}
+
+// RemovePool takes a pool that is to go out of the map, with its PGs. The caller knows that no row of any range refers to it, and that none
+// will. Errors: ErrConflict if it is not to go any more, plan.ErrInUse, ErrNotLeader, ErrUnavailable.
+func (l *Lead) RemovePool(ctx context.Context, id ids.Pool) error {
+	s := l.s
+	return l.explain(ctx, s.decide(ctx, func(m *placement.Map) ([]clientv3.Op, error) {
+		p := m.Pools[id]
+		if p == nil {
+			return nil, nil
+		}
+		if !p.Removing {
+			return nil, fmt.Errorf("%w: pool %s is kept", ErrConflict, p.Name)
+		}
+		if err := plan.MayRemovePool(m, p); err != nil {
+			return nil, err
+		}
+		return []clientv3.Op{
+			clientv3.OpDelete(s.key(poolKey(id))),
+			clientv3.OpDelete(s.key(fmt.Sprintf("%s%d/", pgsDir, id)), clientv3.WithPrefix()),
+			clientv3.OpPut(s.key(settingsDir+lastPoolSetting), encode(strconv.Itoa(int(max(id, lastPool(m)))))),
+		}, nil
+	}, l.guard))
+}
+
+// usable gives the guard that a pool is there and does not go while something begins to use it. Errors: ErrNotFound, ErrConflict,
+// ErrUnavailable.
+func (s *Store) usable(ctx context.Context, id ids.Pool) (clientv3.Cmp, error) {
+	kv, err := s.get(ctx, poolKey(id))
+	if err != nil {
+		return clientv3.Cmp{}, err
+	}
+	if kv == nil {
+		return clientv3.Cmp{}, fmt.Errorf("%w: pool %d", ErrNotFound, id)
+	}
+	p, err := decode[placement.Pool](kv.Value)
+	if err != nil {
+		return clientv3.Cmp{}, err
+	}
+	if p.Removing {
+		return clientv3.Cmp{}, fmt.Errorf("%w: pool %s is being removed", ErrConflict, p.Name)
+	}
+	return clientv3.Compare(clientv3.ModRevision(s.key(poolKey(id))), "=", kv.ModRevision), nil
+}
+
+// SetPoolClass gives a pool a storage class, or none. Errors: ErrNotFound, ErrExists, ErrInvalid, ErrConflict if it is
+// being removed, ErrUnavailable.
 func (s *Store) SetPoolClass(ctx context.Context, name, class string) error {
 	return s.decide(ctx, func(m *placement.Map) ([]clientv3.Op, error) {
 		p := poolByName(m, name)
@@ -141,23 +222,32 @@ func (s *Store) SetPoolClass(ctx context.Context, name, class string) error {
 		if err := freeClass(m, p.ID, class); err != nil || p.StorageClass == class {
 			return nil, err
 		}
+		if p.Removing {
+			return nil, fmt.Errorf("%w: pool %s is being removed", ErrConflict, name)
+		}
 		next := *p
 		next.StorageClass = class
 		return []clientv3.Op{clientv3.OpPut(s.key(poolKey(p.ID)), encode(next))}, nil
 	})
 }
 
-// SetDefaultPool chooses the pool of buckets that name none. Errors: ErrNotFound, ErrUnavailable.
+// SetDefaultPool chooses the pool of buckets that name none. Errors: ErrNotFound, ErrConflict if it is being removed, ErrUnavailable.
 func (s *Store) SetDefaultPool(ctx context.Context, name string) error {
 	p := poolByName(s.Map(), name)
 	if p == nil {
 		return fmt.Errorf("%w: pool %s", ErrNotFound, name)
 	}
-	return s.PutSetting(ctx, placement.DefaultPoolSetting, strconv.Itoa(int(p.ID)))
+	guard, err := s.usable(ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, settingsDir+placement.DefaultPoolSetting, func([]byte) (string, error) {
+		return encode(strconv.Itoa(int(p.ID))), nil
+	}, guard)
 }
 
-// SetBucketPool has a bucket's new objects go to another pool. Those that it has stay where they are.
-// Errors: ErrNotFound, ErrConflict if the pool is not laid out yet, ErrUnavailable.
+// SetBucketPool has a bucket's objects go to another pool; those that it has are the healer's to convert.
+// Errors: ErrNotFound, ErrConflict if the pool is not laid out yet or being removed, ErrUnavailable.
 func (s *Store) SetBucketPool(ctx context.Context, bucket, pool string) error {
 	p := poolByName(s.Map(), pool)
 	if p == nil {
@@ -166,8 +256,12 @@ func (s *Store) SetBucketPool(ctx context.Context, bucket, pool string) error {
 	if slices.ContainsFunc(p.PGs, (*placement.PG).Vacant) {
 		return fmt.Errorf("%w: pool %s is not laid out yet: create it again with the same profile", ErrConflict, pool)
 	}
+	guard, err := s.usable(ctx, p.ID)
+	if err != nil {
+		return err
+	}
 	return edit(ctx, s, bucketsDir+bucket, func(b *placement.Bucket) error {
 		b.Pool = p.ID
 		return nil
-	})
+	}, guard)
 }

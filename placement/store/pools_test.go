@@ -120,3 +120,69 @@ func TestPoolCutShort(t *testing.T) {
 		t.Errorf("%v, %+v", err, p)
 	}
 }
+
+// TestRemovePool: only a pool that nothing in the map uses may go; while it is to go nothing begins to use it; its id is never another's.
+func TestRemovePool(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	ctx := testContext(t)
+	lead, err := s.Campaign(ctx, "planner", "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.CreatePool(ctx, placement.Pool{Name: "fast", K: 2, M: 1, PGCount: 8, StorageClass: "FAST"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(what string, err, want error) {
+		t.Helper()
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	_, _, err = s.CreateBucket(ctx, "b", "root", "", p.ID)
+	ok(err, s.SetDefaultPool(ctx, "fast"))
+	refused("one that is not there", s.OrderPoolRemoval(ctx, "none"), ErrNotFound)
+	refused("the default", s.OrderPoolRemoval(ctx, "fast"), plan.ErrInUse)
+	ok(s.SetDefaultPool(ctx, "default"))
+	refused("one with a class", s.OrderPoolRemoval(ctx, "fast"), plan.ErrInUse)
+	ok(s.SetPoolClass(ctx, "fast", ""))
+	refused("one of a bucket", s.OrderPoolRemoval(ctx, "fast"), plan.ErrInUse)
+	ok(s.SetBucketPool(ctx, "b", "default"))
+	refused("without an order", lead.RemovePool(ctx, p.ID), ErrConflict)
+	ok(s.OrderPoolRemoval(ctx, "fast"), s.OrderPoolRemoval(ctx, "fast"))
+	refused("a class for it", s.SetPoolClass(ctx, "fast", "FAST"), ErrConflict)
+	refused("the default again", s.SetDefaultPool(ctx, "fast"), ErrConflict)
+	refused("a bucket for it", s.SetBucketPool(ctx, "b", "fast"), ErrConflict)
+	_, _, err = s.CreateBucket(ctx, "c", "root", "", p.ID)
+	refused("a new bucket in it", err, ErrUnavailable)
+	ok(lead.KeepPool(ctx, p.ID, "an object is in it"))
+	if got := s.Map().Pools[p.ID]; got.Removing || got.Kept != "an object is in it" {
+		t.Errorf("%+v", got)
+	}
+	ok(s.SetBucketPool(ctx, "b", "fast"), s.SetBucketPool(ctx, "b", "default"))
+	ok(s.OrderPoolRemoval(ctx, "fast"), lead.RemovePool(ctx, p.ID), lead.RemovePool(ctx, p.ID))
+	if m := s.Map(); m.Pools[p.ID] != nil || len(m.Pools) != 1 {
+		t.Errorf("%+v", m.Pools)
+	}
+	left, err := raw(t, te).Get(ctx, s.key(pgsDir+"2/"), clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil || left.Count != 0 {
+		t.Errorf("%d PGs are left, %v", left.Count, err)
+	}
+	next, err := s.CreatePool(ctx, placement.Pool{Name: "fast", K: 2, M: 1, PGCount: 8})
+	if err != nil || next.ID != p.ID+1 {
+		t.Errorf("%v, %+v", err, next)
+	}
+	if _, _, err = s.CreateBucket(ctx, "c", "root", "", p.ID); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a new bucket in a pool that is gone: %v", err)
+	}
+	ok(lead.Resign(ctx))
+	ok(s.OrderPoolRemoval(ctx, "fast"))
+	refused("by one who is not elected", lead.RemovePool(ctx, next.ID), ErrNotLeader)
+}

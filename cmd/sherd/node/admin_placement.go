@@ -43,6 +43,8 @@ func (a admin) placement(ctx context.Context, call gateway.AdminCall) (any, erro
 		return a.createPool(ctx, call.Body)
 	case "POST pools/set":
 		return a.setPool(ctx, call.Body)
+	case "POST pools/remove":
+		return a.removePool(ctx, call.Body)
 	case "GET buckets":
 		return a.n.bucketRows(ctx)
 	case "POST buckets/pool":

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/internal/adminapi"
+	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/plan"
 )
@@ -21,6 +23,7 @@ func (n *Node) poolRows(ctx context.Context) []adminapi.PoolRow {
 			ID: uint16(p.ID), Name: p.Name, K: p.K, M: p.M, PGs: p.PGCount, StorageClass: p.StorageClass,
 			Ready: !slices.ContainsFunc(p.PGs, (*placement.PG).Vacant), Default: m.DefaultPool() == p,
 			Stored: held.Pools[uint64(p.ID)], Leaving: held.Leaving[uint64(p.ID)], Exact: held.Exact,
+			Removing: p.Removing,
 		}
 		for _, id := range p.Drives {
 			row.Drives = append(row.Drives, id.String())
@@ -98,6 +101,42 @@ func (a admin) setPool(ctx context.Context, body json.RawMessage) (any, error) {
 		}
 	}
 	return a.n.poolRow(ctx, req.Name)
+}
+
+// removalWithin is how long `pool rm` waits for the planner; then it goes on without being waited for.
+const removalWithin = 30 * time.Second
+
+// removePool has a pool that nothing uses removed. The planner does it; what it finds in the pool is the refusal.
+func (a admin) removePool(ctx context.Context, body json.RawMessage) (any, error) {
+	req, err := decode[adminapi.PoolRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	row, err := a.n.poolRow(ctx, req.Name)
+	if err != nil {
+		return nil, err
+	}
+	pool := row.(adminapi.PoolRow)
+	if at := floor(a.n.store.Map()); at < levelPools {
+		return nil, fmt.Errorf("%w: not before all nodes run a version that knows how to remove pools", gateway.ErrConflict)
+	}
+	if err := a.n.store.OrderPoolRemoval(ctx, req.Name); err != nil {
+		return nil, refusal(err)
+	}
+	a.n.planner.wake()
+	within, cancel := context.WithTimeout(ctx, removalWithin)
+	defer cancel()
+	id := ids.Pool(pool.ID)
+	m, err := a.n.store.Wait(within, func(m *placement.Map) bool { return m.Pools[id] == nil || !m.Pools[id].Removing })
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return a.n.poolRow(ctx, req.Name) // under way
+	case err != nil:
+		return nil, err
+	case m.Pools[id] != nil:
+		return nil, fmt.Errorf("%w: pool %s stays: %s", gateway.ErrConflict, req.Name, m.Pools[id].Kept)
+	}
+	return adminapi.PoolRow{ID: pool.ID, Name: pool.Name, K: pool.K, M: pool.M}, nil
 }
 
 // setBucketPool chooses the pool of a bucket's objects: new ones go there at once, those that it has are converted.

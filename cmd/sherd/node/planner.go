@@ -38,6 +38,7 @@ type planner struct {
 	splits   map[ids.Range]bool      // under way here
 	buckets  bool                    // deletions are being taken back
 	dropping bool                    // replicas are leaving
+	removing bool                    // pools are being removed
 	lost     map[rangeReplica]bool   // replicas whose log or rows are gone though their drive is there (I10)
 	stranded map[ids.Range]time.Time // since when a range had no quorum
 }
@@ -125,6 +126,7 @@ func (p *planner) step(ctx context.Context) error {
 	if lead := p.lead.Load(); lead == nil {
 		clear(p.absent) // who is elected looks for itself
 	} else {
+		p.removePools(ctx, lead)
 		err = errors.Join(err,
 			p.missNodes(ctx, lead),
 			p.putOut(ctx, lead),

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sherd-io/sherd/gateway"
@@ -13,6 +15,7 @@ import (
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
@@ -107,6 +110,105 @@ func TestConversion(t *testing.T) {
 	if pools[0].Stored != (adminapi.Stored{}) || pools[1].Stored != whole || pools[1].Leaving.Objects != 0 {
 		t.Errorf("%+v", pools)
 	}
+}
+
+// TestRemovePool: refused while a bucket, a class or an object uses the pool, saying which; a write that began before does not commit into it;
+// then it is gone, with all that it had.
+func TestRemovePool(t *testing.T) {
+	r := newRig(t, 4, profile(2, 1))
+	r.start()
+	r.fill(2)
+	class := "WIDE"
+	_, err := ask[adminapi.PoolRow](r, "POST", "pools/create", adminapi.PoolRequest{Name: "wide", Profile: "2+2", PGs: 16, StorageClass: &class})
+	must(t, err)
+	r.putClass("classy", class, 1)
+	_, err = ask[adminapi.BucketPool](r, "POST", "buckets/pool", adminapi.BucketPoolRequest{Bucket: "b", Pool: "wide"})
+	must(t, err)
+	remove := func() error {
+		_, err := ask[adminapi.PoolRow](r, "POST", "pools/remove", adminapi.PoolRequest{Name: "wide"})
+		return err
+	}
+	refused := func(says string) {
+		t.Helper()
+		if err := remove(); !errors.Is(err, gateway.ErrConflict) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v does not say %q", err, says)
+		}
+	}
+	refused("storage class WIDE")
+	none := ""
+	_, err = ask[adminapi.PoolRow](r, "POST", "pools/set", adminapi.PoolRequest{Name: "wide", StorageClass: &none})
+	must(t, err)
+	refused("the one of bucket b:")
+
+	slow := &stalled{first: body("slow"), on: make(chan struct{})} // it goes on when the pool is gone
+	late := make(chan error)
+	go func() {
+		_, err := r.n.objects.Put(context.Background(), object.Put{
+			Bucket: r.bucket().ID, Pool: 2, Key: "slow", Size: int64(bodyBytes), Body: slow, Details: new(metapb.Details),
+		})
+		late <- err
+	}()
+	upload, err := r.n.objects.CreateUpload(t.Context(), r.bucket().ID, 0, "multi", new(metapb.Details))
+	must(t, err)
+	_, err = r.n.objects.PutPart(t.Context(), upload, 1, object.Put{Bucket: r.bucket().ID, Pool: 2, Key: "multi", Size: bodyBytes, Body: bytes.NewReader(body("multi"))})
+	must(t, err)
+	_, err = ask[adminapi.BucketPool](r, "POST", "buckets/pool", adminapi.BucketPoolRequest{Bucket: "b", Pool: "default"})
+	must(t, err)
+	poll.Nil(t, within, "all objects to have left", func() error {
+		if err := remove(); !strings.Contains(err.Error(), `unfinished upload of "multi" of bucket b`) {
+			return err
+		}
+		return nil
+	})
+	if _, err := r.n.objects.PutPart(t.Context(), upload, 2, object.Put{Bucket: r.bucket().ID, Pool: 2, Key: "multi", Size: bodyBytes, Body: bytes.NewReader(body("multi"))}); err != nil {
+		t.Errorf("a pool that stays takes nothing: %v", err)
+	}
+	must(t, r.n.objects.Abort(t.Context(), r.bucket().ID, "multi", upload))
+	poll.Nil(t, within, "the removal", remove)
+	poll.True(t, within, "what was deleted to be cleared away", func() bool { return r.n.store.Map().Pools[2] == nil })
+	close(slow.on)
+	if err := <-late; err == nil {
+		t.Error("a body was committed into a pool that is gone")
+	}
+	r.check(2)
+	if b, err := r.get("classy"); err != nil || !bytes.Equal(b, body("classy")) {
+		t.Errorf("the object of the class that is gone: %v", err)
+	}
+	if _, err := r.get("slow"); !errors.Is(err, meta.ErrNoSuchKey) {
+		t.Errorf("the object that was refused: %v", err)
+	}
+	pools, err := ask[[]adminapi.PoolRow](r, "GET", "pools", nil)
+	if err != nil || len(pools) != 1 {
+		t.Errorf("%+v, %v", pools, err)
+	}
+	row, err := ask[adminapi.PoolRow](r, "POST", "pools/create", adminapi.PoolRequest{Name: "wide", Profile: "2+2", PGs: 16})
+	if err != nil || row.ID != 3 {
+		t.Errorf("%+v, %v", row, err)
+	}
+	r.stop()
+	r.start()
+	r.check(2)
+}
+
+// stalled is a body that ends when it may.
+type stalled struct {
+	first []byte
+	on    chan struct{}
+}
+
+func (s *stalled) Read(p []byte) (int, error) {
+	if len(s.first) > 1 {
+		n := copy(p, s.first[:len(s.first)-1])
+		s.first = s.first[n:]
+		return n, nil
+	}
+	<-s.on
+	n := copy(p, s.first)
+	s.first = s.first[n:]
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // awaitConversion waits until so much is to be converted, and conversion is in that state.
