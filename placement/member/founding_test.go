@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sherd-io/sherd/internal/ids"
@@ -66,7 +67,16 @@ func TestI10_BlankNodeOfTheSameName(t *testing.T) {
 	}
 	blank.stop()
 	blank.opt.Found = nil
+	var named atomic.Bool
+	blank.opt.Named = named.Load
 	m.start(blank)
+	if err := blank.await(testContext(t), func() bool { return blank.learned }); err != nil {
+		t.Fatal(err)
+	}
+	if members, err := a.list(testContext(t)); err != nil || !slices.ContainsFunc(members, func(s seen) bool { return s.Name == old.Name }) {
+		t.Fatalf("I9: the member of another process under the name was removed: %+v, %v", members, err)
+	}
+	named.Store(true)
 	if err := blank.Reconcile(testContext(t), blank.opt.Drives); err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,9 @@ type Options struct {
 	Control uint64
 	// Sole allows recovery without a quorum (see the package), as long as no other node has had a member.
 	Sole bool
+	// Named tells whether the node's name is known to be this process's alone: until then members under the name that its records do not
+	// name are left in peace, for they may be those of another. nil: it is.
+	Named func() bool
 	// Usable tells whether a drive can be written now and is still the one it was; nil: DRIVE/sherd.json names it.
 	Usable func(Host) error
 

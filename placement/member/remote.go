@@ -42,6 +42,9 @@ func (s *Supervisor) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.opt.Named != nil && !s.opt.Named() {
+		left = nil // the next look removes them
+	}
 	for _, m := range left {
 		s.opt.Logger.Warn("removing an etcd member of this node that its drives' records do not name", "member", m.Name)
 		if err := s.removeID(ctx, m.id); err != nil {

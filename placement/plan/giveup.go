@@ -47,8 +47,18 @@ func GiveUp(m *placement.Map, o Outlook) ids.Drive {
 	return ids.Drive{}
 }
 
-// canBeSpared reports whether somebody can take a slot of d.
+// canBeSpared reports whether somebody can take a slot of d; of one that has none, whether ranges can do with the drives that there are
+// besides: what it was to get, a replica that was joining there, holds up its range else.
 func canBeSpared(m *placement.Map, d *placement.Drive) bool {
+	if h := Holdings(m, nil)[d.ID]; h.Slots+h.Source == 0 {
+		n := 0
+		for _, other := range m.Drives {
+			if other.Up() && !m.Draining(other) {
+				n++
+			}
+		}
+		return n >= ReplicaCount(mostParity(m), n+1)
+	}
 	out := *d
 	out.State = placement.DriveOut
 	after := Apply(m, []Change{{Drive: &out}})

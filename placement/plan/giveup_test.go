@@ -35,6 +35,15 @@ func TestI19_GiveUp(t *testing.T) {
 		{"one out before, and replaced", func(m map[ids.Drive]*placement.Drive, o *Outlook) {
 			m[all[1].ID].State, m[all[2].ID].Replaces = placement.DriveOut, all[1].ID
 		}, all[0].ID},
+		{"it has no slots, and others can have the replicas", func(m map[ids.Drive]*placement.Drive, o *Outlook) {
+			m[all[0].ID].State, m[all[4].ID].State, m[all[4].ID].Since = placement.DriveUp, placement.DriveDown, since(outAfter)
+		}, all[4].ID},
+		{"it has no slots, and is one of three", func(m map[ids.Drive]*placement.Drive, o *Outlook) {
+			m[all[0].ID].State, m[all[4].ID].State, m[all[4].ID].Since = placement.DriveUp, placement.DriveDown, since(outAfter)
+			for _, i := range []int{2, 3, 5} {
+				delete(m, all[i].ID)
+			}
+		}, nobody},
 		{"nobody could take its slots", func(m map[ids.Drive]*placement.Drive, o *Outlook) {
 			for _, d := range all[3:] {
 				delete(m, d.ID)

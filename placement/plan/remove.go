@@ -89,7 +89,11 @@ func MayRemoveDrive(m *placement.Map, id ids.Drive, members []ids.Drive) error {
 func mayRemove(m *placement.Map, d *placement.Drive, holds Holding) error {
 	switch {
 	case !holds.Empty():
-		return fmt.Errorf("%w: drive %s (%s on %s) has %s", ErrInUse, d.ID, d.Path, d.Node, holds)
+		remedy := "drain it first"
+		if d.State == placement.DriveDown {
+			remedy = fmt.Sprintf("if it is gone for good, `sherd drive remove --lost %s:%s`", d.Node, d.Path)
+		}
+		return fmt.Errorf("%w: drive %s (%s on %s) has %s: %s", ErrInUse, d.ID, d.Path, d.Node, holds, remedy)
 	case d.State != placement.DriveOut && !m.Draining(d):
 		return fmt.Errorf("%w: drive %s (%s on %s) is neither drained nor given up", ErrInUse, d.ID, d.Path, d.Node)
 	}

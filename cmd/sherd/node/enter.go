@@ -93,6 +93,7 @@ func (n *Node) announce(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("--node %s: %w", n.cfg.Name, err)
 	}
+	n.named.Store(true)
 	return n.store.PutNode(ctx, n.self())
 }
 
@@ -111,7 +112,7 @@ func (p *peers) shareMembers(opt *member.Options) error {
 	n := p.n
 	opt.Seeds = p.names()
 	opt.Sole = len(opt.Seeds) == 0
-	opt.Dial = p.dialMember
+	opt.Dial, opt.Named = p.dialMember, n.named.Load
 	if len(n.agreed) == 0 || !n.virgin { // a member that ran, and was lost since, must not begin again under its name (I10)
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -60,6 +61,7 @@ type Node struct {
 	askers     askers
 	store      *store.Store
 	alive      *store.Presence
+	named      atomic.Bool // the node's name is known to be this process's
 	records    *meta.Node
 	blobs      *erasure.Store
 	heal       *heal.Healer
