@@ -17,8 +17,6 @@ import (
 	"github.com/sherd-io/sherd/internal/trust"
 )
 
-const secret = "sixteen bytes at least"
-
 // lines is a log whose lines are counted.
 type lines struct {
 	mu   sync.Mutex
@@ -56,6 +54,8 @@ func identity(t testing.TB, a *trust.Authority, node string) *trust.Identity {
 
 // cluster is some nodes' ports on loopback that know each other.
 type cluster struct {
+	authority *trust.Authority
+
 	ports   map[string]*Port
 	log     *lines
 	removed sync.Map // names of nodes
@@ -63,11 +63,11 @@ type cluster struct {
 
 func newCluster(t testing.TB, plain bool, nodes ...string) *cluster {
 	t.Helper()
-	a, _, err := trust.FromSecret(secret)
+	a, err := trust.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{ports: map[string]*Port{}, log: &lines{}}
+	c := &cluster{authority: a, ports: map[string]*Port{}, log: &lines{}}
 	addrs := map[string]string{}
 	for _, n := range nodes {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -263,14 +263,10 @@ func TestI24_RemovedNodesAreExpelled(t *testing.T) {
 
 // I24: those who are no nodes have a few connections, however many they make, and are in no node's way.
 func TestI24_JoinersAreBounded(t *testing.T) {
-	a, _, err := trust.FromSecret(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := newCluster(t, false, "n1", "n2")
 	c.serve(t, Drive, Join)
 	connect := func() net.Conn {
-		nc, err := tls.Dial("tcp", c.ports["n2"].Addr().String(), trust.Joining(a.Hash(), string(Join)))
+		nc, err := tls.Dial("tcp", c.ports["n2"].Addr().String(), trust.Joining(c.authority.Hash(), string(Join)))
 		if err != nil {
 			t.Fatal(err)
 		}

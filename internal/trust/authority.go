@@ -4,8 +4,10 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/hkdf"
+	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -37,17 +39,25 @@ type Authority struct {
 	cert *x509.Certificate
 }
 
-// FromSecret derives the authority and the cluster's id from the secret that its first nodes share: each gets the same.
-// Error: ErrSecret.
+// stretches is how much work one guess at a secret is: who connects to a node port sees the authority's certificate, and can try secrets
+// against it at home. Source: OWASP's password storage cheat sheet, for PBKDF2 with SHA-512.
+const stretches = 210_000
+
+// FromSecret derives the authority and the cluster's id from the secret that its first nodes share: each gets the same. It takes some
+// tenths of a second. Error: ErrSecret.
 func FromSecret(secret string) (*Authority, ids.Cluster, error) {
 	if len(secret) < SecretBytes {
 		return nil, ids.Cluster{}, fmt.Errorf("%w: it needs at least %d bytes", ErrSecret, SecretBytes)
 	}
-	seed, err := hkdf.Key(sha256.New, []byte(secret), nil, "sherd certificate authority v1", ed25519.SeedSize)
+	key, err := pbkdf2.Key(sha512.New, secret, []byte("sherd cluster secret v1"), stretches, sha512.Size)
 	if err != nil {
 		return nil, ids.Cluster{}, err
 	}
-	id, err := hkdf.Key(sha256.New, []byte(secret), nil, "sherd cluster id v1", len(ids.Cluster{}))
+	seed, err := hkdf.Key(sha256.New, key, nil, "sherd certificate authority v1", ed25519.SeedSize)
+	if err != nil {
+		return nil, ids.Cluster{}, err
+	}
+	id, err := hkdf.Key(sha256.New, key, nil, "sherd cluster id v1", len(ids.Cluster{}))
 	if err != nil {
 		return nil, ids.Cluster{}, err
 	}
@@ -81,9 +91,10 @@ var (
 
 func fromSeed(seed []byte) (*Authority, error) {
 	key := ed25519.NewKeyFromSeed(seed)
+	name := sha256.Sum256(key.Public().(ed25519.PublicKey)) // else versions of crypto/x509 differ in how they name a key
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sherd cluster"}, NotBefore: born, NotAfter: dies,
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
+		SubjectKeyId: name[:20], IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key) // Ed25519 needs no randomness
 	if err != nil {

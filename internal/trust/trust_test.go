@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -70,6 +71,10 @@ func TestI24_SharedSecret(t *testing.T) {
 	a, id, err := FromSecret(secret)
 	if err != nil {
 		t.Fatal(err)
+	}
+	const golden = "59e2b3d9b35c77feb472d9704beb488d fc669be433e49efe3fb3bd018f4c312efad6d41c38e2b2afb6ec70761f242d4a" // version 1: a cluster must find itself again
+	if got := fmt.Sprintf("%s %x", id, a.Hash()); got != golden {
+		t.Errorf("%q gives %s, not %s", secret, got, golden)
 	}
 	b, again, _ := FromSecret(secret)
 	other, otherID, _ := FromSecret(secret + "!")
