@@ -92,6 +92,9 @@ func printPlan(out io.Writer, p *adminapi.Plan) error {
 	if p.InMotion > 0 {
 		fmt.Fprintf(out, "now     %s being filled (`sherd heal status`)\n", plural.Of(p.InMotion, "slot"))
 	}
+	if p.Convert.Objects > 0 {
+		fmt.Fprintf(out, "convert %s to go to another pool, %s (`sherd bucket ls`)\n", plural.Of(p.Convert.Objects, "object"), formatBytes(p.Convert.Bytes))
+	}
 	if p.Stuck > 0 {
 		fmt.Fprintf(out, "STUCK   %s should leave and have nowhere to go: add drives\n", plural.Of(p.Stuck, "slot"))
 	}

@@ -79,6 +79,11 @@ reason  shards wait for 1 drive
 blobs   6 at full strength, 1 short of 2 shards
 to heal 2 shards, 2.0 KiB
 `},
+		{"converting", adminapi.Heal{State: "idle", Ledger: counted, Convert: adminapi.Conversion{
+			State: "running", Left: adminapi.Stored{Objects: 2, Bytes: 4096}, Rate: 1024, Failed: 1,
+		}}, `idle: nothing to heal; blobs: 7 at full strength
+convert 2 objects to go to another pool, 4.0 KiB; running, 1.0 KiB/s, about 4s; failed 1 time, each tried again
+`},
 		{"healing", adminapi.Heal{
 			State: "running", Ledger: short, Queued: 1, QueuedBytes: 1024, Done: 1, DoneBytes: 1024, Failed: 1, Rate: 1024, ETASeconds: 61,
 			Tasks: []adminapi.HealTask{{Kind: "rebuild", Path: "/d/1", State: "running", Done: 3, Total: 8}, {Kind: "range", Path: "/d/10", State: "running", Total: 1}},
@@ -97,6 +102,35 @@ range    /d/10  running  -
 		if err := printHeal(&out, &c.heal); err != nil || out.String() != c.want {
 			t.Errorf("%s: %v\n%s", c.name, err, out.String())
 		}
+	}
+}
+
+func TestPrintPools(t *testing.T) {
+	var out strings.Builder
+	few := adminapi.Stored{Objects: 3, Bytes: 3 << 20}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	must(printPools(&out, &[]adminapi.PoolRow{
+		{Name: "default", K: 4, M: 2, PGs: 256, Ready: true, Default: true, Buckets: 1, Stored: few, Leaving: adminapi.Stored{Objects: 1, Bytes: 1 << 20}, Exact: true},
+		{Name: "old", K: 2, M: 1, PGs: 8, Ready: true, Removing: true, StorageClass: "OLD", Drives: []string{"a", "b", "c"}},
+	}))
+	must(printBuckets(&out, &[]adminapi.BucketRow{
+		{Name: "b", Pool: "default", Stored: few, ToConvert: adminapi.Stored{Objects: 1, Bytes: 10}, Exact: true, Created: printNow},
+		{Name: "c", Created: printNow},
+	}))
+	const want = `POOL     PROFILE  PGS                DRIVES  BUCKETS  CLASS  DEFAULT  STORED              TO LEAVE
+default  4+2      256                all     1        -      yes      3 objects, 3.0 MiB  1 object, 1.0 MiB
+old      2+1      8 (being removed)  3       0        OLD    -        not counted yet     not counted yet
+BUCKET  POOL     STORED              TO CONVERT       CREATED
+b       default  3 objects, 3.0 MiB  1 object, 10 B   2026-11-21 09:00:00
+c       -        -                   not counted yet  2026-11-21 09:00:00
+`
+	if out.String() != want {
+		t.Errorf("%s", out.String())
 	}
 }
 

@@ -123,7 +123,7 @@ func (c *conversion) fail(err error) {
 	if c.err == nil {
 		c.err = err
 	}
-	c.end = c.end || errors.Is(err, erasure.ErrFull) || errors.Is(err, erasure.ErrNoQuorum)
+	c.end = c.end || errors.Is(err, erasure.ErrFull) || errors.Is(err, erasure.ErrNoQuorum) || errors.Is(err, ErrRefused)
 }
 
 func (c *conversion) stuck() bool {
@@ -197,6 +197,9 @@ func (h *Healer) convertOne(ctx context.Context, item *Item, to ids.Pool) error 
 	}
 	done, err := h.opt.Records.Reencode(ctx, *item, w)
 	switch {
+	case errors.Is(err, ErrRefused):
+		h.opt.Store.DeleteAll(ctx, blobsOf(w.Extent)) // as below
+		return err
 	case err != nil:
 		return err // it may refer to the new blobs: the scrubber asks (I1)
 	case !done:

@@ -386,6 +386,18 @@ func TestConvertInTrouble(t *testing.T) {
 		t.Errorf("%d bodies were tried", failed)
 	}
 	c.state(i, placement.DriveUp)
+	c.later()
+	if err := c.healer.Scrub(c.ctx, ScrubFull); err != nil { // of blobs of which slots were written all the same
+		t.Fatal(err)
+	}
+	c.healer = c.another(func(o *Options) { o.Records = unreachable{c.rows, ErrRefused} })
+	if err := c.healer.Convert(c.ctx); !errors.Is(err, ErrRefused) {
+		t.Errorf("a pool that ranges take nothing in: %v", err)
+	}
+	c.later()
+	if err := c.healer.Scrub(c.ctx, ScrubFull); err != nil || c.healer.ScrubStatus().Quarantined != 0 {
+		t.Errorf("%v; what is refused for good is left: %+v", err, c.healer.ScrubStatus())
+	}
 	held := c.another(func(o *Options) { o.Held = func() bool { return true } })
 	old := c.another(func(o *Options) { o.Reencodes = func() bool { return false } })
 	if err := errors.Join(held.Convert(c.ctx), old.Convert(c.ctx)); err != nil || c.refresh()[otherPool] != 7 {

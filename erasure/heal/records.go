@@ -2,6 +2,7 @@ package heal
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sherd-io/sherd/disk"
@@ -55,6 +56,9 @@ const (
 	Absent                      // nothing refers to it
 )
 
+// ErrRefused reports a pool that ranges take no bodies in.
+var ErrRefused = errors.New("heal: the ranges take nothing in that pool")
+
 // Records is what the healer needs of the object records. meta provides it, cmd/sherd joins the two. All calls are
 // linearizable; an error says nothing about the rows.
 type Records interface {
@@ -74,6 +78,7 @@ type Records interface {
 	Referenced(ctx context.Context, home Home, upload ids.Upload) (Reference, error)
 	// Reencode has the row that item was read from refer to another body of the same bytes, if it is the same version of the object and
 	// refers to the same body still; done says whether. All else of the row stays, and the body before goes to the reclaimer (I14).
+	// Errors: ErrRefused: nothing was done, and the pool takes no body of anybody; any other leaves it open.
 	Reencode(ctx context.Context, item Item, to erasure.Written) (done bool, err error)
 	// Walk returns every extent that a row of r refers to, a page at a time as Repairs does.
 	Walk(ctx context.Context, r *placement.Range, after []byte, max int) (items []Item, next []byte, err error)

@@ -77,6 +77,7 @@ type Plan struct {
 	// MayLose is how many drives may be lost with nothing lost, now and when all is done; 0 also where something is out of reach.
 	MayLose      int         `json:"mayLose"`
 	MayLoseAfter int         `json:"mayLoseAfter"`
+	Convert      Stored      `json:"convert"`              // objects that are to go to another pool, whatever moves
 	OutOfReach   bool        `json:"outOfReach,omitempty"` // when all is done: more is lost than may be
 	Drives       []PlanDrive `json:"drives"`
 }

@@ -38,6 +38,7 @@ func (a admin) plan(ctx context.Context, body json.RawMessage) (any, error) {
 	}
 	stock := a.n.stock(ctx)
 	out := a.n.outline(m, next, stock.Used)
+	out.Convert = a.n.healStatus(ctx).Convert.Left
 	switch err := plan.MayDrain(m, next, stock); {
 	case out.OutOfReach && !a.n.promise().Short():
 		out.Refused = "some data could not be read any more"

@@ -100,7 +100,26 @@ func (a admin) setPool(ctx context.Context, body json.RawMessage) (any, error) {
 			return nil, refusal(err)
 		}
 	}
+	if err := a.n.openPool(ctx, req.Name); err != nil {
+		return nil, err
+	}
+	a.n.heal.Kick()
 	return a.n.poolRow(ctx, req.Name)
+}
+
+// openPool has the ranges take bodies in a pool that is used from now on: they may have it closed where the map was restored to a time
+// before its removal (I9). It is not being removed: nothing closes it now.
+func (n *Node) openPool(ctx context.Context, name string) error {
+	m := n.store.Map()
+	if floor(m) < levelPools {
+		return nil // they cannot have
+	}
+	for id, p := range m.Pools {
+		if p.Name == name && !p.Removing {
+			return n.records.ClosePool(ctx, id, true)
+		}
+	}
+	return nil
 }
 
 // removalWithin is how long `pool rm` waits for the planner; then it goes on without being waited for.
@@ -147,6 +166,9 @@ func (a admin) setBucketPool(ctx context.Context, body json.RawMessage) (any, er
 	}
 	if err := a.n.store.SetBucketPool(ctx, req.Bucket, req.Pool); err != nil {
 		return nil, refusal(err)
+	}
+	if err := a.n.openPool(ctx, req.Pool); err != nil {
+		return nil, err
 	}
 	a.n.heal.Kick()
 	return adminapi.BucketPool(req), nil

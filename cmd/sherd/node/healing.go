@@ -250,8 +250,10 @@ func (h healRecords) Reencode(ctx context.Context, item heal.Item, to erasure.Wr
 		Extent: object.ExtentPB(to.Extent), Missed: object.MissedPB(to.Missed),
 	})
 	switch {
-	case errors.Is(err, meta.ErrPrecondition), errors.Is(err, meta.ErrPoolClosed):
+	case errors.Is(err, meta.ErrPrecondition):
 		return false, nil
+	case errors.Is(err, meta.ErrPoolClosed):
+		return false, fmt.Errorf("%w: %w", heal.ErrRefused, err)
 	}
 	return err == nil, err
 }

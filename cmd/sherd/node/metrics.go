@@ -28,6 +28,7 @@ type gauges struct {
 	up, bytes, free, errors, queued *prometheus.Desc // of a drive
 	syncs, records, written, wait   *prometheus.Desc // of a drive's logs
 	blobs, made, damaged            *prometheus.Desc
+	toConvert, converted, unmoved   *prometheus.Desc
 }
 
 func newGauges(n *Node) *gauges {
@@ -49,6 +50,9 @@ func newGauges(n *Node) *gauges {
 	g.blobs = desc("blobs", "Blobs by the number of shards that they lack.", "short")
 	g.made = desc("heal_shards_total", "Shards made since the queue was last empty.")
 	g.damaged = desc("scrub_damaged", "Damaged shards that the last scrub found.")
+	g.toConvert = desc("convert_bytes", "Bytes of objects that are still to go to another pool, of this node's share.")
+	g.converted = desc("converted_bytes_total", "Bytes that went to another pool since the start.")
+	g.unmoved = desc("convert_failed_total", "Bodies that could not go to another pool, each time, since the start.")
 	return g
 }
 
@@ -74,6 +78,9 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		gauge(out, g.blobs, float64(n), strconv.Itoa(i))
 	}
 	gauge(out, g.made, float64(heal.Done))
+	gauge(out, g.toConvert, float64(heal.Convert.Left.Bytes))
+	counter(out, g.converted, float64(heal.Convert.DoneBytes))
+	counter(out, g.unmoved, float64(heal.Convert.Failed))
 	gauge(out, g.damaged, float64(g.n.scrubShare().Damaged))
 }
 
