@@ -184,15 +184,17 @@ func (s *Supervisor) written(truth *record, failed map[ids.Drive]error) error {
 			continue
 		case tried && err == nil:
 			have++
-		case tried && s.lost[p.Name] == (loss{}):
-			s.lost[p.Name] = away(err.Error())
+		case tried:
+			if s.lost[p.Name] == (loss{}) {
+				s.lost[p.Name] = away(err.Error())
+			}
 			errs = errors.Join(errs, err)
 		}
 		own++
 	}
 	few := have <= own/2 && !s.opt.Sole && !s.spread()
 	if own > 0 && (have == 0 || few) {
-		return fmt.Errorf("member: too few drives take %s: %w", recordFile, errs)
+		return errors.Join(fmt.Errorf("member: too few drives take %s", recordFile), errs) // a drive that is not there has no error
 	}
 	return nil
 }

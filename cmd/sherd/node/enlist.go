@@ -142,7 +142,7 @@ func (n *Node) gone(b *bay, id ids.Drive) error {
 	case known == nil:
 		return nil
 	case known.State != placement.DriveOut && known.Node != n.cfg.Name:
-		return fmt.Errorf("%s: drive %s is one of node %s, and this is node %s: %w", b.path, id, known.Node, n.cfg.Name, errOfAnother)
+		return n.ofAnother(b, id, known.Node)
 	case known.State != placement.DriveOut:
 		return nil
 	case known.Removed:
@@ -150,6 +150,14 @@ func (n *Node) gone(b *bay, id ids.Drive) error {
 	default:
 		return fmt.Errorf("%s: drive %s, since %s: %w", b.path, id, known.Since.Format("2006-01-02 15:04"), errGivenUp)
 	}
+}
+
+// stray reports whether the papers on a drive are those of another node. It is not even opened: its member of etcd is that node's, which
+// would remove what this one makes of it, and the other way round.
+func (n *Node) stray(l *look) bool { return l.node != "" && l.node != n.cfg.Name }
+
+func (n *Node) ofAnother(b *bay, id ids.Drive, node string) error {
+	return fmt.Errorf("%s: drive %s is one of node %s, and this is node %s: %w", b.path, id, node, n.cfg.Name, errOfAnother)
 }
 
 func (n *Node) enlistKnown(ctx context.Context, b *bay, d *disk.Drive, known *placement.Drive) error {

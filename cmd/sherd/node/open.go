@@ -79,6 +79,8 @@ func (n *Node) sort(looks []look) (f found, err error) {
 			problem = fmt.Errorf("%s: %w", b.path, l.err)
 		case l.absent, l.state == disk.Blank:
 			f.blank = append(f.blank, b)
+		case l.state == disk.Formatted && l.id.Cluster == n.cluster && n.stray(l):
+			problem = n.ofAnother(b, l.id.Drive, l.node)
 		case l.state == disk.Formatted && l.id.Cluster == n.cluster:
 			if twins, _ := n.bays.twins(b, l.id.Drive); len(twins) > 0 { // which is the copy the map will tell, when it is there
 				problem = copyOfDrive(b, twins, l.id.Drive)

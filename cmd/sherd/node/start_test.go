@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
@@ -126,6 +127,26 @@ func TestNodeAloneKeepsItsName(t *testing.T) {
 	if nodes := r.n.store.Map().Nodes; len(nodes) != 1 {
 		t.Errorf("the map has nodes %v", nodes)
 	}
+}
+
+// TestDriveOfAnotherNode: one that is in the wrong machine is left alone, with its member of etcd; what else the node has serves.
+func TestDriveOfAnotherNode(t *testing.T) {
+	r := newRig(t, 3, nil)
+	r.start()
+	r.fill(2)
+	stray := r.id(2)
+	papers, _, err := cluster.First(r.n.cluster, "n2", time.Now())
+	r.stop()
+	must(t, err)
+	must(t, papers.Write(r.paths[2]))
+	r.start()
+	r.awaitProblem(2, errOfAnother.Error())
+	for _, h := range r.n.hosts() {
+		if h.Drive == stray {
+			t.Error("it may have a member of etcd")
+		}
+	}
+	r.check(2)
 }
 
 // TestI10_FirstStartCutShort: the next start formats what is blank still.

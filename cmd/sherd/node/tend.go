@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
@@ -131,6 +132,8 @@ func (n *Node) fill(ctx context.Context, b *bay) error {
 		return l.err
 	case l.state == disk.Formatted && l.id.Cluster != n.cluster:
 		return n.otherCluster(b, l)
+	case l.state == disk.Formatted && n.stray(&l):
+		return n.ofAnother(b, l.id.Drive, l.node)
 	case l.state == disk.Formatted:
 		if err := cmp.Or(n.original(b, l.id.Drive), n.gone(b, l.id.Drive)); err != nil {
 			return err
@@ -179,7 +182,8 @@ type look struct {
 	id      disk.Identity
 	state   disk.State
 	absent  bool
-	residue bool // nothing but what others than the drive may have written after it was wiped
+	node    string // of the papers of a formatted drive; empty: it has none
+	residue bool   // nothing but what others than the drive may have written after it was wiped
 	err     error
 }
 
@@ -202,6 +206,9 @@ func (n *Node) lookAt(ctx context.Context, b *bay) (look, error) {
 			return
 		}
 		l.id, l.state, l.err = disk.Probe(fs, b.path)
+		if l.err == nil && l.state == disk.Formatted {
+			l.node = cluster.NodeOf(b.path)
+		}
 		l.residue = l.state == disk.Foreign && l.err == nil && residue(fs, b.path)
 	})
 	if err != nil {

@@ -167,6 +167,15 @@ func (p *Papers) outranks(other *Papers, node string) bool {
 	return p.Serial > other.Serial
 }
 
+// NodeOf is the node that the papers in a directory are those of; empty if there are none that can be read.
+func NodeOf(dir string) string {
+	p, err := readPapers(dir)
+	if err != nil {
+		return ""
+	}
+	return p.Node
+}
+
 func readPapers(dir string) (*Papers, error) {
 	path := filepath.Join(dir, PapersFile)
 	b, err := os.ReadFile(path)
