@@ -20,7 +20,8 @@ type Loss struct {
 	Lost      []placement.Replica
 	// Whole: the lost ones number less than it takes to commit, so the first survivor has all that was acknowledged.
 	Whole bool
-	// Silent are nodes that live and do not say what they have, or whose replicas are just starting: nothing can be decided yet.
+	// Silent are nodes that live, or are not known to be down yet, and do not say what they have, or whose replicas are just
+	// starting: nothing can be decided yet.
 	Silent []string
 }
 
@@ -82,7 +83,7 @@ type found int
 
 const (
 	foundLost   found = iota // its node is dead, its drive out of service or without it
-	foundSilent              // its node lives and does not answer, or it is not running yet
+	foundSilent              // its node does not answer, and lives or may be starting; or it is not running yet
 	foundRuns
 )
 
@@ -171,7 +172,7 @@ func (c *census) node(named placement.Replica) string {
 func (c *census) find(row *placement.Range, named placement.Replica) (replica.Status, found) {
 	node := c.node(named)
 	said := c.said[node]
-	if said == nil && c.m.Alive[node] {
+	if said == nil && (c.m.Alive[node] || c.m.Drives[named.Drive].Up()) {
 		return replica.Status{}, foundSilent
 	}
 	for _, r := range said.GetReplicas() {

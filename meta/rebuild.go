@@ -97,8 +97,11 @@ func rebuild(m *placement.Map, all []*remotepb.ReplicaStatus) (changes []Rebuilt
 
 // rebuildRow is what is to stand in the place of one row; nil if that cannot be told. doubt says what is still to come.
 func rebuildRow(row *placement.Range, heard map[ids.Range]*testimony, known map[ids.Range]bool) (now []*placement.Range, doubt string) {
-	if heard[row.ID] == nil {
+	switch own := heard[row.ID]; {
+	case own == nil:
 		return nil, "none of its replicas answers"
+	case own.best.GetGeneration() < row.Generation: // it was recovered, by a person or by itself
+		return nil, "its replicas do not have the directory's generation yet"
 	}
 	parts := []*testimony{heard[row.ID]}
 	for id, t := range heard {

@@ -106,6 +106,7 @@ func TestI9_DirectoryFromReplicas(t *testing.T) {
 			"recovered since", whole, []saying{{1, 2, 'b', "", "", 4, three, false, 1}, {1, 1, 'a', "", "", 9, []uint64{1}, true, 2}},
 			[]string{"1 [ ) gen 2: 1@a"}, 0,
 		},
+		{"recovered just now", []*placement.Range{{ID: 1, Generation: 2, NextReplica: 9, Begun: true}}, []saying{{1, 1, 'a', "", "", 9, three, false, 1}}, nil, 1},
 		{"an unborn child", whole, []saying{{1, 1, 'a', "", "", 9, three, true, 0}, {7, 1, 'a', "m", "", 0, three, false, 0}}, nil, 0},
 		{
 			"between two rows", []*placement.Range{row(1, "", "m", "a", "b", "c"), row(2, "m", "", "a", "b", "c")},

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -32,7 +33,7 @@ func (n *testNode) refused(key string) {
 	}
 }
 
-// setAlive says which nodes show signs of life.
+// setAlive says which nodes show signs of life; the drives of others are down.
 func (c *cluster) setAlive(names ...string) {
 	c.edit(1, func(*placement.Range) {})
 	c.mu.Lock()
@@ -41,6 +42,14 @@ func (c *cluster) setAlive(names ...string) {
 	m.Alive = map[string]bool{}
 	for _, name := range names {
 		m.Alive[name] = true
+	}
+	m.Drives = maps.Clone(m.Drives)
+	for id, d := range m.Drives {
+		next := *d
+		if next.State = placement.DriveUp; !m.Alive[d.Node] {
+			next.State = placement.DriveDown
+		}
+		m.Drives[id] = &next
 	}
 	c.m = &m
 }
@@ -91,6 +100,9 @@ func TestI4_RecoverByAPerson(t *testing.T) {
 	}
 	ahead.refused("c")
 
+	if l := behind.losses(); len(l) != 1 || len(l[0].Silent) != 2 || l[0].Continued() != nil {
+		t.Fatalf("before they are known to be down: %+v", l)
+	}
 	c.setAlive("n1", "n3", "n4")
 	if l := behind.losses(); len(l) != 1 || !slices.Equal(l[0].Silent, []string{"n1"}) || l[0].Continued() != nil {
 		t.Fatalf("while a node that lives says nothing: %+v", l)
@@ -126,6 +138,7 @@ func TestI4_WhatSurvives(t *testing.T) {
 	c.nodes[0].put("a", "1")
 	c.nodes[2].stop()
 	c.nodes[3].stop()
+	c.setAlive("n1", "n2")
 	var all []meta.Loss
 	poll.True(t, poll.Within, "the loss to show", func() bool { // not while one leads that has not noticed yet
 		all = c.nodes[0].losses()

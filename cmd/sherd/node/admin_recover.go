@@ -65,7 +65,7 @@ func lostRange(m *placement.Map, l *meta.Loss) adminapi.LostRange {
 func whyNot(l *meta.Loss) string {
 	switch {
 	case len(l.Silent) > 0:
-		return "node " + strings.Join(l.Silent, ", ") + " lives and does not say what it has: wait for it, or stop it"
+		return "node " + strings.Join(l.Silent, ", ") + " lives, or was just lost, and does not say what it has: wait for it, or stop it and wait until its drives are down"
 	case len(l.Survivors) == 0:
 		return "no replica is left: bring one back; or `sherd rescue --unlisted` reads the objects of more than 2 KiB from bare drives"
 	}
