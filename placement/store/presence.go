@@ -92,6 +92,7 @@ func (p *Presence) keep(ctx context.Context, session *concurrency.Session) {
 		}
 		p.lapsed.Store(time.Now().Add(-aliveTTL * time.Second).UnixNano()) // it was renewed no later
 		p.s.opt.Logger.Warn("the node's sign of life lapsed; giving it again", "node", p.name)
+		said := ""
 		for session = nil; session == nil; {
 			var err error
 			if session, err = p.announce(ctx); err == nil {
@@ -101,7 +102,8 @@ func (p *Presence) keep(ctx context.Context, session *concurrency.Session) {
 			if ctx.Err() != nil {
 				return
 			}
-			if !errors.Is(err, ErrUnavailable) {
+			if text := err.Error(); !errors.Is(err, ErrUnavailable) && text != said { // as when another process has the name
+				said = text
 				p.s.opt.Logger.Error("the node cannot say that it lives", "node", p.name, "error", err)
 			}
 			pause(ctx, announceAgain)
