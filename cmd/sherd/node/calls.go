@@ -19,6 +19,7 @@ import (
 // join come over nodeport.Join, and can ask for nothing else.
 const (
 	callWithin  = 5 * time.Second
+	adminWithin = 2 * time.Minute // what a person has another node do: a drive is formatted, opened, and told to the map
 	callBodyMax = 8 << 20
 )
 
@@ -62,17 +63,7 @@ func (p *peers) routes() http.Handler {
 				refuse(w, http.StatusServiceUnavailable, errors.New("the node is starting"))
 				return
 			}
-			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, callBodyMax))
-			if err != nil {
-				refuse(w, http.StatusBadRequest, err)
-				return
-			}
-			answer, err := f(r.Context(), r.RemoteAddr, body)
-			if err != nil {
-				refuse(w, http.StatusConflict, err)
-				return
-			}
-			reply(w, answer)
+			f.serve(w, r, callWithin)
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -83,6 +74,27 @@ func (p *peers) routes() http.Handler {
 		calls.ServeHTTP(w, r)
 	})
 	return mux
+}
+
+// serve answers one request, which must have come within a time. The answer may take longer: a deadline of the server's for all of the
+// request would end the call with it, as net/http reads on meanwhile.
+func (f nodeCall) serve(w http.ResponseWriter, r *http.Request, within time.Duration) {
+	c := http.NewResponseController(w)
+	err := c.SetReadDeadline(time.Now().Add(within))
+	var body []byte
+	if err == nil {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, callBodyMax))
+	}
+	if err = errors.Join(err, c.SetReadDeadline(time.Time{})); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	answer, err := f(r.Context(), r.RemoteAddr, body)
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	reply(w, answer)
 }
 
 func reply(w http.ResponseWriter, v any) {
@@ -99,10 +111,15 @@ func refuse(w http.ResponseWriter, status int, err error) {
 // errPeerRefused reports a call that another node answered with an error.
 var errPeerRefused = errors.New("the node refused")
 
-// call asks another node. Errors: errPeerRefused, the network's, ctx's.
+// call asks another node for what takes no time. Errors: errPeerRefused, the network's, ctx's.
 func call[T any](ctx context.Context, p *peers, node, method, path string, body any) (answer T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
+	return longCall[T](ctx, p, node, method, path, body)
+}
+
+// longCall is call for as long as ctx lasts.
+func longCall[T any](ctx context.Context, p *peers, node, method, path string, body any) (answer T, err error) {
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)

@@ -220,7 +220,7 @@ func (p *peers) serve() {
 			conns.Go(func() { p.acceptTunnel(nc.(*nodeport.Conn)) })
 		}
 	})
-	p.http = &http.Server{Handler: p.routes(), ReadTimeout: callWithin, IdleTimeout: time.Minute}
+	p.http = &http.Server{Handler: p.routes(), ReadHeaderTimeout: callWithin, IdleTimeout: time.Minute}
 	p.desk = &http.Server{Handler: p.http.Handler, ReadTimeout: callWithin, WriteTimeout: deskWithin, MaxHeaderBytes: deskHeaderMax}
 	p.desk.SetKeepAlivesEnabled(false) // a stranger has nothing more to say
 	calls, join := p.port.Listen(nodeport.Calls), p.port.Listen(nodeport.Join)

@@ -144,7 +144,9 @@ func (a admin) elsewhere(ctx context.Context, node, method, path string, body an
 	if err != nil {
 		return nil, err
 	}
-	answer, err := call[json.RawMessage](ctx, a.n.peers, node, "POST", "/admin", forwarded{method, path, b})
+	ctx, cancel := context.WithTimeout(ctx, adminWithin)
+	defer cancel()
+	answer, err := longCall[json.RawMessage](ctx, a.n.peers, node, "POST", "/admin", forwarded{method, path, b})
 	if err != nil {
 		return nil, fmt.Errorf("%w: node %s: %w", gateway.ErrConflict, node, err)
 	}
