@@ -11,7 +11,8 @@ import (
 // featureLevel is what this binary reads and writes: raised by a version that writes what older ones do not understand.
 const featureLevel = 2
 
-// levelPools is from which level on ranges take commands that move bodies to other pools, and close pools.
+// levelPools is from which level on ranges take commands that move bodies to other pools, and close pools; and planners know of replicas
+// that leave: an older one would write a range's row without that.
 const levelPools = 2
 
 // floorSetting is the setting that says which level every node of the cluster has at least: what it allows may be written, and an older

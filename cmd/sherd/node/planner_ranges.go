@@ -53,7 +53,7 @@ func (p *planner) moveReplicas(ctx context.Context, lead *store.Lead) error {
 	if len(changes) == 0 {
 		changes = plan.ReplicaMoves(m)
 	}
-	if len(changes) == 0 {
+	if len(changes) == 0 && floor(m) >= levelPools {
 		changes = plan.ReplicaLeaves(m)
 	}
 	p.dropReplicas(ctx, lead)
