@@ -54,7 +54,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.endpoint, "/")+adminapi.Prefix+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return fmt.Errorf("--endpoint: %w: give it as http://HOST:PORT", err)
 	}
 	sum := sha256.Sum256(body)
 	sigv4.Sign(req, sigv4.Credentials{AccessKey: cred.AccessKey, Secret: cred.SecretKey, SessionToken: cred.SessionToken},

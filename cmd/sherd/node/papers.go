@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -58,6 +61,9 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 			papers, err = kept.Reissued(p.signer, now)
 		}
 	case c.Join != "":
+		if err := n.roomForPapers(); err != nil { // before the token is used up
+			return nil, err
+		}
 		papers, err = cluster.Join(ctx, c.Join, c.Token, n.cfg.Name, string(nodeport.Join), now)
 	default:
 		if known == (ids.Cluster{}) {
@@ -73,6 +79,25 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 	}
 	return papers, nil
 }
+
+// roomForPapers sees to it that a node without drives has a directory for its papers: it could not come back without them.
+func (n *Node) roomForPapers() error {
+	dir := n.cfg.Cluster.StateDir
+	switch {
+	case dir != "":
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("--state: %w", err)
+		}
+		if err := unix.Access(dir, unix.W_OK); err != nil {
+			return fmt.Errorf("--state: %s: %w: give it to the user that runs sherd", dir, err)
+		}
+	case len(n.cfg.Drives) == 0:
+		return errNoState
+	}
+	return nil
+}
+
+var errNoState = errors.New("a node without drives that joins by a token keeps its certificate in a directory: give --state DIR")
 
 // papersByEtcd are those of a node that is trusted because it can read the external etcd: the authority lies there.
 func (n *Node) papersByEtcd(ctx context.Context, p *peers, known ids.Cluster) (*cluster.Papers, error) {
@@ -118,7 +143,7 @@ func (n *Node) savePapers() error {
 		dirs = append(dirs, dir)
 	}
 	if len(dirs) == 0 && n.cfg.Cluster.Secret == "" && !n.peers.papers.Load().ByEtcd {
-		return errors.New("a node without drives that joined by a token keeps its certificate in a directory: give --state DIR")
+		return errNoState
 	}
 	saved := 0
 	var errs []error

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,5 +80,20 @@ func TestNodeKeepsItsName(t *testing.T) {
 	n.cfg.Cluster.Secret = secret
 	if got, err := n.findPapers(t.Context(), &peers{n: n}); err == nil {
 		t.Errorf("%s shows papers for %s", papers.Node, got.Node)
+	}
+}
+
+// TestTokenIsKeptForANodeWithAPlace: a node without drives that could not keep its certificate says so before it uses the token up.
+func TestTokenIsKeptForANodeWithAPlace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	for dir, want := range map[string]error{"": errNoState, filepath.Join(file, "state"): syscall.ENOTDIR} {
+		n := &Node{
+			cfg:  Config{Name: "g1", Cluster: ClusterConfig{Advertise: "g1:9001", Join: "127.0.0.1:1", Token: "t", StateDir: dir}},
+			bays: newBays(nil), log: slog.New(slog.DiscardHandler),
+		}
+		if _, err := n.findPapers(t.Context(), &peers{n: n}); !errors.Is(err, want) {
+			t.Errorf("--state %q: %v, want %v", dir, err, want)
+		}
 	}
 }
