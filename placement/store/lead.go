@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
@@ -35,8 +36,18 @@ func (s *Store) Campaign(ctx context.Context, name, who string) (*Lead, error) {
 		return nil, err
 	}
 	e := concurrency.NewElection(session, s.key(electionPrefix+name))
-	if err := e.Campaign(ctx, who); err != nil {
-		session.Close()
+	// When ctx ends Campaign withdraws before it returns, and waits for that as long as etcd has no majority.
+	result := make(chan error, 1)
+	go func() { result <- e.Campaign(ctx, who) }() // ends with the store at the latest
+	select {
+	case err = <-result:
+	case <-ctx.Done():
+		err = orLate(result, ctx.Err())
+	}
+	if err != nil {
+		closed := make(chan error, 1)
+		go func() { closed <- session.Close() }() // ends within leadTTL
+		_ = orLate(closed, nil)                   // then the candidacy lapses with its lease
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -45,6 +56,21 @@ func (s *Store) Campaign(ctx context.Context, name, who string) (*Lead, error) {
 	s.heard()
 	guard := clientv3.Compare(clientv3.CreateRevision(e.Key()), "=", e.Rev())
 	return &Lead{s: s, session: session, election: e, guard: guard}, nil
+}
+
+// withdrawWithin is how long a candidate who gives up waits for etcd to take note.
+const withdrawWithin = time.Second
+
+// orLate is what comes within withdrawWithin, or late.
+func orLate(result <-chan error, late error) error {
+	t := time.NewTimer(withdrawWithin)
+	defer t.Stop()
+	select {
+	case err := <-result:
+		return err
+	case <-t.C:
+		return late
+	}
 }
 
 // withdraw takes back what an earlier process of the same name stood for: its lease may go on for seconds.

@@ -233,8 +233,8 @@ func TestClusterLosesHalfItsNodes(t *testing.T) {
 	if err := one.client().put("kept", "new", []byte("x")); status(err) != 503 {
 		t.Errorf("a write without a majority: %v", err)
 	}
-	one.kill9()
-	other.kill9()
+	one.stop()
+	other.stop()
 
 	file, err := other.copies(one.nodeName())
 	must(t, err)
