@@ -37,7 +37,7 @@ type Options struct {
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // net.Dialer's
 
 	HandshakeTimeout time.Duration // 5s
-	HandshakesMax    int           // 256: under way at once; more wait in the listener's queue
+	HandshakesMax    int           // 256: under way at once; one more ends the oldest, so that who says nothing keeps nobody out
 	JoinsMax         int           // 32: connections of those who join, at once; more are closed
 	Logger           *slog.Logger
 }
@@ -73,9 +73,10 @@ type Port struct {
 
 	mu       sync.Mutex
 	handlers map[Protocol]*queue
-	waiting  map[net.Conn]bool // in a handshake
-	held     map[*Conn]bool    // handed out and not closed
-	joining  int               // those of held whose peer is no node
+	waiting  map[net.Conn]uint64 // in a handshake: the how manieth to come
+	entered  uint64              // how many came
+	held     map[*Conn]bool      // handed out and not closed
+	joining  int                 // those of held whose peer is no node
 	closed   bool
 }
 
@@ -86,7 +87,7 @@ func New(opt Options) (*Port, error) {
 	}
 	p := &Port{
 		opt: opt, places: make(chan struct{}, opt.HandshakesMax),
-		handlers: map[Protocol]*queue{}, waiting: map[net.Conn]bool{}, held: map[*Conn]bool{}, strangers: strangers{said: map[string]time.Time{}},
+		handlers: map[Protocol]*queue{}, waiting: map[net.Conn]uint64{}, held: map[*Conn]bool{}, strangers: strangers{said: map[string]time.Time{}},
 	}
 	return p, nil
 }
@@ -115,10 +116,8 @@ func (p *Port) Serve() error {
 		return nil
 	}
 	for {
-		p.places <- struct{}{}
 		nc, err := p.opt.Listener.Accept()
 		if err != nil {
-			<-p.places
 			if p.isClosed() {
 				return nil
 			}
@@ -129,12 +128,37 @@ func (p *Port) Serve() error {
 			return fmt.Errorf("nodeport: %w", err)
 		}
 		giveUpOnDead(nc)
+		p.takePlace()
 		if !p.enter(nc) {
 			nc.Close()
 			<-p.places
 			continue
 		}
 		go p.welcome(nc)
+	}
+}
+
+// takePlace has the oldest handshake make room if there are too many. A node's takes milliseconds.
+func (p *Port) takePlace() {
+	select {
+	case p.places <- struct{}{}:
+	default:
+		p.endOldest()
+		p.places <- struct{}{}
+	}
+}
+
+func (p *Port) endOldest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var oldest net.Conn
+	for nc, n := range p.waiting {
+		if oldest == nil || n < p.waiting[oldest] {
+			oldest = nc
+		}
+	}
+	if oldest != nil {
+		oldest.Close()
 	}
 }
 
@@ -156,7 +180,8 @@ func (p *Port) enter(nc net.Conn) bool {
 	if p.closed {
 		return false
 	}
-	p.waiting[nc] = true
+	p.entered++
+	p.waiting[nc] = p.entered
 	p.wg.Add(1)
 	return true
 }
@@ -196,11 +221,11 @@ func (p *Port) welcome(nc net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.opt.HandshakeTimeout)
 	defer cancel()
 	c, protocol, err := p.accept(ctx, nc)
-	<-p.places
 	p.mu.Lock()
 	q := p.handlers[protocol]
-	delete(p.waiting, nc)
+	delete(p.waiting, nc) // before it gives its place up: the oldest that waits is closed
 	p.mu.Unlock()
+	<-p.places
 	defer p.wg.Done()
 	switch {
 	case err != nil:

@@ -225,6 +225,31 @@ func TestSilentStrangerIsDropped(t *testing.T) {
 	}
 }
 
+// TestSilentStrangersKeepNobodyOut: when there are too many handshakes the oldest gives way: a node's is over at once.
+func TestSilentStrangersKeepNobodyOut(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		c := newCluster(t, plain, "n1", "n2")
+		p := c.ports["n2"]
+		p.opt.HandshakeTimeout, p.places = time.Hour, make(chan struct{}, 2)
+		c.serve(t, Drive)
+		for range 5 {
+			silent, err := net.Dial("tcp", p.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+		}
+		c.ports["n1"].opt.HandshakeTimeout = poll.Within
+		nc, err := c.ports["n1"].Dial(t.Context(), "n2", Drive)
+		if err != nil {
+			t.Fatalf("plain %v: %v", plain, err)
+		}
+		if got, want := ask(t, nc, "hello"), "n2 hears n1 on "+string(Drive)+": hello"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // I24: a node that is taken out of the cluster keeps none of its connections, and the others keep theirs.
 func TestI24_RemovedNodesAreExpelled(t *testing.T) {
 	for _, plain := range []bool{false, true} {
