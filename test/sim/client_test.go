@@ -150,8 +150,10 @@ func (b body) bytes() []byte {
 	return out
 }
 
-func (b body) etag() string {
-	sum := md5.Sum(b.bytes())
+func (b body) etag() string { return etagOf(b.bytes()) }
+
+func etagOf(content []byte) string {
+	sum := md5.Sum(content)
 	return `"` + hex.EncodeToString(sum[:]) + `"`
 }
 

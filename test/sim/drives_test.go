@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +22,8 @@ type machine struct {
 	rng    *rand.Rand
 	mem    *vfs.MemFS
 	faults map[string]fault // by drive
+
+	renewed map[string]bool // drives that were emptied since they were given up; the schedule's alone
 }
 
 // fault is what is wrong with a drive. The zero fault is none.
@@ -30,7 +34,7 @@ type fault struct {
 }
 
 func newMachine(name string, drives int, seed uint64) *machine {
-	m := &machine{name: name, rng: rand.New(rand.NewPCG(seed, 2)), faults: map[string]fault{}}
+	m := &machine{name: name, rng: rand.New(rand.NewPCG(seed, 2)), faults: map[string]fault{}, renewed: map[string]bool{}}
 	m.mem = vfs.NewCrashableMem()
 	m.sizeUp()
 	for i := range drives {
@@ -269,4 +273,93 @@ func (m *machine) leave() {
 	defer m.mu.Unlock()
 	m.mem = m.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(m.rng.Uint64(), 3))})
 	m.sizeUp()
+}
+
+// image is what the drives hold now, synced or not, in a copy of its own.
+func (m *machine) image() *vfs.MemFS {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+}
+
+// away is where a drive's directory is while it is hidden.
+func away(path string) string { return path + ".away" }
+
+func (m *machine) isHidden(path string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.mem.Stat(away(path))
+	return err == nil
+}
+
+// hide takes a drive's directory away: durably, as pulling a disk is.
+func (m *machine) hide(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.mem.Rename(path, away(path)), m.syncDirs())
+}
+
+// show brings it back, in the place of what was put there meanwhile.
+func (m *machine) show(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.mem.RemoveAll(path), m.mem.Rename(away(path), path), m.syncDirs())
+}
+
+// wipe puts an empty directory in a drive's place.
+func (m *machine) wipe(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.mem.RemoveAll(path), m.mem.MkdirAll(path, 0o755), m.syncDirs())
+}
+
+func (m *machine) syncDirs() error {
+	d, err := m.mem.OpenDir("/simulated/" + m.name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// rot changes bytes of a drive's chunks, as a failing medium does. It returns how many.
+func (m *machine) rot(path string) (count int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dir := m.mem.PathJoin(path, "chunks")
+	names, err := m.mem.List(dir)
+	slices.Sort(names)
+	for _, name := range names {
+		n, bad := m.rotFile(m.mem.PathJoin(dir, name))
+		count, err = count+n, errors.Join(err, bad)
+	}
+	return count, err
+}
+
+const rotEvery = 64 << 10 // bytes, of which one turns
+
+func (m *machine) rotFile(name string) (count int, err error) {
+	f, err := m.mem.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return 0, err
+	}
+	b := make([]byte, 1)
+	for off := m.rng.Int64N(rotEvery); off < info.Size(); off += 1 + m.rng.Int64N(2*rotEvery) {
+		if _, err := f.ReadAt(b, off); err != nil {
+			return count, err
+		}
+		if b[0] == 0 {
+			continue // most likely it was never written
+		}
+		b[0] ^= 1 << m.rng.IntN(8)
+		if _, err := f.WriteAt(b, off); err != nil {
+			return count, err
+		}
+		count++
+	}
+	return count, f.Sync()
 }

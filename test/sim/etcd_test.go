@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -379,6 +381,19 @@ func (e *etcd) news(w *watcher) *etcdserverpb.WatchResponse {
 		return nil
 	}
 	return &etcdserverpb.WatchResponse{Header: e.header(), WatchId: w.id, Events: events}
+}
+
+// first is the value of the oldest row whose key has part in it: of those who stand for election, who is elected.
+func (e *etcd) first(part string) (value string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	least := int64(math.MaxInt64)
+	for key, kv := range e.rows {
+		if strings.Contains(key, part) && kv.CreateRevision < least {
+			value, least = string(kv.Value), kv.CreateRevision
+		}
+	}
+	return value
 }
 
 // LeaseGrant implements etcdserverpb.LeaseServer.

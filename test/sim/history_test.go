@@ -44,17 +44,33 @@ type history struct {
 	began time.Time
 	ops   []porcupine.Operation
 	last  body
+	tags  map[string]body
 	acked map[kind]int
 }
 
-func newHistory() *history { return &history{began: time.Now(), acked: map[kind]int{}} }
+func newHistory() *history {
+	return &history{began: time.Now(), tags: map[string]body{}, acked: map[kind]int{}}
+}
 
-// fresh is a body that was never written.
-func (h *history) fresh() body {
+// fresh is a body that was never written, and its content.
+func (h *history) fresh() (b body, content []byte) {
+	h.mu.Lock()
+	h.last++
+	b = h.last
+	h.mu.Unlock()
+	content = b.bytes()
+	tag := etagOf(content)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last++
-	return h.last
+	h.tags[tag] = b
+	return b, content
+}
+
+// tagged is the body that has a tag, as listings show it; 0: there is none.
+func (h *history) tagged(tag string) body {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tags[tag]
 }
 
 func (h *history) now() int64 { return int64(time.Since(h.began)) }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type load struct {
 	keys []string
 	stop context.CancelFunc
 	done sync.WaitGroup
+	easy atomic.Bool // clients think longer: minutes go by
 
 	mu     sync.Mutex
 	wrong  []error
@@ -41,7 +43,11 @@ func startLoad(c *cluster, cl *client, seed uint64) *load {
 		l.done.Go(func() {
 			for ctx.Err() == nil {
 				l.ask(id, rng)
-				pause(ctx, time.Duration(rng.Int64N(int64(thinksMax))))
+				most := thinksMax
+				if l.easy.Load() {
+					most *= 25
+				}
+				pause(ctx, time.Duration(rng.Int64N(int64(most))))
 			}
 		})
 	}
@@ -111,8 +117,7 @@ func (l *load) change(id int, node string, in input) {
 		header["If-Match"] = in.expect.etag()
 	}
 	if method == http.MethodPut {
-		in.body = l.h.fresh()
-		content = in.body.bytes()
+		in.body, content = l.h.fresh()
 	}
 	call := l.h.now()
 	_, _, err := l.cl.do(node, method, escaped(in.key), "", content, header)
@@ -175,7 +180,7 @@ func (l *load) list(id int, node string) {
 			}
 			out := output{}
 			if etag, ok := shown[key]; ok {
-				if out.body = l.withETag(etag); out.body == 0 {
+				if out.body = l.h.tagged(etag); out.body == 0 {
 					l.fail(fmt.Errorf("listing by %s: %s has the tag %s, which nothing has that was written", node, key, etag))
 				}
 			}
@@ -186,19 +191,6 @@ func (l *load) list(id int, node string) {
 		}
 		token, after = page.Next, last
 	}
-}
-
-// withETag finds the body by its tag; 0: there is none.
-func (l *load) withETag(etag string) body {
-	l.h.mu.Lock()
-	last := l.h.last
-	l.h.mu.Unlock()
-	for b := last; b > 0; b-- {
-		if b.etag() == etag || b.etag() == `"`+etag+`"` {
-			return b
-		}
-	}
-	return 0
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -1,15 +1,35 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sherd-io/sherd/internal/adminapi"
 )
+
+// judge counts everything after the last healing: what must never happen has not (DESIGN §10).
+func (c *cluster) judge(cl *client, l *load) {
+	c.settle(cl)
+	c.readAll(l)
+	time.Sleep(collectAfter + time.Minute) // what nobody committed is garbage by now (I6)
+	c.scrub(cl)
+	c.settle(cl)
+	c.count(cl)
+	c.readAll(l)
+	for _, err := range l.wrong {
+		c.t.Error(err)
+	}
+	if err := l.h.check(); err != nil {
+		c.t.Error(err)
+	}
+}
 
 // settle waits until nothing is left to mend, by what every node says.
 func (c *cluster) settle(cl *client) {
 	for _, s := range c.nodes {
 		c.await(s.machine.name+" at full strength", func() error {
+			c.renew()
 			st, err := admin[adminapi.Status](cl, s.machine.name, "GET", "status", nil)
 			if err != nil {
 				return err
@@ -18,6 +38,55 @@ func (c *cluster) settle(cl *client) {
 		})
 	}
 	c.log.say("at full strength")
+}
+
+// scrub has every node read all that it has.
+func (c *cluster) scrub(cl *client) {
+	name := c.nodes[0].machine.name
+	begin := time.Now()
+	c.await("a scrub's begin", func() error {
+		_, err := admin[any](cl, name, "POST", "scrub/start", nil)
+		return err
+	})
+	c.await("a scrub's end", func() error {
+		st, err := admin[adminapi.Status](cl, name, "GET", "status", nil)
+		if err != nil {
+			return err
+		}
+		for _, n := range st.Nodes {
+			if n.Scrub.Finished.Before(begin) {
+				return fmt.Errorf("%s is %s: %s", n.Name, n.Scrub.State, n.Scrub.Reason)
+			}
+		}
+		return nil
+	})
+	c.log.say("scrubbed")
+}
+
+// count compares what the nodes say with what the drives hold.
+func (c *cluster) count(cl *client) {
+	c.await("drives that hold what they should", func() error {
+		st, err := admin[adminapi.Status](cl, c.nodes[0].machine.name, "GET", "status", nil)
+		if err != nil {
+			return err
+		}
+		tr, err := c.inspect(c.store.Map())
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(tr.evenReplicas(), tr.leftOver()); err != nil {
+			return err
+		}
+		short, lacking := tr.short()
+		if len(short) > 1 || tr.repair > 0 {
+			return fmt.Errorf("blobs lack shards: %v, such as %s; %d repair rows", short, lacking, tr.repair)
+		}
+		if said := st.Ledger.Short; len(said) == 0 || said[0] != short[0] {
+			return fmt.Errorf("the ledger says %v blobs, and there are %v", said, short)
+		}
+		c.log.say("%d blobs at full strength, %d ranges", short[0], len(tr.copies))
+		return nil
+	})
 }
 
 // unsettled says what is still to be done.
