@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/sstable/blob"
@@ -14,8 +15,8 @@ import (
 
 const blobExt = ".blob"
 
-// Guard returns fs with an Open that refuses a blob file with a damaged footer, with an error that is not marked as corruption,
-// after it told corrupt. corrupt is called in the goroutine that reads.
+// Guard returns fs with an Open that refuses a blob file that has a damaged footer or is gone, with an error that is neither marked as
+// corruption nor one that Pebble marks so, after it told corrupt. corrupt is called in the goroutine that reads.
 func Guard(fs vfs.FS, corrupt func(path string, err error)) vfs.FS { return &guarded{fs, corrupt} }
 
 type guarded struct {
@@ -29,8 +30,14 @@ func (g *guarded) Unwrap() vfs.FS { return g.FS }
 // Open opens a file for reading.
 func (g *guarded) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := g.FS.Open(name, opts...)
-	if err != nil || filepath.Ext(name) != blobExt {
+	switch {
+	case filepath.Ext(name) != blobExt:
 		return f, err
+	case oserror.IsNotExist(err): // its directory was wiped under the handle, say
+		g.corrupt(name, err)
+		return nil, fmt.Errorf("%s is gone: %v", name, err)
+	case err != nil:
+		return nil, err
 	}
 	if err := checkFooter(f); pebble.IsCorruptionError(err) {
 		f.Close()

@@ -70,6 +70,17 @@ func TestDamagedValues(t *testing.T) {
 		t.Error(err)
 	}
 	check(t, db.Close())
+	gone := 0
+	db, err = pebble.Open("db", options(Guard(mem, func(string, error) { gone++ })))
+	check(t, err)
+	_, closer, err := db.Get([]byte("k"))
+	if err == nil {
+		err = closer.Close()
+	}
+	if err == nil || gone == 0 {
+		t.Errorf("a value whose file is gone: %v, told %d times", err, gone)
+	}
+	check(t, db.Close())
 	if told == 0 || refused <= told {
 		t.Errorf("%d of %d damages refused, %d of them in the footer", refused, len(data), told)
 	}
