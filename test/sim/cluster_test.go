@@ -64,6 +64,7 @@ type cluster struct {
 	store    *store.Store // the map as somebody outside sees it
 	nodes    []*server
 	ending   sync.WaitGroup // of lives that were ended
+	rotten   bool           // some drive was
 }
 
 // server is a machine and the node that runs on it.

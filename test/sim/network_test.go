@@ -68,7 +68,7 @@ func (h *host) die() {
 		l.Close()
 	}
 	for c := range conns {
-		c.sever()
+		c.reset()
 	}
 }
 
@@ -112,6 +112,9 @@ func (nw *network) heal() {
 	}
 	nw.mu.Unlock()
 	for _, p := range all {
+		if p.writer.host.isDead() {
+			p.writer.sever() // the machine knows of no such connection
+		}
 		p.wake()
 	}
 }
@@ -294,9 +297,20 @@ func (c *conn) CloseWrite() error {
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.out.end(io.EOF)
-	c.in.stop(net.ErrClosed, syscall.EPIPE)
+	c.in.leave()
 	c.forget()
 	return nil
+}
+
+// reset ends a connection from this end. Its peer hears of that, if anything arrives there: else it learns by and by, as of a cut.
+func (c *conn) reset() {
+	if !c.host.nw.isCut(c.out.link) {
+		c.sever()
+		return
+	}
+	c.out.end(syscall.ECONNRESET)
+	c.in.leave()
+	c.forget()
 }
 
 // sever ends a connection at once, both ways and at both ends.
@@ -350,6 +364,7 @@ type pipe struct {
 	under    []parcel // way, in order
 	bytes    int
 	ended    error // what a reader gets behind the last parcel
+	left     bool  // nobody reads any more
 	readErr  error // what it gets at once
 	writeErr error
 	readBy   deadline
@@ -434,11 +449,15 @@ func (p *pipe) take(b []byte) (n int) {
 }
 
 func (p *pipe) write(b []byte) (int, error) {
-	late := p.nw.latency()
+	late, cut := p.nw.latency(), p.nw.isCut(link{p.link.to, p.link.from})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
 		switch {
+		case p.left && !cut:
+			return 0, syscall.EPIPE
+		case p.left: // the peer's answer that it is gone does not arrive
+			return len(b), nil
 		case p.writeErr != nil:
 			return 0, p.writeErr
 		case p.ended != nil:
@@ -468,6 +487,18 @@ func (p *pipe) end(err error) {
 	if p.ended == nil {
 		p.ended = err
 	}
+	p.moved.Broadcast()
+}
+
+// leave ends reads; what is written from now on is lost.
+func (p *pipe) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = true
+	if p.readErr == nil {
+		p.readErr = net.ErrClosed
+	}
+	p.under, p.bytes = nil, 0
 	p.moved.Broadcast()
 }
 

@@ -130,9 +130,11 @@ func (c *cluster) step(cl *client) {
 	case dice < 15:
 		c.log.say("%s crashes", s.machine.name)
 		s.crash(false)
-	case dice < 35:
+	case dice < 30:
 		c.log.say("%s loses power", s.machine.name)
 		s.crash(true)
+	case dice < 37:
+		c.blackout(0)
 	case dice < 50:
 		c.partition()
 	case dice < 55:
@@ -153,15 +155,14 @@ func (c *cluster) step(cl *client) {
 		c.spoil(s)
 	}
 	if c.rng.IntN(40) == 0 {
-		c.rest()
+		c.blackout(1 + c.rng.IntN(9))
 	}
 	c.sleep(10 * time.Second)
 }
 
-// rest has the whole cluster off for days.
-func (c *cluster) rest() {
-	days := 1 + c.rng.IntN(9)
-	c.log.say("everything is off for %d days", days)
+// blackout cuts the power of all nodes at once, for days.
+func (c *cluster) blackout(days int) {
+	c.log.say("all lose power, for %d days", days)
 	for _, s := range c.nodes {
 		if s.life != nil {
 			s.crash(true)
@@ -250,6 +251,7 @@ func (c *cluster) lose(l *load) {
 		case 1:
 			n, err := m.rot(path)
 			c.must(err)
+			c.rotten = true
 			c.log.say("%s has %d wrong bytes", path, n)
 		case 2:
 			c.log.say("%s lies", path)

@@ -24,7 +24,7 @@ var (
 
 // Schedules in make test, and in make soak.
 const (
-	fewSchedules  = 8
+	fewSchedules  = 10
 	manySchedules = 10_000
 )
 
