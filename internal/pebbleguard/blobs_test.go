@@ -60,7 +60,18 @@ func TestDamagedValues(t *testing.T) {
 	if before, err := Blobs(mem, "db"); err != nil || before != 1 {
 		t.Fatal(before, err)
 	}
+	gone := 0
+	db, err = pebble.Open("db", options(Guard(mem, func(string, error) { gone++ })))
+	check(t, err)
 	check(t, mem.Remove(file))
+	_, closer, err := db.Get([]byte("k"))
+	if err == nil {
+		err = closer.Close()
+	}
+	if err == nil || gone == 0 {
+		t.Errorf("a value whose file is gone: %v, told %d times", err, gone)
+	}
+	check(t, db.Close())
 	db, err = pebble.Open("db", options(mem))
 	check(t, err)
 	if err := CheckBlobs(db, 1); err != nil {
@@ -68,17 +79,6 @@ func TestDamagedValues(t *testing.T) {
 	}
 	if err := CheckBlobs(db, 0); !errors.Is(err, ErrMissing) {
 		t.Error(err)
-	}
-	check(t, db.Close())
-	gone := 0
-	db, err = pebble.Open("db", options(Guard(mem, func(string, error) { gone++ })))
-	check(t, err)
-	_, closer, err := db.Get([]byte("k"))
-	if err == nil {
-		err = closer.Close()
-	}
-	if err == nil || gone == 0 {
-		t.Errorf("a value whose file is gone: %v, told %d times", err, gone)
 	}
 	check(t, db.Close())
 	if told == 0 || refused <= told {
