@@ -22,12 +22,12 @@ func TestChildrenOfTwoNodesKilled(t *testing.T) {
 	w := startWriter(t, b.Supervisor)
 	for _, n := range some(a, b, c) {
 		w.await(t, w.acked.Load()+5)
-		syscall.Kill(n.Pid(), syscall.SIGKILL)
+		signalChild(t, n.Supervisor, syscall.SIGKILL)
 	}
 	for range 2 {
 		w.await(t, w.acked.Load()+5)
-		syscall.Kill(a.Pid(), syscall.SIGKILL)
-		syscall.Kill(c.Pid(), syscall.SIGKILL)
+		signalChild(t, a.Supervisor, syscall.SIGKILL)
+		signalChild(t, c.Supervisor, syscall.SIGKILL)
 	}
 	w.await(t, w.acked.Load()+5)
 	awaitReady(t, 3, a, b, c)
@@ -222,10 +222,8 @@ func TestClientLeavesAMemberThatHangs(t *testing.T) {
 	if a.clients.last.node != a.name {
 		t.Errorf("a client on %s is connected to %+v", a.name, a.clients.last)
 	}
-	if err := syscall.Kill(a.Pid(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Kill(a.Pid(), syscall.SIGCONT)
+	stopped := signalChild(t, a.Supervisor, syscall.SIGSTOP)
+	defer syscall.Kill(stopped, syscall.SIGCONT)
 	poll.Nil(t, poll.Within, "a write elsewhere", try)
 	poll.Nil(t, poll.Within, "the supervisor's own question", func() error { return a.Remove(t.Context(), "m000000000000") })
 }

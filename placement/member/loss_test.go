@@ -240,10 +240,7 @@ func TestKilledChildIsStartedAgain(t *testing.T) {
 	w := startWriter(t, s)
 	for range 3 {
 		w.await(t, w.acked.Load()+2) // it serves again, by itself
-		pid := s.Pid()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		pid := signalChild(t, s, syscall.SIGKILL)
 		if err := s.await(testContext(t), func() bool { return s.proc != nil && s.proc.cmd.Process.Pid != pid }); err != nil {
 			t.Fatal(err)
 		}

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // TestMain is also the child: the supervisor starts the test binary again.
@@ -96,4 +98,14 @@ func get(t testing.TB, s *Supervisor, key string) string {
 		return ""
 	}
 	return string(got.Kvs[0].Value)
+}
+
+// signalChild signals the child of s, once there is one: to process 0 it would go to this process's whole group.
+func signalChild(t testing.TB, s *Supervisor, sig syscall.Signal) (pid int) {
+	t.Helper()
+	poll.True(t, poll.Within, "a child to signal", func() bool { pid = s.Pid(); return pid > 0 })
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }

@@ -100,7 +100,9 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 		}
 		await(made.Load() + 10)
 	}
-	if err := syscall.Kill(sup.Pid(), syscall.SIGKILL); err != nil {
+	child := 0 // to process 0 the signal would go to this process's whole group
+	poll.True(t, poll.Within, "a child to kill", func() bool { child = sup.Pid(); return child > 0 })
+	if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	await(made.Load() + 10)

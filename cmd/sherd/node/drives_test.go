@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sherd-io/sherd/gateway"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -135,7 +136,8 @@ func TestI2_LossThatEtcdDidNotHear(t *testing.T) {
 	r.start()
 	r.fill(1)
 	id := r.id(1)
-	etcd := r.n.members.Pid()
+	etcd := 0 // to process 0 the signal would go to this process's whole group
+	poll.True(t, within, "etcd's process", func() bool { etcd = r.n.members.Pid(); return etcd > 0 })
 	must(t, syscall.Kill(etcd, syscall.SIGSTOP))
 	t.Cleanup(func() { syscall.Kill(etcd, syscall.SIGCONT) })
 	r.hide(1, true)
