@@ -222,7 +222,7 @@ func TestI16_PowerCut(t *testing.T) {
 	case *soak:
 		lives = 150
 	case testing.Short():
-		lives = 2
+		lives = 1
 	}
 	for seed := range lives {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { powerCuts(t, seed) })

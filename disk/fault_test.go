@@ -27,7 +27,7 @@ import (
 func TestI12_FailedCalls(t *testing.T) {
 	step := int32(1)
 	if testing.Short() {
-		step = 7
+		step = 17
 	}
 	calls := int32(0)
 	for n := int32(0); ; n += step {

@@ -148,7 +148,7 @@ func realDrives(t *testing.T, at place) {
 		r.reopen(i)
 	}
 	for lost := range 1 << 6 {
-		if bits.OnesCount(uint(lost)) > 2 || testing.Short() && lost%5 > 1 {
+		if bits.OnesCount(uint(lost)) > 2 || testing.Short() && lost%5 > 0 {
 			continue
 		}
 		for i := range r.ids {
@@ -208,6 +208,10 @@ func TestRealConcurrent(t *testing.T) { eachPlace(t, realConcurrent) }
 
 func realConcurrent(t *testing.T, at place) {
 	r := newReal(t, 2, 2, 2, at, func(o *Options) { o.BlobBytes = 3 << 20 })
+	rounds := 8
+	if testing.Short() {
+		rounds = 4
+	}
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	go func() {
@@ -225,7 +229,7 @@ func realConcurrent(t *testing.T, at place) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			for i := range 8 {
+			for i := range rounds {
 				size := []int{100, 70_000, 1 << 20, 7 << 20}[(g+i)%4]
 				b := bytes.Repeat([]byte{byte(g), byte(i), 3}, size/3+1)[:size]
 				w, err := r.store.Write(context.Background(), r.target(), int64(size), &source{r: bytes.NewReader(b), t: t})

@@ -31,7 +31,11 @@ func (c *cluster) another(change func(*Options)) *Healer {
 
 // TestTwoHealers: two that do everything, at the same time and in step, lose nothing and leave nothing over.
 func TestTwoHealers(t *testing.T) {
-	for seed := range 6 {
+	seeds := 6
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		c := newCluster(t, 3, 4, 2, 3, nil)
 		if seed%2 == 1 {
 			c.sendAway()
