@@ -1,6 +1,6 @@
 SHELL    = /bin/bash
 # make            build ./sherd
-# make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 25 minutes on 2 cores
+# make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 20 minutes on 2 cores
 # make soak       the same promises with the full counts: hours
 # make bench      measure a fresh server on this machine; see docs/performance.md
 # make fuzz       each fuzz target for FUZZTIME
