@@ -41,7 +41,7 @@ func newNetwork(t *testing.T, hosts int) *network {
 	var err error
 	for range 20 { // another test may have the same addresses
 		number := rand.IntN(512)
-		w.base = fmt.Sprintf("198.%d.%d", 18+number/256, number%256) // RFC 2544: for tests of networks
+		w.base = fmt.Sprintf("198.%d.%d", 18+number/256, number%256)            // RFC 2544: for tests of networks
 		w.name = fmt.Sprintf("%s%d-%x-", netPrefix, os.Getpid(), rand.Uint32()) // not by number: what fails is taken away by its names
 		if err = w.make(number); err == nil {
 			t.Cleanup(w.remove)
