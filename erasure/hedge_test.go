@@ -3,15 +3,15 @@ package erasure
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
+const hedgeAfter = 5 * time.Millisecond
+
 // hedging is a cluster with a body, whose first data shard is on a drive that does not answer, and a full budget.
-func hedging(t *testing.T, change func(*Options)) (c *cluster, read func() time.Duration) {
-	c = newCluster(t, 4, 2, 64<<10, 0, func(o *Options) {
-		o.SlowAfter, o.HedgeAfter = 400*time.Millisecond, 5*time.Millisecond
-		change(o)
-	})
+func hedging(t *testing.T) (c *cluster, read func() time.Duration) {
+	c = newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.HedgeAfter = hedgeAfter })
 	slow := c.on(c.mustPut("a", 1_000_000).Blob(0), 0)
 	slow.set(func() { slow.slow = make(chan struct{}) })
 	t.Cleanup(slow.heal)
@@ -28,9 +28,11 @@ func hedging(t *testing.T, change func(*Options)) (c *cluster, read func() time.
 }
 
 // TestI23_Hedges: a slow read of another node's drive is worked around long before the drive counts as hanging, and nothing is said of it.
-func TestI23_Hedges(t *testing.T) {
-	c, read := hedging(t, func(o *Options) { o.SlowAfter = time.Minute })
-	if took := read(); took > 30*time.Second {
+func TestI23_Hedges(t *testing.T) { synctest.Test(t, hedges) }
+
+func hedges(t *testing.T) {
+	c, read := hedging(t)
+	if took := read(); took != hedgeAfter {
 		t.Errorf("it took %s", took)
 	}
 	if spent := hedgesMax - c.store.hedges.saved.Load(); spent <= 0 || spent > hedgeCost {
@@ -39,7 +41,9 @@ func TestI23_Hedges(t *testing.T) {
 }
 
 // TestI23_NoHedges of drives of this node, nor while load is shed, nor without a budget: they are waited for.
-func TestI23_NoHedges(t *testing.T) {
+func TestI23_NoHedges(t *testing.T) { synctest.Test(t, noHedges) }
+
+func noHedges(t *testing.T) {
 	for what, change := range map[string]func(*cluster){
 		"local": func(c *cluster) {
 			for _, d := range c.mem {
@@ -49,11 +53,11 @@ func TestI23_NoHedges(t *testing.T) {
 		"shedding":  func(c *cluster) { c.store.opt.Shedding = func() bool { return true } },
 		"no budget": func(c *cluster) { c.store.hedges.saved.Store(-hedgesMax) },
 	} {
-		c, read := hedging(t, func(*Options) {})
+		c, read := hedging(t)
 		change(c)
 		slow := c.on(c.bodies["a"].w.Blob(0), 0)
-		time.AfterFunc(200*time.Millisecond, slow.heal)
-		if took := read(); took < 150*time.Millisecond {
+		time.AfterFunc(testPatience/2, slow.heal)
+		if took := read(); took != testPatience/2 {
 			t.Errorf("%s: it took %s, the drive was not waited for", what, took)
 		}
 	}

@@ -46,12 +46,7 @@ type place struct {
 
 func newReal(t testing.TB, k, m, spare int, at place, change func(*Options)) *real {
 	r, dir := &real{}, at.dir
-	r.cluster = newClusterOf(t, k, m, 256<<10, spare, func(o *Options) {
-		o.AckTimeout = time.Minute // a busy machine is no fault
-		if change != nil {
-			change(o)
-		}
-	}, func(c *cluster, i int) (ids.Drive, Drive) {
+	r.cluster = newClusterOf(t, k, m, 256<<10, spare, change, func(c *cluster, i int) (ids.Drive, Drive) {
 		fs, path := vfs.FS(vfs.NewMem()), "d"
 		if dir != "" {
 			fs, path = vfs.Default, fmt.Sprintf("%s/d%d", dir, i)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
@@ -21,11 +22,13 @@ import (
 )
 
 // TestScripts runs testdata. Drives are named by their slot in the group that the blob went to, or would go to: the
-// groups of a script's cluster all have the same owners.
+// groups of a script's cluster all have the same owners. What hangs costs no time: a script has a clock of its own.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &script{t: t, name: filepath.Base(path)}
-		datadriven.RunTest(t, path, s.run)
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{t: t, name: filepath.Base(path)}
+			datadriven.RunTest(t, path, s.run)
+		})
 	})
 }
 
@@ -73,9 +76,6 @@ func (s *script) do(d *datadriven.TestData) string {
 	return "unknown command " + d.Cmd + "\n"
 }
 
-// scriptPatience is how long a drive may take: a busy machine is no slow drive, for the scripts count reads and chunks.
-const scriptPatience = time.Second
-
 func (s *script) cluster(d *datadriven.TestData) string {
 	if s.c != nil {
 		s.c.leaks()
@@ -90,7 +90,6 @@ func (s *script) cluster(d *datadriven.TestData) string {
 	fmt.Sscanf(ec, "%d+%d", &k, &m)
 	s.c = newCluster(s.t, k, m, unit, spare, func(o *Options) {
 		o.WriteQuorum, o.BlobBytes = quorum, int64(blob)
-		o.AckTimeout, o.SlowAfter, o.HedgeAfter = scriptPatience, scriptPatience, scriptPatience
 		if d.HasArg("stream") {
 			o.wholeMax = 1
 		}
@@ -216,7 +215,7 @@ func (s *script) fault(d *datadriven.TestData) string {
 			case "slow":
 				m.slow = make(chan struct{})
 				if d.HasArg("awhile") { // it gets over it
-					time.AfterFunc(2*scriptPatience, m.heal)
+					time.AfterFunc(2*testPatience, m.heal)
 				}
 			case "hang":
 				m.hung = make(chan struct{})

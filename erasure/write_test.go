@@ -86,7 +86,7 @@ func TestI2_AwayIsReported(t *testing.T) {
 // TestVerifyReadsAll: a data shard on a drive that one would rather not ask is read all the same.
 func TestVerifyReadsAll(t *testing.T) {
 	for _, state := range []placement.DriveState{placement.DriveUp, placement.DriveSuspect, placement.DriveDown} {
-		c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.AckTimeout = time.Minute }) // a loaded machine misses no slot
+		c := newCluster(t, 4, 2, 64<<10, 0, nil)
 		ref := c.mustPut("a", 300_000).Blob(0)
 		c.lose(ref, 1)
 		c.corrupt(ref, 2)
@@ -125,7 +125,7 @@ func TestWriteMemoryIsBounded(t *testing.T) { synctest.Test(t, writeMemoryIsBoun
 
 func writeMemoryIsBounded(t *testing.T) {
 	const unit = 16 << 10
-	c := newCluster(t, 4, 2, unit, 0, func(o *Options) { o.wholeMax = 1; o.AckTimeout = time.Minute })
+	c := newCluster(t, 4, 2, unit, 0, func(o *Options) { o.wholeMax = 1 })
 	body := c.random(4 << 20)
 	most := int64(0)
 	var reads int
@@ -210,7 +210,7 @@ func faultAt(t *testing.T, n int32) (hit bool) {
 	inj := errorfs.OnIndex(-1)
 	counter := &errorfs.Counter{Injector: errorfs.ErrInjected.If(errorfs.And(errorfs.Writes, inj))}
 	var drives []*disk.Drive
-	c := newClusterOf(t, 2, 2, 64<<10, 0, func(o *Options) { o.AckTimeout = time.Minute }, func(c *cluster, i int) (ids.Drive, Drive) {
+	c := newClusterOf(t, 2, 2, 64<<10, 0, nil, func(c *cluster, i int) (ids.Drive, Drive) {
 		fs := vfs.FS(vfs.NewMem())
 		if i == 1 {
 			fs = errorfs.Wrap(fs, counter)
@@ -259,7 +259,7 @@ func faultAt(t *testing.T, n int32) (hit bool) {
 func TestI2_NeededSuspect(t *testing.T) { synctest.Test(t, neededSuspect) }
 
 func neededSuspect(t *testing.T) {
-	c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.wholeMax, o.AckTimeout = 1, time.Minute })
+	c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.wholeMax, o.SuspectWait = 1, time.Millisecond })
 	c.state(0, placement.DriveDown)
 	c.state(5, placement.DriveSuspect)
 	c.mem[5].set(func() { c.mem[5].hung = make(chan struct{}) })
