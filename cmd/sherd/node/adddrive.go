@@ -135,7 +135,7 @@ func (n *Node) dropRemoved(ctx context.Context) {
 			n.records.RemoveDrive(id, errRemoved)
 			n.letGo(b, d)
 		}
+		n.bays.drop(b) // still at work: to its watcher, the bay is not empty but gone
 		b.work.Unlock()
-		n.bays.drop(b)
 	}
 }

@@ -88,6 +88,16 @@ func (b *bays) drop(gone *bay) {
 	b.all.Store(&rest)
 }
 
+// wasDropped reports whether the path is looked after no more.
+func (b *bay) wasDropped() bool {
+	select {
+	case <-b.dropped:
+		return true
+	default:
+		return false
+	}
+}
+
 // drive is the open drive with that id, or nil.
 func (b *bays) drive(id ids.Drive) *disk.Drive { return (*b.byID.Load())[id] }
 

@@ -41,6 +41,9 @@ func (n *Node) watch(ctx context.Context, b *bay) {
 func (n *Node) tend(ctx context.Context, b *bay, retry *backoff) {
 	b.work.Lock()
 	defer b.work.Unlock()
+	if b.wasDropped() { // while its watcher waited for work
+		return
+	}
 	if d, _, _ := b.current(); d != nil {
 		if err := cmp.Or(n.check(ctx, b, d), b.doubted()); err != nil && ctx.Err() == nil {
 			n.lose(ctx, b, err)
