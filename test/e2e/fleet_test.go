@@ -190,6 +190,7 @@ func (f *fleet) startTraffic(bucket string, rng *rand.Rand, workers int) *traffi
 		l.wg.Go(func() {
 			for !l.halt.Load() {
 				l.turn(id, rng)
+				rest()
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // version is one state that a key can be in. The zero version is "absent".
@@ -245,10 +246,19 @@ func load(n int, m *model, newClient func() *s3, rng *rand.Rand, tune func(*writ
 		wg.Go(func() {
 			for !halt.Load() {
 				w.turn()
+				rest()
 			}
 		})
 	}
 	return writers, func() { halt.Store(true); wg.Wait() }
+}
+
+// rest follows each operation of a load in make test, where what is disturbed matters and the cores are shared with three other tests. A soak
+// drives the server as hard as it can.
+func rest() {
+	if !*soak {
+		await(30 * time.Millisecond)
+	}
 }
 
 // acked is how many writes were acknowledged.
