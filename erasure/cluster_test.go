@@ -275,6 +275,17 @@ func (c *cluster) corrupt(ref BlobRef, slot int) {
 	d.set(func() { d.chunks[ref.Chunk(slot)].bad = true })
 }
 
+// spoil changes the bytes of a shard; every block of it still confirms its checksum.
+func (c *cluster) spoil(ref BlobRef, slot int, change func([]byte)) {
+	d := c.on(ref, slot)
+	d.set(func() {
+		spoilt := *d.chunks[ref.Chunk(slot)]
+		spoilt.b = bytes.Clone(spoilt.b)
+		change(spoilt.b)
+		d.chunks[ref.Chunk(slot)] = &spoilt
+	})
+}
+
 // chunks counts all that is stored.
 func (c *cluster) chunks() (n int) {
 	for _, d := range c.mem {

@@ -14,7 +14,10 @@
 //   - I7: a chunk key is written with one content only. A retry under a newer epoch writes the same bytes.
 //   - I23: a read that is slow is done without where parity can replace it, from a budget, and nothing is said of its drive.
 //   - I22: what Rebuild seals comes from a blob whose checksum was right, and a full read checks it before the
-//     last stripe goes out.
+//     last stripe goes out. Shards that are wrong though their blocks' checksums are right are searched for. With p shards there beyond the
+//     k that are needed, always found are: up to p−1 that are wrong each in its own way, whatever the code; any p of codes up to 10+4, and
+//     of a node that holds just p. The search reads a blob 1024 times at most, and ends with its context. Finding nothing, it says
+//     ErrCorrupt only if no drive is away whose shard could make the difference; nothing is ever deleted for it.
 //   - Buffers lent by Options.Buffers come back whatever happens; those of a drive that was given up, when it
 //     answers. Memory for one request is bounded by Options.Stripes, whatever its size.
 //   - Every goroutine is waited for: a reader's by its Read, a writer's by its Write or, for drives given up, by Close.

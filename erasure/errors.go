@@ -17,7 +17,8 @@ var (
 	ErrUnavailable = errors.New("erasure: shards unavailable")
 	// ErrLost: fewer than k shards exist, and every drive that could hold one has answered.
 	ErrLost = errors.New("erasure: shards lost")
-	// ErrCorrupt: the blob's checksum is wrong whichever shards are used, or bytes already sent proved wrong.
+	// ErrCorrupt: the blob's checksum is wrong and no choice of shards was found that has it (see the package's I22), or bytes already
+	// sent proved wrong.
 	ErrCorrupt = errors.New("erasure: blob corrupt")
 	// ErrNoPool: the map has no such pool or placement group.
 	ErrNoPool = errors.New("erasure: no such pool or placement group")

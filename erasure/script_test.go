@@ -252,13 +252,7 @@ func (s *script) damage(d *datadriven.TestData) string {
 		case "corrupt":
 			s.c.corrupt(ref, int(slot))
 		case "spoil": // wrong bytes that every block checksum confirms
-			m := s.c.on(ref, int(slot))
-			m.set(func() {
-				old := *m.chunks[ref.Chunk(int(slot))]
-				old.b = bytes.Clone(old.b)
-				old.b[0] ^= 1
-				m.chunks[ref.Chunk(int(slot))] = &old
-			})
+			s.c.spoil(ref, int(slot), func(b []byte) { b[0] ^= 1 })
 		}
 	}
 	return ""

@@ -2,9 +2,6 @@ package erasure
 
 import (
 	"context"
-	"fmt"
-	"math/bits"
-	"slices"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -51,11 +48,13 @@ func (b *shards) oneOf(ctx context.Context, i int, avoid, wanted []bool, h *xxh3
 	return fn(got)
 }
 
-// search looks for the shards that spoil the blob's checksum although each block of them is right, by leaving out one
-// slot after the other, then two, up to m (I22). It marks them as failed, so that reading goes on without them. Slots
-// that without names are left out from the start.
+// search looks for the shards that spoil the blob's checksum although each block of them is right (I22), and marks them as failed, so that
+// reading goes on without them. Slots that without names are left out from the start. What is found, and for how much work, says hunt.
+//
+// Errors: ErrUnavailable, ErrLost if fewer than k shards can be read; ErrCorrupt if the checksum is not to be had from the shards there are;
+// ErrUnavailable instead while drives are away whose shards might give it; ctx's.
 func (b *shards) search(ctx context.Context, without []bool) error {
-	n := len(b.slots)
+	b.forgive()
 	for slot := range b.slots {
 		if sh := &b.slots[slot]; b.lay.Stored(slot) && sh.r == nil && sh.err == nil && !without[slot] {
 			if err := b.find(ctx, slot, 0, 0); err != nil {
@@ -63,47 +62,24 @@ func (b *shards) search(ctx context.Context, without []bool) error {
 			}
 		}
 	}
-	f, ok := b.footer()
-	if !ok {
-		return b.unreadable()
-	}
-	for out := 1; out <= b.lay.M; out++ {
-		for set := range 1 << n {
-			if bits.OnesCount(uint(set)) != out || !b.suspects(set, without) {
-				continue
-			}
-			guilty, avoid := make([]bool, n), slices.Clone(without)
-			for slot := range avoid {
-				guilty[slot] = set>>slot&1 == 1
-				avoid[slot] = avoid[slot] || guilty[slot]
-			}
-			sum, err := b.each(ctx, avoid, nil, nil)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err == nil && sum == f.BlobSum {
-				b.blame(ctx, guilty)
-				return nil
-			}
+	h := &hunt{shards: b, without: without, triesLeft: triesMax, setsLeft: setsMax}
+	for {
+		left := h.usable()
+		guilty, err := h.among(ctx, left)
+		switch {
+		case err == nil:
+			b.blame(ctx, guilty)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case len(h.usable()) == len(left): // else some have failed meanwhile: it is another search without them
+			return err
 		}
 	}
-	return fmt.Errorf("%w: %v has another checksum, whichever shards are left out", ErrCorrupt, b.ref.Blob)
 }
 
-// suspects reports whether set holds only slots that can be read and so may be at fault.
-func (b *shards) suspects(set int, without []bool) bool {
-	for slot := range b.slots {
-		if set>>slot&1 == 1 && (b.slots[slot].err != nil || without[slot] || !b.lay.Stored(slot)) {
-			return false
-		}
-	}
-	return true
-}
-
-func (b *shards) blame(ctx context.Context, slots []bool) {
-	for slot, bad := range slots {
-		if bad {
-			b.fail(ctx, slot, errUnfit)
-		}
+func (b *shards) blame(ctx context.Context, slots []int) {
+	for _, slot := range slots {
+		b.fail(ctx, slot, errUnfit)
 	}
 }

@@ -3,6 +3,7 @@ package erasure
 import (
 	"bytes"
 	"context"
+	"errors"
 )
 
 // BlobState is what VerifyBlob found: Bad[i] says what is wrong with slot i, 0 if nothing is.
@@ -59,11 +60,23 @@ func (b *shards) verify(ctx context.Context) (BlobState, error) {
 		return b.state(false), err
 	}
 	if f, ok := b.footer(); ok && f.BlobSum == sum {
-		b.blame(ctx, odd)
+		b.blame(ctx, named(odd))
 		return b.state(true), nil
 	}
-	err = b.search(ctx, none)
-	return b.state(err == nil), ctx.Err()
+	if err = b.search(ctx, none); errors.Is(err, ErrCorrupt) {
+		return b.state(false), nil
+	}
+	return b.state(err == nil), err
+}
+
+// named lists the slots that are true in set.
+func named(set []bool) (slots []int) {
+	for slot, in := range set {
+		if in {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
 }
 
 // checkRest reads the slots that were not needed for got's data, parity and others, compares them with what the data gives,

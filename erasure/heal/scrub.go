@@ -274,7 +274,7 @@ func (h *Healer) check(ctx context.Context, ref erasure.BlobRef) ([]uint8, error
 	missing, corrupt := h.expected(ref, st.Slots(erasure.Missing)), h.expected(ref, st.Slots(erasure.Corrupt))
 	h.scrub.update(func(s *ScrubStatus) { s.Missing += int64(len(missing)); s.Corrupt += int64(len(corrupt)) })
 	if !st.Sum {
-		h.alarm(blobAlarm+ref.Blob.String(), "its checksum is wrong whichever shards are used")
+		h.alarm(blobAlarm+ref.Blob.String(), "its checksum is wrong, and no choice of shards was found that has it")
 		return missing, erasure.ErrCorrupt
 	}
 	if len(corrupt) > 0 {
