@@ -115,7 +115,8 @@ func (a *attempt) quorumError(need, got int) error {
 }
 
 // accuse reports the drives that failed, and those that are away though the map holds them to be up. It must precede the
-// acknowledgement (I2).
+// acknowledgement (I2), but the map need not have heard by then: the slots that were missed are committed with the object as repair rows, so
+// that the word outlives this process. Whoever finds the rows says suspect if nobody has (heal's Planner.Missed).
 func (a *attempt) accuse() {
 	for i := range a.slots {
 		sl := &a.slots[i]

@@ -222,7 +222,7 @@ func (c *cluster) replace(i, by int) {
 	})
 }
 
-// SlotComplete, Drained and Remember make the cluster the healer's Planner.
+// SlotComplete, Drained, Missed and Remember make the cluster the healer's Planner.
 func (c *cluster) SlotComplete(_ context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error {
 	c.change(func(m *placement.Map) {
 		if g := m.Pools[pool].PGs[pg]; g.Slots[slot].Since == since && g.Slots[slot].Drive == owner {
@@ -236,6 +236,15 @@ func (c *cluster) Drained(_ context.Context, id ids.Drive, since time.Time) erro
 	c.change(func(m *placement.Map) {
 		if d := m.Drives[id]; d.State == placement.DriveSuspect && d.Since.Equal(since) {
 			d.State = placement.DriveUp
+		}
+	})
+	return nil
+}
+
+func (c *cluster) Missed(_ context.Context, id ids.Drive) error {
+	c.change(func(m *placement.Map) {
+		if d := m.Drives[id]; d.State == placement.DriveUp {
+			d.State = placement.DriveSuspect
 		}
 	})
 	return nil

@@ -10,7 +10,8 @@
 //   - ledger counts how many blobs are at full strength, one short, two short … now.
 //
 // Invariants:
-//   - I2: a drive turns from suspect to up only after a pass over all ranges found no repair row for it.
+//   - I2: a drive turns from suspect to up only after a pass over all ranges found no repair row for it. An up drive that repair rows name,
+//     and that cannot be healed at once, turns suspect: so the map hears of what a writer missed though the writer died with its word.
 //   - I5: a group's blobs are listed only after n−w+1 owners have persisted its epoch; a slot is reported complete only
 //     after every listed blob that lives is there. What a drive that knows a newer epoch does not have is not missing, and what it has
 //     is no stray.

@@ -47,6 +47,31 @@ func TestI2_SuspectUntilDrained(t *testing.T) {
 	}
 }
 
+// TestI2_RowsSayWhatWhoMissedCouldNot: a writer gave a drive up, and died before the map heard of it. The rows it committed turn the drive
+// suspect while they wait; one that can be repaired at once stays up.
+func TestI2_RowsSayWhatWhoMissedCouldNot(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 4, nil)
+	c.state(1, placement.DriveDown)
+	c.putSome(10)
+	c.state(1, placement.DriveUp)
+	c.away[c.ids[1]] = true
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]placement.DriveState{0: placement.DriveUp, 1: placement.DriveSuspect} {
+		if is := c.m.Load().Drives[c.ids[i]].State; is != want {
+			t.Errorf("drive %d is %s, want %s", i, is, want)
+		}
+	}
+	c.state(1, placement.DriveUp)
+	if err := c.healer.Repair(c.ctx); err != nil || len(c.rows.repairs) != 0 {
+		t.Fatalf("%v, %d rows left", err, len(c.rows.repairs))
+	}
+	if is := c.m.Load().Drives[c.ids[1]].State; is != placement.DriveUp {
+		t.Errorf("a drive that was repaired at once is %s", is)
+	}
+}
+
 func TestRepairForgetsTheDead(t *testing.T) {
 	c := newCluster(t, 2, 2, 0, 2, nil)
 	c.state(0, placement.DriveDown)

@@ -91,6 +91,9 @@ type Planner interface {
 	SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG, slot uint8, owner ids.Drive, since uint64) error
 	// Drained: no repair row names the drive that is suspect since then any more; it may count as up again (I2).
 	Drained(ctx context.Context, drive ids.Drive, since time.Time) error
+	// Missed: a repair row names the drive, and it cannot be healed now. If the map holds it to be up, it is suspect (I2): who gave it up may
+	// have died before saying so.
+	Missed(ctx context.Context, drive ids.Drive) error
 	// Remember writes a setting of the map; an empty value removes it.
 	Remember(ctx context.Context, name, value string) error
 }

@@ -24,7 +24,7 @@ import (
 //
 // Errors: ctx's; else the first of those that left something undone, which the next pass tries again.
 func (h *Healer) Repair(ctx context.Context) error {
-	p := &repairPass{h: h}
+	p := &repairPass{h: h, missed: map[ids.Drive]bool{}}
 	p.reported(ctx)
 	for _, r := range h.ranges() {
 		if err := p.drain(ctx, r); err != nil {
@@ -34,6 +34,7 @@ func (h *Healer) Repair(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	p.distrust(ctx)
 	if h.opt.Lead() {
 		if err := h.drained(ctx); err != nil {
 			p.fail(err)
@@ -46,8 +47,29 @@ func (h *Healer) Repair(ctx context.Context) error {
 type repairPass struct {
 	h *Healer
 
-	mu  sync.Mutex
-	err error // the first
+	mu     sync.Mutex
+	err    error              // the first
+	missed map[ids.Drive]bool // up by the map, named by rows that cannot be healed now
+}
+
+// distrust has the map say of the drives that were missed what those who missed them may not have lived to say (I2): the rows are
+// committed with the objects, and are still there.
+func (p *repairPass) distrust(ctx context.Context) {
+	for id := range p.missed {
+		if err := p.h.opt.Planner.Missed(ctx, id); err != nil {
+			p.fail(fmt.Errorf("drive %s: %w", id, err))
+		}
+	}
+}
+
+// miss notes that a row of a drive has to wait.
+func (p *repairPass) miss(id ids.Drive) {
+	if d := p.h.opt.Map().Drives[id]; d == nil || d.State != placement.DriveUp {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.missed[id] = true
 }
 
 func (p *repairPass) fail(err error) {
@@ -135,7 +157,11 @@ func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
 	var rows []Repair
 	for _, row := range job.rows {
 		id, ok := owner(h.opt.Map(), row.Ref, row.Slot)
-		if ok && h.writable(id) != nil {
+		switch {
+		case !ok:
+		case h.writable(id) == nil:
+			p.miss(id)
+		default:
 			rows, job.slots = append(rows, row), append(job.slots, row.Slot)
 		}
 	}

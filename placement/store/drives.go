@@ -31,6 +31,17 @@ func (s *Store) setDriveState(ctx context.Context, id ids.Drive, state placement
 	}, guards...)
 }
 
+// Distrust records that an up drive is suspect, and why. A drive that is anything else by the time of the transaction stays what it is:
+// the caller may not have heard yet that it is down, out, or suspect for another reason. Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) Distrust(ctx context.Context, id ids.Drive, reason string) error {
+	return edit(ctx, s, driveKey(id), func(d *placement.Drive) error {
+		if d.State == placement.DriveUp {
+			d.State, d.Since, d.Reason = placement.DriveSuspect, s.now(), reason
+		}
+		return nil
+	})
+}
+
 func (s *Store) now() time.Time { return s.opt.Now().UTC().Truncate(time.Millisecond) }
 
 // AddDrive adds a drive's row. Errors: ErrExists if there is another row of that id, ErrUnavailable.

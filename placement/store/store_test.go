@@ -303,6 +303,32 @@ func TestDriveStates(t *testing.T) {
 	}
 }
 
+// TestDistrustIsOfUpDrivesOnly: whoever distrusts a drive may see an old map; the state that counts is that of the transaction.
+func TestDistrustIsOfUpDrivesOnly(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	ctx, id := testContext(t), in.Drives[0].ID
+	for _, was := range []placement.DriveState{placement.DriveUp, placement.DriveSuspect, placement.DriveDown, placement.DriveOut} {
+		if err := s.SetDriveState(ctx, id, was, "before"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Distrust(ctx, id, "missed a write"); err != nil {
+			t.Fatal(err)
+		}
+		want := *s.Map().Drives[id]
+		want.State, want.Reason = was, "before"
+		if was == placement.DriveUp {
+			want.State, want.Reason = placement.DriveSuspect, "missed a write"
+		}
+		if got := *s.Map().Drives[id]; got != want {
+			t.Errorf("%s drive: now %+v, want %+v", was, got, want)
+		}
+	}
+	if err := s.Distrust(ctx, ids.NewDrive(), "unknown"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("unknown drive: %v", err)
+	}
+}
+
 func TestServesWhileEtcdIsAway(t *testing.T) {
 	te := newEtcd(t)
 	s, in := bootstrapped(t, te)

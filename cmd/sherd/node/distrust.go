@@ -9,7 +9,8 @@ import (
 )
 
 // distrusted are drives of other nodes that a write of this node gave up. They missed it, so that they count as lost until it is
-// repaired (I2), though their own node may have seen nothing.
+// repaired (I2), though their own node may have seen nothing. No write waits for the map to hear of it: what the drive missed is in repair
+// rows, committed with the object, and if this process dies first the healer that reads them says it (healPlanner.Missed).
 type distrusted struct {
 	mu     sync.Mutex
 	drives map[ids.Drive]bool

@@ -104,6 +104,11 @@ func (p healPlanner) SlotComplete(ctx context.Context, pool ids.Pool, pg ids.PG,
 	return p.n.store.Apply(ctx, c)
 }
 
+// Missed implements heal.Planner.
+func (p healPlanner) Missed(ctx context.Context, id ids.Drive) error {
+	return p.n.distrust(ctx, id, "missed writes that cannot be repaired yet")
+}
+
 // Remember implements heal.Planner.
 func (p healPlanner) Remember(ctx context.Context, name, value string) error {
 	return p.n.store.PutSetting(ctx, name, value)

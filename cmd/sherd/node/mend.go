@@ -62,12 +62,12 @@ func (n *Node) incomplete(id ids.Drive) bool {
 	return b.lacking
 }
 
-// distrust has the map say that an up drive is suspect.
+// distrust has the map say that an up drive is suspect. What this process knows of the map only spares it the asking.
 func (n *Node) distrust(ctx context.Context, id ids.Drive, reason string) error {
 	if d := n.store.Map().Drives[id]; d == nil || d.State != placement.DriveUp {
 		return nil
 	}
-	return n.store.SetDriveState(ctx, id, placement.DriveSuspect, reason)
+	return n.store.Distrust(ctx, id, reason)
 }
 
 // verifyElection is what nodes take turns under in which they verify their drives' rows and logs.
