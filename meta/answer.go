@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // Answer answers another node's request, from the replicas here alone: it is never passed on. A request is answered
@@ -45,13 +47,42 @@ func (n *Node) answerAt(ctx context.Context, lead *replica.Replica, req *remotep
 		}
 		return failed(remotepb.Code_NOT_LEADER, nil)
 	case *remotepb.Request_Change:
-		return done(lead.Change(ctx, singles(op.Change)...))
+		return n.answerChange(ctx, lead, op.Change)
 	case *remotepb.Request_Transfer:
 		return done(lead.Transfer(ctx, ids.Replica(op.Transfer.To)))
 	case nil:
 		return failed(remotepb.Code_BAD_REQUEST, errors.New("no operation that is known here"))
 	}
 	return n.answerRead(ctx, lead, req)
+}
+
+// answerChange proposes a change of the configuration that goes with the directory: a replica becomes a member only while it is ordered to
+// join, and one that was to join is taken out only while it does not vote. So whoever calls a join off and whoever goes on with it, on an
+// older map, do not both have their way. What does not fit is dropped without a word, as Raft does: the map here may be the older one.
+func (n *Node) answerChange(ctx context.Context, lead *replica.Replica, c *remotepb.Change) *remotepb.Response {
+	row := n.directory().rows[lead.Range()]
+	if row == nil {
+		return failed(remotepb.Code_STALE, nil)
+	}
+	return done(lead.Change(ctx, func(now *replica.Members) bool { return fits(row, now, c) }, singles(c)...))
+}
+
+func fits(row *placement.Range, now *replica.Members, c *remotepb.Change) bool {
+	for _, m := range c.GetChanges() {
+		i := slices.IndexFunc(row.Replicas, func(rep placement.Replica) bool { return uint64(rep.ID) == m.GetReplica() })
+		joining := i >= 0 && row.Replicas[i].Joining
+		switch m.GetKind() {
+		case remotepb.MemberChange_ADD_LEARNER, remotepb.MemberChange_PROMOTE:
+			if !joining || row.Replicas[i].Leaving {
+				return false
+			}
+		case remotepb.MemberChange_DROP:
+			if joining && slices.Contains(now.GetVoters(), m.GetReplica()) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // answerDo proposes a command of another node, with a stamp of this one (I18).

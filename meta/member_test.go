@@ -13,6 +13,7 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
 	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
@@ -189,6 +190,58 @@ func TestReplaceReplicaUnderLoad(t *testing.T) {
 	tn.settle(1)
 	tn.crashAll()
 	l.check()
+}
+
+// orderJoin has the directory say that another replica is to join on a drive.
+func (tn *testNode) orderJoin(d *testDrive) placement.Replica {
+	next := placement.Replica{ID: rangeOf(tn.current(), 1).NextReplica, Drive: d.id, Joining: true}
+	tn.edit(1, func(r *placement.Range) {
+		r.NextReplica++
+		r.Replicas = append(r.Replicas, next)
+	})
+	return next
+}
+
+// callOff has the directory say that it is not to join after all, and gives what became of it.
+func (tn *testNode) callOff(rep placement.Replica) (joined bool) {
+	tn.t.Helper()
+	tn.edit(1, func(r *placement.Range) { r.Replicas[len(r.Replicas)-1].Leaving = true })
+	joined, err := tn.node.CallOff(tn.ctx(), 1, rep.ID)
+	check(tn.t, err)
+	return joined
+}
+
+// TestI19_AJoinIsCalledOff: a replica that was to join, and does not vote, is forgotten, and nobody who has not heard of it makes it a
+// member again; one that votes by then stays.
+func TestI19_AJoinIsCalledOff(t *testing.T) {
+	tn := newNode(t, nodeConfig{drives: 3, seed: 1})
+	rep := tn.orderJoin(tn.addDrive())
+	check(t, tn.node.change(tn.ctx(), 1, hasMember(rep.ID), memberChange(remotepb.MemberChange_ADD_LEARNER, rep.ID)))
+	if tn.callOff(rep) {
+		t.Error("a replica that was never made is said to vote")
+	}
+	for _, kind := range []remotepb.MemberChange_Kind{remotepb.MemberChange_ADD_LEARNER, remotepb.MemberChange_PROMOTE} {
+		late := &remotepb.Change{Changes: []*remotepb.MemberChange{memberChange(kind, rep.ID)}}
+		_, err := tn.node.ask(tn.ctx(), findRange(1), &remotepb.Request{Op: &remotepb.Request_Change{Change: late}})
+		check(t, err)
+		_, err = tn.node.PutVersion(tn.ctx(), 0, putOf("after", kind.String())) // what Raft took before is done when this is
+		check(t, err)
+		if s, err := tn.node.leaderStatus(tn.ctx(), 1); err != nil || hasMember(rep.ID)(s) {
+			t.Fatalf("%v after %s: it is a member again: %+v", err, kind, s)
+		}
+	}
+	tn.edit(1, func(r *placement.Range) { r.Replicas = r.Replicas[:len(r.Replicas)-1] })
+	check(t, tn.node.Reconcile(tn.ctx()))
+
+	second := tn.orderJoin(tn.addDrive())
+	check(t, tn.node.Reconcile(tn.ctx()))
+	check(t, tn.node.ReplaceReplica(tn.ctx(), 1, 0, second))
+	if !tn.callOff(second) {
+		t.Error("a replica that votes was taken out")
+	}
+	if s, err := tn.node.leaderStatus(tn.ctx(), 1); err != nil || !slices.Contains(s.Voters, second.ID) {
+		t.Fatalf("%v: %+v", err, s)
+	}
 }
 
 // TestI4_RecoversWhereLostAreLessThanAQuorum: 1+1 on two drives loses one, 2+2 on four loses two.

@@ -68,6 +68,20 @@ func (n *Node) DropReplica(ctx context.Context, id ids.Range, old ids.Replica) e
 	return n.change(ctx, id, gone, memberChange(remotepb.MemberChange_DROP, old))
 }
 
+// CallOff takes a replica that is ordered both to join and to leave out of its range, if it does not vote yet; joined says that it does, and
+// stays. It returns when either is sure; the caller then records it in the directory. The replica need not run. Calling it again after an
+// error goes on where it stopped.
+//
+// Errors: ErrUnavailable if the range has no leader or ctx ends.
+func (n *Node) CallOff(ctx context.Context, id ids.Range, rep ids.Replica) (joined bool, err error) {
+	settled := func(s replica.Status) bool {
+		joined = slices.Contains(s.Voters, rep)
+		return !s.Joint && (joined || !hasMember(rep)(s))
+	}
+	err = n.change(ctx, id, settled, memberChange(remotepb.MemberChange_DROP, rep))
+	return joined, err
+}
+
 func (n *Node) setMoving(key rangeReplica, on bool) {
 	n.reconciling.Lock()
 	defer n.reconciling.Unlock()

@@ -219,7 +219,8 @@ type Replica struct {
 	Drive ids.Drive   `json:"drive"`
 	// Joining: made by the planner's order, not yet a voter.
 	Joining bool `json:"joining,omitempty"`
-	// Leaving: it goes by the planner's order, and none comes in its stead. The order is not taken back.
+	// Leaving: it goes by the planner's order, and none comes in its stead. The order is not taken back. Joining and Leaving: it is not to
+	// join any more; if it votes by then, it stays after all.
 	Leaving bool `json:"leaving,omitempty"`
 	// Replaces is the replica that leaves the range when this one has joined; 0 if the range only grows.
 	Replaces ids.Replica `json:"replaces,omitempty"`

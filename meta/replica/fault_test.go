@@ -211,7 +211,7 @@ func TestSnapshotOfManyFiles(t *testing.T) {
 	// What lies in the range's spans must be gone afterwards.
 	check(t, all[3].rows.Set(keys.AppendVersion(nil, keys.Versions, 1, "zzz", 1), []byte("stale"), pebble.NoSync))
 	for {
-		check(t, lead.Change(c.ctx(), AddLearner(9)))
+		check(t, lead.Change(c.ctx(), nil, AddLearner(9)))
 		ctx, cancel := context.WithTimeout(c.ctx(), 200*time.Millisecond)
 		err := lead.Await(ctx, func(s Status) bool { return len(s.Learners) == 1 && s.Match[9] > 0 })
 		cancel()
@@ -221,7 +221,7 @@ func TestSnapshotOfManyFiles(t *testing.T) {
 	}
 	w.await(200)
 	w.check()
-	check(t, lead.Change(c.ctx(), Promote(9), Drop(ids.Replica(lead.id%3+1))))
+	check(t, lead.Change(c.ctx(), nil, Promote(9), Drop(ids.Replica(lead.id%3+1))))
 	check(t, lead.Await(c.ctx(), func(s Status) bool { return len(s.Voters) == 3 && !s.Joint && len(s.Learners) == 0 }))
 	gone := c.drives[lead.id%3]
 	check(t, gone.host.Remove(c.ctx(), testRange, ids.Replica(lead.id%3+1)))

@@ -324,10 +324,16 @@ func (r *Replica) rewrite(because resetReason, c *conf) error {
 
 // Change proposes a change of the configuration and returns when the leader has taken it into its log or refused it
 // without a word, as Raft does: the caller awaits the status that it wants, and asks again.
-func (r *Replica) Change(ctx context.Context, changes ...*pb.ConfChangeSingle) error {
+//
+// fit, if not nil, says whether the changes go with the configuration; else they are dropped likewise. Raft takes none while another is under
+// way, so that what fit has seen is what they change.
+func (r *Replica) Change(ctx context.Context, fit func(*pb.ConfState) bool, changes ...*pb.ConfChangeSingle) error {
 	return r.host.do(ctx, func() error {
 		if !r.serving {
 			return ErrNotLeader
+		}
+		if fit != nil && !fit(r.conf.state) {
+			return nil
 		}
 		cc := &pb.ConfChangeV2{
 			Changes: changes,
@@ -378,5 +384,8 @@ func (r *Replica) Blank() bool {
 	return s.Term <= firstID.term && s.LastIndex <= firstID.index
 }
 
-// Single is one change of a configuration.
-type Single = pb.ConfChangeSingle
+// Single is one change of a configuration; Members is a configuration.
+type (
+	Single  = pb.ConfChangeSingle
+	Members = pb.ConfState
+)

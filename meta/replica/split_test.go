@@ -333,7 +333,7 @@ func TestI20_LaggingParentKeepsItsSpan(t *testing.T) {
 	check(t, behind.host.Create(c.ctx(), blank))
 	check(t, behind.host.Start(c.ctx(), 2, false))
 	poll.Nil(t, poll.Within, "a learner", func() error {
-		return c.leaderOf(2).Change(c.ctx(), AddLearner(9))
+		return c.leaderOf(2).Change(c.ctx(), nil, AddLearner(9))
 	})
 	learner := behind.host.Replica(2)
 	poll.True(t, poll.Within, "a learner's snapshot", func() bool { return learner.Status().Applied > 1 })

@@ -161,10 +161,30 @@ func ReplicaLeaves(m *placement.Map) (changes []Change) {
 	return changes
 }
 
+// CallOffs orders replicas not to join that were to on drives that away names: one that cannot join would hold up all other changes of its
+// range. Once it has left, another drive is looked for as ever.
+func CallOffs(m *placement.Map, away func(*placement.Drive) bool) (changes []Change) {
+	for _, r := range m.Ranges {
+		i := slices.IndexFunc(r.Replicas, func(rep placement.Replica) bool {
+			d := m.Drives[rep.Drive]
+			return rep.Joining && !rep.Leaving && d != nil && away(d)
+		})
+		if i < 0 || r.Splitting != nil {
+			continue
+		}
+		next := *r
+		next.Replicas = slices.Clone(r.Replicas)
+		next.Replicas[i].Leaving = true
+		changes = append(changes, Change{Why: fmt.Sprintf("replica %d is not to join, its drive is away", next.Replicas[i].ID), Range: &next})
+	}
+	return changes
+}
+
 // Drop is a replica that leaves its range, and no other comes in its stead.
 type Drop struct {
 	Range   ids.Range
 	Replica ids.Replica
+	Joining bool // it was to join, and maybe has
 }
 
 // Drops are the replicas that are ordered to leave.
@@ -172,7 +192,7 @@ func Drops(m *placement.Map) (drops []Drop) {
 	for _, r := range m.Ranges {
 		for _, rep := range r.Replicas {
 			if rep.Leaving {
-				drops = append(drops, Drop{r.ID, rep.ID})
+				drops = append(drops, Drop{r.ID, rep.ID, rep.Joining})
 			}
 		}
 	}

@@ -225,7 +225,7 @@ func ReplicaJoined(m *placement.Map, id ids.Range, joined ids.Replica) (Change, 
 	next := *r
 	next.Replicas = slices.Clone(r.Replicas)
 	gone := next.Replicas[j].Replaces
-	next.Replicas[j].Joining, next.Replicas[j].Replaces = false, 0
+	next.Replicas[j].Joining, next.Replicas[j].Leaving, next.Replicas[j].Replaces = false, false, 0
 	next.Replicas = slices.DeleteFunc(next.Replicas, func(a placement.Replica) bool { return gone != 0 && a.ID == gone })
 	return Change{Why: fmt.Sprintf("replica %d has joined", joined), Range: &next}, true
 }

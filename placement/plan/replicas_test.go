@@ -269,3 +269,60 @@ func TestHoldings(t *testing.T) {
 		t.Errorf("%s", h)
 	}
 }
+
+// TestI19_AJoinOnADeadDriveIsCalledOff: it holds up its range no longer than until it has left, and another drive is found then.
+func TestI19_AJoinOnADeadDriveIsCalledOff(t *testing.T) {
+	m := withRanges(simulated(t, 1, 4, 3, Profile{4, 2}, 16, 0, rand.New(rand.NewPCG(1, 1))), 1)
+	m, _ = settleReplicas(t, m)
+	lost := m.Ranges[0].Replicas[0]
+	m = Apply(m, nil)
+	m.Drives[lost.Drive].State = placement.DriveOut
+	changes := ReplicaMoves(m)
+	if len(changes) != 1 {
+		t.Fatalf("%d changes", len(changes))
+	}
+	m = Apply(m, changes)
+	ordered := m.Ranges[0].Replicas[len(m.Ranges[0].Replicas)-1]
+	down := func(d *placement.Drive) bool { return d.State == placement.DriveDown }
+	if called := CallOffs(m, down); len(called) != 0 {
+		t.Fatalf("called off though its drive is there: %v", called)
+	}
+	m.Drives[ordered.Drive].State = placement.DriveDown
+	if more := ReplicaMoves(m); len(more) != 0 {
+		t.Fatalf("a second replica joins before the first is out of the way: %v", more)
+	}
+	called := CallOffs(m, down)
+	if len(called) != 1 {
+		t.Fatalf("%d joins are called off", len(called))
+	}
+	m = Apply(m, called)
+	if again := CallOffs(m, down); len(again) != 0 {
+		t.Fatalf("called off twice: %v", again)
+	}
+	drops := Drops(m)
+	if len(drops) != 1 || drops[0] != (Drop{1, ordered.ID, true}) {
+		t.Fatalf("%+v", drops)
+	}
+	for name, end := range map[string]func() (Change, bool){
+		"left":   func() (Change, bool) { return Dropped(m, drops[0]) },
+		"joined": func() (Change, bool) { return ReplicaJoined(m, 1, ordered.ID) },
+	} {
+		c, ok := end()
+		if !ok || !c.Range.Settled() {
+			t.Fatalf("%s: %v, %+v", name, ok, c.Range)
+		}
+		next := ReplicaMoves(Apply(m, []Change{c}))
+		if name == "joined" {
+			if len(next) != 0 {
+				t.Errorf("it votes, and is replaced though its drive is not out: %v", next)
+			}
+			continue
+		}
+		if len(next) != 1 {
+			t.Fatalf("no other is ordered: %v", next)
+		}
+		if rep := next[0].Range.Replicas[len(next[0].Range.Replicas)-1]; rep.Drive == ordered.Drive || rep.Replaces != lost.ID || rep.ID <= ordered.ID {
+			t.Errorf("ordered: %+v, after %+v for %+v", rep, ordered, lost)
+		}
+	}
+}

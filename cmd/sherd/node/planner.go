@@ -306,6 +306,7 @@ func (p *planner) watchDown() {
 	for id, d := range m.Drives {
 		if d.State == placement.DriveDown && !p.down[id].row.Equal(d.Since) {
 			p.down[id] = seenDown{d.Since, time.Now()}
+			time.AfterFunc(p.n.cfg.StrandedGrace, p.wake)
 		}
 	}
 	maps.DeleteFunc(p.down, func(id ids.Drive, _ seenDown) bool {

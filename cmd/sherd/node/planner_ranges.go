@@ -50,6 +50,9 @@ func (p *planner) markBegun(ctx context.Context) error {
 func (p *planner) moveReplicas(ctx context.Context, lead *store.Lead) error {
 	m := p.n.store.Map()
 	changes := dropUseless(m)
+	if len(changes) == 0 && floor(m) >= levelPools {
+		changes = plan.CallOffs(m, p.away)
+	}
 	if len(changes) == 0 {
 		changes = plan.ReplicaMoves(m)
 	}
@@ -58,6 +61,11 @@ func (p *planner) moveReplicas(ctx context.Context, lead *store.Lead) error {
 	}
 	p.dropReplicas(ctx, lead)
 	return notConflict(lead.ApplyAll(ctx, changes))
+}
+
+// away reports a drive that has been down for longer than it takes to open it again.
+func (p *planner) away(d *placement.Drive) bool {
+	return d.State == placement.DriveDown && p.downFor(d) >= p.n.cfg.StrandedGrace
 }
 
 // notConflict is err but for what the next look mends: somebody else changed the row.
@@ -77,7 +85,7 @@ func (p *planner) startJoins(ctx context.Context) {
 	for _, r := range p.n.store.Map().Ranges {
 		for _, rep := range r.Replicas {
 			key := rangeReplica{r.ID, rep.ID}
-			if !rep.Joining || p.n.bays.drive(rep.Drive) == nil {
+			if !rep.Joining || rep.Leaving || p.n.bays.drive(rep.Drive) == nil {
 				continue // it goes on when the drive is back
 			}
 			ordered[key] = true
@@ -136,18 +144,33 @@ func (p *planner) dropReplicas(ctx context.Context, lead *store.Lead) {
 }
 
 func (p *planner) drop(ctx context.Context, lead *store.Lead, d plan.Drop) error {
-	if err := p.n.records.DropReplica(ctx, d.Range, d.Replica); err != nil {
+	joined, err := p.takeOut(ctx, d)
+	if err != nil {
 		return err
 	}
-	c, ok := plan.Dropped(p.n.store.Map(), d)
+	outcome := plan.Dropped
+	if joined {
+		outcome = func(m *placement.Map, d plan.Drop) (plan.Change, bool) {
+			return plan.ReplicaJoined(m, d.Range, d.Replica)
+		}
+	}
+	c, ok := outcome(p.n.store.Map(), d)
 	if !ok {
 		return nil
 	}
 	if err := lead.Apply(ctx, c); err != nil {
 		return notConflict(err)
 	}
-	p.n.log.Info("replica left", "range", d.Range, "replica", d.Replica)
+	p.n.log.Info("replica left", "range", d.Range, "replica", d.Replica, "stays after all", joined)
 	return nil
+}
+
+// takeOut has Raft forget a replica, but for one that was to join and has.
+func (p *planner) takeOut(ctx context.Context, d plan.Drop) (joined bool, err error) {
+	if d.Joining {
+		return p.n.records.CallOff(ctx, d.Range, d.Replica)
+	}
+	return false, p.n.records.DropReplica(ctx, d.Range, d.Replica)
 }
 
 // dropUseless takes replicas out of the directory that were to join on a drive that is out by now, or in place of one that

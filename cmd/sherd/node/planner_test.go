@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -132,6 +133,52 @@ func TestI19_JoiningReplicaLeftBehind(t *testing.T) {
 		t.Errorf("replicas: %+v", reps)
 	}
 	r.check(3)
+}
+
+// TestI19_JoinOnADriveThatDied: a replica was ordered on a drive that is away since. The one that it was to replace, on a drive that is out,
+// is replaced on another, long before the drive that is away is given up.
+func TestI19_JoinOnADriveThatDied(t *testing.T) {
+	r := newRig(t, 5, profile(2, 1))
+	r.start()
+	r.awaitWhole()
+	eventually(t, "the level that knows of replicas that leave", func() error {
+		if at := floor(r.n.store.Map()); at < levelPools {
+			return fmt.Errorf("level %d", at)
+		}
+		return nil
+	})
+	row := *r.n.store.Map().Ranges[0]
+	gone := row.Replicas[0]
+	dead := slices.IndexFunc([]int{0, 1, 2, 3, 4}, func(i int) bool {
+		return !slices.ContainsFunc(row.Replicas, func(rep placement.Replica) bool { return rep.Drive == r.id(i) })
+	})
+	away := r.id(dead)
+	r.stop()
+	r.control(func(ctx context.Context, s *store.Store) {
+		next := *s.Map().Ranges[0]
+		next.Replicas = append(slices.Clone(next.Replicas),
+			placement.Replica{ID: next.NextReplica, Drive: away, Joining: true, Replaces: gone.ID})
+		next.NextReplica++
+		must(t, s.Apply(ctx, plan.Change{Range: &next, Why: "test"}))
+		must(t, s.SetDriveState(ctx, gone.Drive, placement.DriveOut, "test"))
+	})
+	r.hide(dead, true)
+	r.start()
+	eventually(t, "a replica on another drive", func() error {
+		m := r.n.store.Map()
+		for _, rep := range m.Ranges[0].Replicas {
+			if rep.Joining || rep.Leaving || rep.Drive == away || rep.Drive == gone.Drive {
+				return fmt.Errorf("%+v", m.Ranges[0].Replicas)
+			}
+		}
+		if len(m.Ranges[0].Replicas) != 3 {
+			return fmt.Errorf("%+v", m.Ranges[0].Replicas)
+		}
+		return nil
+	})
+	if is := r.row(away).State; is != placement.DriveDown {
+		t.Errorf("the drive that is away is %s", is)
+	}
 }
 
 // TestPlannerIsNotHeldUp: while a replica cannot join, because its range has no leader, the planner goes on; it does not
