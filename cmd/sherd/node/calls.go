@@ -9,7 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node/cluster"
 	"github.com/sherd-io/sherd/internal/nodeport"
@@ -116,6 +119,32 @@ func call[T any](ctx context.Context, p *peers, node, method, path string, body 
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	return longCall[T](ctx, p, node, method, path, body)
+}
+
+// callsAtOnce bounds how many nodes are asked the same at a time.
+const callsAtOnce = 64
+
+// callAll asks nodes the same, all at once, so that some that hang cost no more time than one. The error names those that did not answer.
+func callAll[T any](ctx context.Context, p *peers, nodes []string, method, path string, body any) (answers map[string]T, err error) {
+	answers = map[string]T{}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(callsAtOnce)
+	for _, node := range nodes {
+		g.Go(func() error {
+			a, failed := call[T](ctx, p, node, method, path, body)
+			mu.Lock()
+			defer mu.Unlock()
+			if failed != nil {
+				err = errors.Join(err, fmt.Errorf("node %s: %w", node, failed))
+				return nil
+			}
+			answers[node] = a
+			return nil
+		})
+	}
+	_ = g.Wait() // each says what it has to say in answers or err
+	return answers, err
 }
 
 // longCall is call for as long as ctx lasts.

@@ -327,11 +327,15 @@ func (p *planner) downFor(d *placement.Drive) time.Duration {
 func (p *planner) giveUp(ctx context.Context, lead *store.Lead) error {
 	n := p.n
 	_, held := n.held(n.cfg.Now())
-	id := plan.GiveUp(n.store.Map(), plan.Outlook{
+	look := plan.Outlook{
 		Down: p.downFor, Etcd: n.store.Unbroken(), Held: held,
 		OutAfter: n.cfg.OutAfter, EtcdGrace: n.cfg.EtcdGrace,
-		Answering: n.answering(ctx),
-	})
+	}
+	if plan.GiveUp(n.store.Map(), look).IsZero() {
+		return nil // whoever answers would only speak against it: nobody need be asked
+	}
+	look.Answering = n.answering(ctx)
+	id := plan.GiveUp(n.store.Map(), look)
 	d := n.store.Map().Drives[id]
 	if d == nil {
 		return nil

@@ -99,17 +99,18 @@ func (n *Node) askReads(ctx context.Context) bool {
 		return false
 	}
 	open := map[string]object.OpenReads{n.process(): n.objects.OpenReads()}
+	var others []string
 	for name := range n.store.Map().Nodes {
-		if name == n.cfg.Name || n.peers == nil {
-			continue
+		if name != n.cfg.Name && n.peers != nil {
+			others = append(others, name)
 		}
-		a, err := call[readsAnswer](ctx, n.peers, name, "GET", "/reads", nil)
-		if err == nil {
+	}
+	answers, _ := callAll[readsAnswer](ctx, n.peers, others, "GET", "/reads", nil) // who did not answer counts below
+	for _, name := range others {
+		if a, ok := answers[name]; ok {
 			n.silent.heard(name)
 			open[a.Process] = a.Reads
-			continue
-		}
-		if !n.silent.forLong(name, n.store.Map().Alive[name]) {
+		} else if !n.silent.forLong(name, n.store.Map().Alive[name]) {
 			return false
 		}
 	}

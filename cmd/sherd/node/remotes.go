@@ -124,14 +124,12 @@ func (n *Node) answering(ctx context.Context) map[string]bool {
 	for _, name := range n.remotes.reached() {
 		all[name] = true
 	}
-	for other := range m.Alive {
-		if other == n.cfg.Name {
-			continue
-		}
-		names, err := call[[]string](ctx, n.peers, other, "GET", "/reached", nil)
-		if err != nil {
-			n.log.Debug("a node does not say whom it reaches", "node", other, "err", err)
-		}
+	others := slices.DeleteFunc(slices.Collect(maps.Keys(m.Alive)), func(name string) bool { return name == n.cfg.Name })
+	reached, err := callAll[[]string](ctx, n.peers, others, "GET", "/reached", nil)
+	if err != nil {
+		n.log.Debug("not all nodes say whom they reach", "err", err)
+	}
+	for _, names := range reached {
 		for _, name := range names {
 			all[name] = true
 		}
