@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,4 +120,45 @@ func TestI12_CloseWithHangingPath(t *testing.T) {
 	t.Log(fmt.Sprint("close: ", err))
 	fs.hang(false)
 	noGoroutines(t)
+}
+
+// TestI12_UnreadableChunks: a drive that cannot be opened is tried again after a while, and a longer one each time: not at once, over and
+// over.
+func TestI12_UnreadableChunks(t *testing.T) {
+	r := newRigAlone(t, 4, nil)
+	var failing atomic.Bool
+	var tries atomic.Int64
+	chunks := filepath.Join(r.paths[1], "chunks")
+	fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !failing.Load() || !strings.HasPrefix(op.Path, chunks) {
+			return nil
+		}
+		if op.Path == chunks { // what opening a drive begins with there
+			tries.Add(1)
+		}
+		return errorfs.ErrInjected
+	}))
+	const least = 200 * time.Millisecond
+	r.edit = func(c *Config) { c.FS, c.CheckEvery = fs, least }
+	r.start()
+	id := r.id(1)
+	failing.Store(true)
+	r.bucket()
+	for i := range 8 { // some of them want the drive
+		_ = r.put(fmt.Sprint("refused", i))
+	}
+	r.awaitState(id, placement.DriveDown)
+	first, begin := tries.Load(), time.Now()
+	const more = 4 // the one that may be under way, and three that wait least, 2 least and 4 least at least
+	eventually(t, "more tries", func() error {
+		if tries.Load() < first+more {
+			return errText("not yet")
+		}
+		return nil
+	})
+	if took := time.Since(begin); took < 6*least {
+		t.Errorf("%d tries within %v", tries.Load()-first, took)
+	}
+	failing.Store(false)
+	r.awaitState(id, placement.DriveUp)
 }

@@ -314,7 +314,6 @@ func (n *Node) startOpening(b *bay) chan opened {
 	go func() { // whoever has b.opening takes the result: the bay's watcher, or Close
 		d, err := disk.Open(opt)
 		result <- opened{d, device(opt.Path), err}
-		b.look()
 	}()
 	return result
 }
