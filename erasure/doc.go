@@ -13,6 +13,8 @@
 //     loaded again and the call repeated. Where no newer map is to be had, the chunk is neither missing nor deleted.
 //   - I7: a chunk key is written with one content only. A retry under a newer epoch writes the same bytes.
 //   - I23: a read that is slow is done without where parity can replace it, from a budget, and nothing is said of its drive.
+//   - Parity that this node has is read instead of data that it has not, where a whole stripe is wanted. It is verified as data is, and
+//     what is wrong with it is reported.
 //   - I22: what Rebuild seals comes from a blob whose checksum was right, and a full read checks it before the
 //     last stripe goes out. Shards that are wrong though their blocks' checksums are right are searched for. With p shards there beyond the
 //     k that are needed, always found are: up to p−1 that are wrong each in its own way, whatever the code; any p of codes up to 10+4, and

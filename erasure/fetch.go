@@ -32,8 +32,8 @@ type stripeRead struct {
 	bufs []*bufpool.Buf // by slot
 }
 
-// stripe reads bytes [from, to) of stripe i, 0 <= from < to <= StripeBytes. Data slots first; what they cannot give is
-// made from parity. The buffers that it returns hold the bytes in order; the caller releases them. errStale, if not stuck: a newer map is
+// stripe reads bytes [from, to) of stripe i, 0 <= from < to <= StripeBytes. Data slots first, but for parity that is nearer; what they
+// cannot give is made from parity. The buffers that it returns hold the bytes in order; the caller releases them. errStale, if not stuck: a newer map is
 // to be tried first.
 func (b *shards) stripe(ctx context.Context, i, from, to int) ([]*bufpool.Buf, error) {
 	n := len(b.slots)
@@ -44,6 +44,12 @@ func (b *shards) stripe(ctx context.Context, i, from, to int) ([]*bufpool.Buf, e
 		r.want[d] = columns{max(from-d*u, 0), min(to-d*u, u)}
 	}
 	now, later := r.needed()
+	if len(later) == 0 && to-from == b.lay.StripeBytes(i) {
+		if r.nearest(ctx, now) {
+			return r.data(), nil
+		}
+		now = r.lacking()
+	}
 	if r.fetch(ctx, now, r.want) && len(later) == 0 {
 		return r.data(), nil
 	}

@@ -32,6 +32,9 @@ func (s *Store) readUnit(ctx context.Context, e Extent, off, n int64, w io.Write
 		return 0, false, nil
 	}
 	request, far, began := ctx, s.far(pg.Slots[slot].Drive), time.Now()
+	if far && s.parityAtHand(m, pg, lay, stripe, n) {
+		return 0, false, nil
+	}
 	p := s.impatient(request, lay.M)
 	defer p.cancel()
 	ctx = p.of(far)
