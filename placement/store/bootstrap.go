@@ -27,9 +27,22 @@ func (s *Store) Bootstrap(ctx context.Context, in placement.Initial) error {
 	return s.writeFirst(ctx, rows, cluster{ID: in.Cluster, Generation: 1})
 }
 
-// writeFirst writes all rows of a cluster: under a lock, each transaction guarded by the absence of the cluster row, which
-// is written last. So a crash on the way leaves no cluster, and the next call begins again.
+// errLockLost reports that etcd was away for longer than a lock lasts.
+var errLockLost = fmt.Errorf("%w: the bootstrap lock was lost", ErrConflict)
+
+// writeFirst is writeLocked, from the beginning where the lock was lost: nobody has written the cluster row then.
 func (s *Store) writeFirst(ctx context.Context, rows []CopyRow, c cluster) error {
+	for {
+		if err := s.writeLocked(ctx, rows, c); !errors.Is(err, errLockLost) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// writeLocked writes all rows of a cluster: under a lock, each transaction guarded by the absence of the cluster row, which
+// is written last. So a crash on the way leaves no cluster, and the next call begins again. What a busy etcd does not answer in time
+// is sent again: the rows are the same.
+func (s *Store) writeLocked(ctx context.Context, rows []CopyRow, c cluster) error {
 	owner, release, err := s.lockBootstrap(ctx)
 	if err != nil {
 		return err
@@ -46,16 +59,39 @@ func (s *Store) writeFirst(ctx context.Context, rows []CopyRow, c cluster) error
 		for i, r := range rows[:n] {
 			ops[i] = clientv3.OpPut(s.key(r.Key), r.Value)
 		}
-		if _, err := s.commit(ctx, guards, ops); err != nil {
+		if err := s.commitFirst(ctx, guards, ops); err != nil {
 			return s.bootstrapError(ctx, err)
 		}
 		rows = rows[n:]
 	}
-	if _, err := s.commit(ctx, guards, []clientv3.Op{clientv3.OpPut(s.key(clusterKey), encode(c))}); err != nil {
+	if err := s.commitCluster(ctx, guards, c); err != nil {
 		return s.bootstrapError(ctx, err)
 	}
 	_, err = s.Wait(ctx, func(m *placement.Map) bool { return m.Cluster == c.ID && m.Generation == c.Generation })
 	return err
+}
+
+// commitFirst is commit, again where the outcome is unknown.
+func (s *Store) commitFirst(ctx context.Context, guards []clientv3.Cmp, ops []clientv3.Op) error {
+	return s.retry(ctx, func(ctx context.Context) error {
+		_, err := s.commit(ctx, guards, ops)
+		return err
+	})
+}
+
+// commitCluster writes the cluster row. That it is there is no conflict when a try before this one, whose outcome is unknown, wrote it.
+func (s *Store) commitCluster(ctx context.Context, guards []clientv3.Cmp, c cluster) error {
+	row, tried := encode(c), false
+	return s.retry(ctx, func(ctx context.Context) error {
+		_, err := s.commit(ctx, guards, []clientv3.Op{clientv3.OpPut(s.key(clusterKey), row)})
+		if errors.Is(err, ErrConflict) && tried {
+			if kv, readErr := s.get(ctx, clusterKey); readErr != nil || kv != nil && string(kv.Value) == row {
+				return readErr
+			}
+		}
+		tried = true
+		return err
+	})
 }
 
 // uniqueKeys keeps the last row of each key: etcd refuses a transaction that writes a key twice.
@@ -93,8 +129,7 @@ func (s *Store) clearRows(ctx context.Context, guards []clientv3.Cmp) error {
 	for _, dir := range []string{nodesDir, drivesDir, poolsDir, pgsDir, rangesDir, bucketsDir, iamDir, settingsDir, "next/"} {
 		ops = append(ops, clientv3.OpDelete(s.key(dir), clientv3.WithPrefix()))
 	}
-	_, err := s.commit(ctx, guards, ops)
-	return err
+	return s.commitFirst(ctx, guards, ops)
 }
 
 func (s *Store) bootstrapError(ctx context.Context, err error) error {
@@ -102,7 +137,7 @@ func (s *Store) bootstrapError(ctx context.Context, err error) error {
 		if kv, readErr := s.get(ctx, clusterKey); readErr == nil && kv != nil {
 			return ErrBootstrapped
 		}
-		return fmt.Errorf("%w: the bootstrap lock was lost", ErrConflict)
+		return errLockLost
 	}
 	if transient(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -199,15 +200,18 @@ func TestI12_HangingDriveHoldsUpNoCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.keep(ctx, []string{hangs, fine}, nil)
-		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-		found, newest := ReadCopies(short, in.Cluster, []string{hangs, fine})
-		cancel()
-		if newest == nil || newest.Revision != s.Map().Revision {
-			t.Fatalf("change %d is not copied", i)
-		}
-		if found[0].Err == nil {
-			t.Fatal("the drive that hangs answered")
-		}
+		poll.Nil(t, poll.Within, "the copy", func() error {
+			short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			defer cancel()
+			found, newest := ReadCopies(short, in.Cluster, []string{hangs, fine})
+			if found[0].Err == nil {
+				t.Fatal("the drive that hangs answered")
+			}
+			if newest == nil || newest.Revision != s.Map().Revision {
+				return fmt.Errorf("change %d is not copied", i)
+			}
+			return nil
+		})
 	}
 	for range 1 + 3 { // let all who read the pipe go on
 		if w, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {

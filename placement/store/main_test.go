@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/plan"
 )
@@ -70,16 +71,16 @@ func mustURL(raw string) []url.URL {
 }
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// open opens a store on te, with time-outs that a test can wait for.
+// open opens a store on te, which is asked for as long as it takes on a busy machine. What is to fail runs impatiently.
 func open(t testing.TB, te *testEtcd) *Store {
 	t.Helper()
 	s, err := Open(testContext(t), Options{
-		Endpoints: []string{te.endpoint()}, RequestTimeout: time.Second, TryTimeout: 300 * time.Millisecond,
+		Endpoints: []string{te.endpoint()}, RequestTimeout: poll.Within, TryTimeout: 20 * time.Second,
 		ContactEvery: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -87,6 +88,14 @@ func open(t testing.TB, te *testEtcd) *Store {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// impatiently runs what fails only when its RequestTimeout is over.
+func impatiently(s *Store, f func()) {
+	patience := s.opt.RequestTimeout
+	defer func() { s.opt.RequestTimeout = patience }()
+	s.opt.RequestTimeout = time.Second
+	f()
 }
 
 // bootstrapped opens a store and writes a cluster of six drives.

@@ -51,7 +51,7 @@ func supervise(t *testing.T, n int) (*member.Supervisor, *Store, []member.Host) 
 	}
 	t.Cleanup(func() { sup.Close() })
 	s, err := Open(testContext(t), Options{
-		Endpoints: sup.Endpoints(), Dialer: sup.Dial, Redial: sup.Redial, Logger: slog.New(slog.DiscardHandler),
+		Endpoints: sup.Endpoints(), Dialer: sup.Dial, Redial: sup.Redial, RequestTimeout: poll.Within, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,12 +69,12 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	var made atomic.Int64
-	run, stop := context.WithCancel(ctx)
+	run, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		for run.Err() == nil {
 			name := fmt.Sprintf("b%05d", made.Load())
-			b, created, err := s.CreateBucket(ctx, name, "root", "", 1)
+			b, created, err := s.CreateBucket(context.Background(), name, "root", "", 1)
 			if err != nil || !created || int64(b.ID) <= made.Load() {
 				done <- fmt.Errorf("%s: %v, created %v: %w", name, b, created, err)
 				return
@@ -85,6 +85,7 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 	}()
 	await := func(n int64) {
 		t.Helper()
+		ctx := testContext(t)
 		if _, err := s.Wait(ctx, func(m *placement.Map) bool { return int64(len(m.Buckets)) >= n }); err != nil {
 			t.Fatalf("at %d buckets: %v", made.Load(), err)
 		}
@@ -95,7 +96,7 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 		for os.RemoveAll(filepath.Join(drives[i].Path, "etcd")) != nil {
 		}
 		poll.True(t, poll.Within, "the loss of a member", func() bool { return !sameMembers(before, sup.Members()) })
-		if err := sup.Reconcile(ctx, drives); err != nil {
+		if err := sup.Reconcile(testContext(t), drives); err != nil {
 			t.Fatal(err)
 		}
 		await(made.Load() + 10)
@@ -110,7 +111,7 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Sync(ctx); err != nil {
+	if err := s.Sync(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	m := s.Map()
