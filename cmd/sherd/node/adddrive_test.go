@@ -54,7 +54,7 @@ func TestAddDrainRemove(t *testing.T) {
 	if d.State != "up" || d.Path != fresh || d.Weight <= 0 {
 		t.Errorf("%+v", d)
 	}
-	r.awaitSlots(fresh, func(n int) bool { return n > 100 })
+	r.awaitSlots(fresh, func(n int) bool { return n > testPGs/2 })
 	r.awaitMoved()
 	r.stop()
 	r.start()
@@ -235,7 +235,7 @@ func TestPlanAndNodeCalls(t *testing.T) {
 	r.start()
 	nodes, err := ask[[]adminapi.Node](r, "GET", "nodes", nil)
 	must(t, err)
-	if len(nodes) != 1 || !nodes[0].Alive || nodes[0].Drives != 4 || nodes[0].Slots != 768 || nodes[0].Replicas != 3 {
+	if len(nodes) != 1 || !nodes[0].Alive || nodes[0].Drives != 4 || nodes[0].Slots != 3*testPGs || nodes[0].Replicas != 3 {
 		t.Errorf("%+v", nodes)
 	}
 	p, err := ask[*adminapi.Plan](r, "POST", "plan", adminapi.WhatIf{
@@ -243,7 +243,7 @@ func TestPlanAndNodeCalls(t *testing.T) {
 	})
 	must(t, err)
 	i := slices.IndexFunc(p.Drives, func(d adminapi.PlanDrive) bool { return d.Path == r.paths[0] })
-	if p.Slots < 192 || p.Stuck != 0 || p.Refused != "" || len(p.Drives) != 5 || !p.Drives[i].Draining || p.Drives[i].Slots != 0 {
+	if p.Slots < 3*testPGs/4 || p.Stuck != 0 || p.Refused != "" || len(p.Drives) != 5 || !p.Drives[i].Draining || p.Drives[i].Slots != 0 {
 		t.Errorf("%+v", p)
 	}
 	if r.n.store.Map().Drives[r.id(0)].Draining {

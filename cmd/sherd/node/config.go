@@ -18,6 +18,7 @@ type Config struct {
 	Name    string   // "node1"
 	Zone    string
 	Profile plan.Profile // of the first pool; by the number of drives
+	PGs     int          // of the first pool, a power of two; plan.PGCount
 
 	Etcd    EtcdConfig // external etcd; the embedded one if it has no endpoints
 	Cluster ClusterConfig

@@ -203,7 +203,7 @@ func (n *Node) initial() (placement.Initial, error) {
 	if err != nil {
 		return placement.Initial{}, err
 	}
-	return plan.Initial(plan.InitialOptions{Cluster: n.cluster, Nodes: nodes, Drives: drives, Profile: n.cfg.Profile})
+	return plan.Initial(plan.InitialOptions{Cluster: n.cluster, Nodes: nodes, Drives: drives, Profile: n.cfg.Profile, PGCount: n.cfg.PGs})
 }
 
 // record is the map's row for a drive that was just formatted.

@@ -132,7 +132,7 @@ func TestI2_ReturnedDriveIsSuspectUntilRepaired(t *testing.T) {
 
 // TestI2_LossThatEtcdDidNotHear: a drive that was away and back while etcd did not answer is suspect once it does.
 func TestI2_LossThatEtcdDidNotHear(t *testing.T) {
-	r := newRig(t, 3, func(c *Config) { c.ControlTimeout = time.Second })
+	r := newRig(t, 3, func(c *Config) { c.ControlTimeout = 5 * time.Second })
 	r.start()
 	r.fill(1)
 	id := r.id(1)

@@ -44,7 +44,10 @@ func TestMain(m *testing.M) {
 }
 
 // within is how long anything awaited may take on a loaded machine.
-const within = 90 * time.Second
+const within = 2 * poll.Within
+
+// testPGs are as many placement groups as it takes for each drive to have some of each slot: each that moves is a change in etcd.
+const testPGs = 32
 
 // rig is a node's drives, and the node while it runs.
 type rig struct {
@@ -90,6 +93,8 @@ func (r *rig) config() Config {
 		EtcdCommand: []string{exe}, EtcdEnv: []string{childEnv + "=1"},
 		CheckEvery: 50 * time.Millisecond, DrainedAfter: 100 * time.Millisecond, StrandedGrace: 300 * time.Millisecond,
 		PlanEvery: 200 * time.Millisecond, HealEvery: 200 * time.Millisecond,
+		Patience: within, HangAfter: within, ControlTimeout: within, // a busy machine is no fault
+		PGs:        testPGs,
 		ScrubEvery: -1,
 		Logger:     slog.New(slog.NewTextHandler(r.log, nil)),
 	}
@@ -288,7 +293,9 @@ func (r *rig) control(f func(ctx context.Context, s *store.Store)) {
 	s, err := member.Start(ctx, opt)
 	must(r.t, err)
 	defer s.Close()
-	st, err := store.Open(ctx, store.Options{Cluster: opt.Cluster, Endpoints: s.Endpoints(), Dialer: s.Dial, Redial: s.Redial})
+	st, err := store.Open(ctx, store.Options{
+		Cluster: opt.Cluster, Endpoints: s.Endpoints(), Dialer: s.Dial, Redial: s.Redial, RequestTimeout: within, TryTimeout: within,
+	})
 	must(r.t, err)
 	defer st.Close()
 	f(ctx, st)

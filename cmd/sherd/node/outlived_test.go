@@ -43,7 +43,7 @@ func TestI9_AnotherNodeHasALaterControlState(t *testing.T) {
 	generation.Store(2)
 	select {
 	case <-ctx.Done():
-	case <-time.After(time.Minute):
+	case <-time.After(within):
 		t.Fatal("it goes on waiting")
 	}
 	var newer *newerControl

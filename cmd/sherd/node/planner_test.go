@@ -47,7 +47,7 @@ func TestI19_ReplacementCutShort(t *testing.T) {
 		}},
 		{"some slots moved", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
 			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
-			must(t, s.ApplyAll(ctx, plan.Lost(s.Map())[:100]))
+			must(t, s.ApplyAll(ctx, plan.Lost(s.Map())[:testPGs/3]))
 		}},
 		{"replica ordered", func(t *testing.T, ctx context.Context, s *store.Store, old, fresh *placement.Drive) {
 			must(t, s.ReplaceDrive(ctx, old.ID, fresh, "test"))
