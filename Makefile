@@ -14,7 +14,7 @@ SOAKLOG  ?= docs/soak.md
 PACKAGES  = $(shell $(GO) list ./... | grep -v /test/)
 JUDGED    = $(shell $(GO) list ./... | grep -v /metapb)
 # The race detector costs a factor of ten: what takes minutes under it is shortened there, and run whole without it.
-SHORTENED = ./disk ./erasure/...
+SHORTENED = ./disk ./disk/segment ./erasure/...
 
 .PHONY: build test vet lint unit race whole sim e2e tools soak bench fuzz clean
 

@@ -244,13 +244,16 @@ func powerCuts(t *testing.T, seed uint64) {
 	m := newModel()
 	var mu sync.Mutex
 	var cuts []cut
-	every := 0
+	every, step := 0, 3 // each third: the seeds together take every one
+	if testing.Short() {
+		step = 9
+	}
 	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		switch op.Kind {
 		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpRemove, errorfs.OpRename:
 			mu.Lock()
 			defer mu.Unlock()
-			if every++; every%3 == int(seed%3) { // each third: the seeds together take every one
+			if every++; every%step == int(seed)%step {
 				// What was acknowledged before the clone must be in it; what was begun after it may not be held against it.
 				acked := m.clone()
 				percent := []int{0, 50, 100}[rng.IntN(3)]

@@ -20,6 +20,7 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/disktest"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // Each file-system call fails once, in turn: nothing acknowledged is lost, nothing hangs, the process lives, and opening again
@@ -27,7 +28,7 @@ import (
 func TestI12_FailedCalls(t *testing.T) {
 	step := int32(1)
 	if testing.Short() {
-		step = 17
+		step = 29
 	}
 	calls := int32(0)
 	for n := int32(0); ; n += step {
@@ -52,7 +53,7 @@ func failedCall(n int32) (failed bool, err error) {
 	m := newModel()
 	fault := &errorfs.Counter{Injector: errorfs.ErrInjected.If(errorfs.OnIndex(n))}
 	opt.FS = errorfs.Wrap(mem, fault)
-	opt.HangAfter = 20 * time.Second
+	opt.HangAfter = poll.Within
 	d, err := disk.Open(opt)
 	if err == nil {
 		for i := range uint64(25) {
@@ -296,7 +297,7 @@ func TestI12_Hang(t *testing.T) {
 	opt := crashOptions(mem)
 	format(t, opt)
 	opt.FS = errorfs.Wrap(mem, gate)
-	opt.HangAfter = 100 * time.Millisecond
+	opt.HangAfter = 3 * time.Second // what does not hang takes less, however busy the machine is
 	var told atomic.Int32
 	opt.OnHealth = func(h disk.Health) {
 		if h.State == disk.Failed {
@@ -353,7 +354,7 @@ func TestI12_HangingUnlink(t *testing.T) {
 		}
 		return nil
 	})))
-	opt.HangAfter = time.Minute
+	opt.HangAfter = poll.Within
 	format(t, opt)
 	d := open(t, opt)
 	s := disktest.NewSample(1, 1, 2<<20)
@@ -368,7 +369,7 @@ func TestI12_HangingUnlink(t *testing.T) {
 	go func() { asked <- d.Stats() }()
 	select {
 	case <-asked:
-	case <-time.After(10 * time.Second):
+	case <-time.After(poll.Within):
 		t.Fatal("the counters wait for the unlink")
 	}
 }
@@ -391,7 +392,7 @@ func TestI12_RowsFatal(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	defer cancel()
 	if err := d.Flush(ctx); err == nil {
 		t.Fatal("flushed")

@@ -303,7 +303,11 @@ func TestI12_AbandonMidAppend(t *testing.T) {
 
 // Every cut of power leaves all that was acknowledged, in order, and no damage.
 func TestI16_PowerCut(t *testing.T) {
-	for seed := range uint64(60) {
+	seeds := uint64(60)
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
 		for _, prefix := range []bool{false, true} {
 			t.Run(fmt.Sprintf("seed %d prefix %v", seed, prefix), func(t *testing.T) { powerCut(t, seed, prefix) })
 		}
