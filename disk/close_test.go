@@ -20,6 +20,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // A group whose sync comes back after the drive was given up and closed meets open rows: they are closed after it.
@@ -102,7 +103,7 @@ func TestCloseOfRemovedDrive(t *testing.T) {
 	go func() { defer close(closed); d.Close() }()
 	select {
 	case <-closed:
-	case <-time.After(20 * time.Second):
+	case <-time.After(poll.Within):
 		t.Fatal("Close hangs")
 	}
 }
@@ -133,7 +134,7 @@ func TestExchangedDrivesLeaveEachOtherAlone(t *testing.T) {
 	}
 	before := [2]map[string]int64{tree(t, paths[0]), tree(t, paths[1])}
 	exchange()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	defer cancel()
 	for i, d := range drives {
 		_ = d.AckReplicasLost()

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -29,7 +28,7 @@ func TestAbortOnABusyDrive(t *testing.T) {
 		}
 		return nil
 	})), "/drive")
-	opt.Workers, opt.QueueReads, opt.HangAfter = 1, 1, time.Minute
+	opt.Workers, opt.QueueReads, opt.HangAfter = 1, 1, poll.Within
 	format(t, opt)
 	d := open(t, opt)
 	create := func(n uint64) (*disk.Writer, error) {

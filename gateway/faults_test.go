@@ -113,7 +113,7 @@ func TestPanicIsAnswered(t *testing.T) {
 
 // More requests than memory allows wait, then are told to slow down; none is served beyond the limit.
 func TestAdmission(t *testing.T) {
-	k := newKit(t, func(o *Options, _ *object.Options) { o.Requests, o.AdmitWait = 1, 50*time.Millisecond })
+	k := newKit(t, func(o *Options, _ *object.Options) { o.Requests, o.AdmitWait = 1, 2*time.Second })
 	k.makeBucket("bucket")
 	k.put("/bucket/key", text(3<<20))
 	block, entered := make(chan struct{}), make(chan struct{})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 func sha(b string) string {
@@ -111,7 +112,7 @@ func (k *kit) raw(request string, then func(net.Conn)) (*http.Response, error) {
 		return nil, err
 	}
 	k.t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(poll.Within))
 	if _, err := io.WriteString(conn, request); err != nil {
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func TestShortBody(t *testing.T) {
 }
 
 func TestStalledBodyIsCutOff(t *testing.T) {
-	k := newKit(t, func(o *Options, _ *object.Options) { o.IdleTimeout = 500 * time.Millisecond })
+	k := newKit(t, func(o *Options, _ *object.Options) { o.IdleTimeout = 2 * time.Second })
 	k.makeBucket("bucket")
 	res, err := k.raw(k.head(call{method: "PUT", path: "/bucket/key"}, 100_000)+text(50_000), nil)
 	if err != nil {
@@ -174,13 +175,13 @@ func TestStalledBodyIsCutOff(t *testing.T) {
 
 // A slow upload that goes on lives longer than the time-out.
 func TestSlowBodySurvives(t *testing.T) {
-	k := newKit(t, func(o *Options, _ *object.Options) { o.IdleTimeout = time.Second })
+	k := newKit(t, func(o *Options, _ *object.Options) { o.IdleTimeout = 6 * time.Second })
 	k.makeBucket("bucket")
 	body := text(20 << 10)
 	res, err := k.raw(k.head(call{method: "PUT", path: "/bucket/key"}, int64(len(body))), func(c net.Conn) {
 		for i := 0; i < len(body); i += 2 << 10 {
 			_, _ = io.WriteString(c, body[i:i+2<<10])
-			time.Sleep(150 * time.Millisecond) // time is what is tested: a client that is slow
+			time.Sleep(700 * time.Millisecond) // time is what is tested: a client that is slow
 		}
 	})
 	if err != nil || res.StatusCode != http.StatusOK {
@@ -248,13 +249,12 @@ func TestBadRequestsLeaveNothing(t *testing.T) {
 		round()
 	}
 	k.http.CloseClientConnections()
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		runtime.Gosched()
-	}
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines, %d before", n, before)
-	}
+	poll.Nil(t, poll.Within, "the end of what they began", func() error {
+		if n := runtime.NumGoroutine(); n > before {
+			return fmt.Errorf("%d goroutines, %d before", n, before)
+		}
+		return nil
+	})
 	if n := k.server.admit.held.Load(); n != 0 || k.objects.OpenReads().Count != 0 {
 		t.Errorf("%d bytes held, %d reads open", n, k.objects.OpenReads().Count)
 	}

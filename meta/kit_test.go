@@ -234,6 +234,9 @@ func (tn *testNode) start() {
 	if opt.Tick == 0 {
 		opt.Tick = 20 * time.Millisecond
 	}
+	if opt.CommandTimeout == 0 {
+		opt.CommandTimeout = poll.Within
+	}
 	if os.Getenv("SHERD_TEST_LOG") != "" {
 		opt.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -305,7 +308,7 @@ func (tn *testNode) lose(i int) {
 }
 
 func (tn *testNode) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	tn.t.Cleanup(cancel)
 	return ctx
 }

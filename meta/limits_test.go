@@ -54,7 +54,10 @@ func TestWithoutQuorumRefusesInTime(t *testing.T) {
 	tn := newNode(t, nodeConfig{drives: 3, seed: 1, opt: Options{
 		CommandTimeout: 300 * time.Millisecond, AttemptTimeout: 100 * time.Millisecond,
 	}})
-	tn.put("k", "v")
+	waitFor(t, func() bool { // the first leader's election may take all of a command's time
+		_, err := tn.node.PutVersion(tn.ctx(), 0, putOf("k", "v"))
+		return err == nil
+	})
 	tn.lose(0)
 	tn.lose(1)
 	if _, err := tn.node.PutVersion(tn.ctx(), 0, putOf("k", "w")); !errors.Is(err, ErrUnavailable) {

@@ -106,7 +106,7 @@ func startRegisters(t *testing.T, seed uint64) (tn *testNode, load func(more int
 	}
 	load = func(more int) {
 		want := h.Len() + more
-		poll.True(t, time.Minute, "operations", func() bool { return h.Len() >= want })
+		poll.True(t, poll.Within, "operations", func() bool { return h.Len() >= want })
 	}
 	return tn, load, func() {
 		cancel()

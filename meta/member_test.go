@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
@@ -256,7 +255,7 @@ func TestI4_RecoversWhereLostAreLessThanAQuorum(t *testing.T) {
 }
 
 func testRecover(t *testing.T, drives, lost int, restart bool) {
-	tn := newNode(t, nodeConfig{drives: drives, seed: uint64(drives), opt: Options{CommandTimeout: 5 * time.Second}})
+	tn := newNode(t, nodeConfig{drives: drives, seed: uint64(drives)})
 	l := tn.startLoad(4)
 	waitFor(t, func() bool { return l.count() >= 50 })
 	lead := tn.leaderDrive()

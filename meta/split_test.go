@@ -277,7 +277,7 @@ func TestI20_MapNeedNotKnow(t *testing.T) {
 
 // TestI15_AbsentIsNotAnswered: a process whose map knows nothing of the split does not take a key of the child's for absent.
 func TestI15_AbsentIsNotAnswered(t *testing.T) {
-	tn := newNode(t, nodeConfig{drives: 3, seed: 3, opt: Options{CommandTimeout: 300 * time.Millisecond}})
+	tn := newNode(t, nodeConfig{drives: 3, seed: 3})
 	tn.put("x", "1")
 	old := tn.current()
 	tn.split(1, "m")
@@ -285,27 +285,32 @@ func TestI15_AbsentIsNotAnswered(t *testing.T) {
 	now := tn.current()
 	tn.setMap(old)
 	tn.node.splits.Store(nil)
-	for _, read := range []func() error{
-		func() error {
-			_, _, err := tn.node.Get(tn.ctx(), bucket, "x", GetOptions{})
+	for _, read := range []func(ctx context.Context) error{
+		func(ctx context.Context) error {
+			_, _, err := tn.node.Get(ctx, bucket, "x", GetOptions{})
 			return err
 		},
-		func() error {
-			_, err := tn.node.Referenced(tn.ctx(), bucket, "x", ids.Upload{1})
+		func(ctx context.Context) error {
+			_, err := tn.node.Referenced(ctx, bucket, "x", ids.Upload{1})
 			return err
 		},
-		func() error {
-			_, _, err := tn.node.ListParts(tn.ctx(), bucket, "x", ids.Upload{1}, 0, 1)
+		func(ctx context.Context) error {
+			_, _, err := tn.node.ListParts(ctx, bucket, "x", ids.Upload{1}, 0, 1)
 			return err
 		},
-		func() error { _, err := tn.node.List(tn.ctx(), ListRequest{Bucket: bucket, Max: 9}, nil); return err },
-		func() error { _, err := tn.node.Counters(tn.ctx(), bucket); return err },
-		func() error { _, err := tn.node.PutVersion(tn.ctx(), 0, putOf("x", "3")); return err },
-		func() error { return tn.node.Seal(tn.ctx(), bucket, false) },
+		func(ctx context.Context) error {
+			_, err := tn.node.List(ctx, ListRequest{Bucket: bucket, Max: 9}, nil)
+			return err
+		},
+		func(ctx context.Context) error { _, err := tn.node.Counters(ctx, bucket); return err },
+		func(ctx context.Context) error { _, err := tn.node.PutVersion(ctx, 0, putOf("x", "3")); return err },
+		func(ctx context.Context) error { return tn.node.Seal(ctx, bucket, false) },
 	} {
-		if err := read(); !errors.Is(err, ErrUnavailable) {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		if err := read(ctx); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("by an old map: %v", err)
 		}
+		cancel()
 	}
 	tn.setMap(now)
 	tn.want("x", "2")
@@ -430,7 +435,7 @@ func TestI13_StampsAreTheRanges(t *testing.T) {
 	tn.makeSplit(1)
 	ends := map[ids.Range]hlc.Stamp{2: put("90"), 1: put("10")} // each ends the one before it
 	for _, row := range tn.node.Ranges() {
-		ctx, cancel := context.WithTimeout(tn.ctx(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(tn.ctx(), time.Minute)
 		last, err := tn.node.Last(ctx, row.ID)
 		cancel()
 		if err != nil || last < ends[row.ID] {

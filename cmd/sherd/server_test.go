@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // within is how long anything awaited may take on a loaded machine.
-const within = 30 * time.Second
+const within = poll.Within
 
 // process is a sherd server in a directory of its own.
 type process struct {
@@ -365,7 +365,7 @@ func TestI12_PreflightOfABadDrive(t *testing.T) {
 		return checkDrive(path)
 	}
 	look := func() []finding {
-		all, answering := checkDrives([]string{good, bad}, check, 50*time.Millisecond)
+		all, answering := checkDrives([]string{good, bad}, check, 2*time.Second)
 		if len(answering) != 1 || answering[0] != good {
 			t.Fatalf("answering: %v", answering)
 		}

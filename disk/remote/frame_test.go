@@ -108,7 +108,7 @@ func FuzzArguments(f *testing.F) {
 		if op(o) == opAbort || op(o) == opCloseReader {
 			conn.tell(request{op: op(o), drive: n.drive.ID(), args: args})
 		} else {
-			r, _ := conn.do(t.Context(), request{op: op(o), drive: n.drive.ID(), args: args, payload: [][]byte{payload}}, 10*time.Second)
+			r, _ := conn.do(t.Context(), request{op: op(o), drive: n.drive.ID(), args: args, payload: [][]byte{payload}}, time.Minute)
 			r.payload.Release()
 		}
 		s := disktest.NewSample(1, 1, 100)
@@ -129,7 +129,7 @@ func TestGarbage(t *testing.T) {
 	} {
 		c, err := net.Dial("tcp", n.listen.Addr().String())
 		must(t, err)
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(poll.Within))
 		_, err = c.Write(b)
 		must(t, err)
 		if name == "hello twice" {
@@ -143,7 +143,7 @@ func TestGarbage(t *testing.T) {
 	s := disktest.NewSample(1, 1, 100)
 	must(t, disktest.Put(d, s))
 	disktest.Check(t, d, s)
-	poll.Nil(t, 10*time.Second, "the sessions' end", func() error {
+	poll.Nil(t, poll.Within, "the sessions' end", func() error {
 		n.server.mu.Lock()
 		defer n.server.mu.Unlock()
 		if len(n.server.sessions) > 1 {

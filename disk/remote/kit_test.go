@@ -38,7 +38,7 @@ type node struct {
 	gone atomic.Bool // the drive is out of service
 }
 
-func newNode(t testing.TB, fs vfs.FS) *node { return newNodeThat(t, fs, 10*time.Second) }
+func newNode(t testing.TB, fs vfs.FS) *node { return newNodeThat(t, fs, poll.Within) }
 
 // newNodeThat has a drive that counts as hanging after the given time.
 func newNodeThat(t testing.TB, fs vfs.FS, hangAfter time.Duration) *node {
@@ -82,9 +82,15 @@ func newNodeThat(t testing.TB, fs vfs.FS, hangAfter time.Duration) *node {
 		n.server.Close()
 		serving.Wait()
 		n.drive.Close()
-		if lent := n.buffers.Lent(); lent != 0 && !t.Failed() {
-			t.Errorf("%d bytes of buffers were not given back", lent)
+		if t.Failed() {
+			return
 		}
+		poll.Nil(t, poll.Within, "the end of what hung in the drive", func() error {
+			if lent := n.buffers.Lent(); lent != 0 {
+				return fmt.Errorf("%d bytes of buffers were not given back", lent)
+			}
+			return nil
+		})
 	})
 	return n
 }
@@ -115,7 +121,7 @@ func (n *node) cut() {
 // awaitHandles waits until so many readers and writers are open.
 func (n *node) awaitHandles(want int) {
 	n.t.Helper()
-	poll.Nil(n.t, 10*time.Second, "the number of what is open", func() error {
+	poll.Nil(n.t, poll.Within, "the number of what is open", func() error {
 		n.server.mu.Lock()
 		defer n.server.mu.Unlock()
 		open := 0
@@ -134,13 +140,16 @@ func (n *node) awaitHandles(want int) {
 // client connects, and waits until it knows the drive.
 func (n *node) client(change func(*Options)) *Client {
 	n.t.Helper()
-	opt := Options{Dial: n.dial, Cluster: n.cluster, Buffers: &n.buffers, StatEvery: 20 * time.Millisecond, CallTimeout: time.Minute}
+	opt := Options{
+		Dial: n.dial, Cluster: n.cluster, Buffers: &n.buffers, StatEvery: 20 * time.Millisecond,
+		DialTimeout: poll.Within, CallTimeout: poll.Within, WriteTimeout: poll.Within, // a busy machine is not silent
+	}
 	if change != nil {
 		change(&opt)
 	}
 	c := NewClient(opt)
 	n.t.Cleanup(c.Close)
-	poll.Nil(n.t, 10*time.Second, "the node", func() error { _, err := c.Reachable(); return err })
+	poll.Nil(n.t, poll.Within, "the node", func() error { _, err := c.Reachable(); return err })
 	return c
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/sherd-io/sherd/internal/bufpool"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -86,7 +87,7 @@ func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *clus
 	c.m.Store(mp)
 	c.mark.Store(^uint64(0))
 	c.store = erasure.New(erasure.Options{
-		Map: c.m.Load, Buffers: &c.buffers, ViewTTL: time.Nanosecond, BlobBytes: 600_000, AckTimeout: time.Second,
+		Map: c.m.Load, Buffers: &c.buffers, ViewTTL: time.Nanosecond, BlobBytes: 600_000, AckTimeout: poll.Within,
 		Drive: func(id ids.Drive) erasure.Drive {
 			if d := c.drive(id); d != nil {
 				return d
@@ -131,7 +132,7 @@ func (c *cluster) addDrive() ids.Drive {
 	fs := vfs.NewMem()
 	opt := disk.Options{
 		FS: fs, Path: "d", Buffers: &c.buffers, SegmentBytes: 16 << 20, LogSegmentBytes: 4 << 20, PrefillBytes: 64 << 10,
-		BallastBytes: -1, Logger: slog.New(slog.DiscardHandler),
+		BallastBytes: -1, HangAfter: poll.Within, Logger: slog.New(slog.DiscardHandler),
 	}
 	id, err := disk.Format(opt, ids.Cluster{1})
 	if err != nil {
@@ -165,7 +166,6 @@ func (c *cluster) sendAway() {
 	client, stop := remotetest.Serve(c.t, remotetest.Options{
 		Cluster: ids.Cluster{1}, Buffers: &c.buffers,
 		Drives: func() []*disk.Drive { c.mu.Lock(); defer c.mu.Unlock(); return slices.Clone(c.disks) },
-		Change: func(o *remote.Options) { o.CallTimeout = time.Minute },
 	})
 	c.t.Cleanup(stop)
 	c.far = client

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -398,7 +399,7 @@ func run(t *testing.T, far bool) {
 		t.Error("not paused")
 	}
 	c.healer.Resume()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(poll.Within)
 	for {
 		s := c.healer.Status()
 		if s.Groups == 0 && s.Ledger.Blobs > 0 && s.Ledger.Lacking() == 0 && s.Ledger.Repairs == 0 && s.Reclaimed > 0 &&

@@ -19,6 +19,7 @@ import (
 	"github.com/minio/crc64nvme"
 
 	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
@@ -285,7 +286,7 @@ func TestLanesOfAbortedBodies(t *testing.T) {
 			if !bytes.Equal(got, want[:]) {
 				t.Errorf("after %d: %x, want %x", aborted, got, want)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(poll.Within):
 			t.Fatalf("the body after %d that were aborted hangs", aborted)
 		}
 		p.put(h, true, true)

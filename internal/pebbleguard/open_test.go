@@ -53,7 +53,7 @@ func TestFailingOpen(t *testing.T) {
 	if n := tables.Load(); n > 0 {
 		t.Errorf("compactions made %d tables while the database was being opened", n)
 	}
-	poll.Nil(t, 10*time.Second, "the end of what the openings began", func() error {
+	poll.Nil(t, poll.Within, "the end of what the openings began", func() error {
 		if n := runtime.NumGoroutine(); n > before {
 			return fmt.Errorf("%d goroutines, there were %d", n, before)
 		}
@@ -64,7 +64,7 @@ func TestFailingOpen(t *testing.T) {
 	opt.L0CompactionThreshold = 2
 	db, err = Open("db", opt)
 	check(t, err)
-	poll.Nil(t, 10*time.Second, "a compaction", func() error {
+	poll.Nil(t, poll.Within, "a compaction", func() error {
 		if m := db.Metrics(); m.Levels[0].TablesCount > 0 {
 			return fmt.Errorf("%d tables in L0", m.Levels[0].TablesCount)
 		}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 const secret = "sixteen bytes at least"
@@ -46,7 +48,7 @@ func shake(t *testing.T, client, server *tls.Config) (at tls.ConnectionState, c,
 			return
 		}
 		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		nc.SetDeadline(time.Now().Add(poll.Within))
 		conn := tls.Server(nc, server)
 		if err = conn.Handshake(); err == nil {
 			at = conn.ConnectionState()
@@ -56,7 +58,7 @@ func shake(t *testing.T, client, server *tls.Config) (at tls.ConnectionState, c,
 	}()
 	nc := must(net.Dial("tcp", l.Addr().String()))(t)
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(poll.Within))
 	conn := tls.Client(nc, client)
 	if c = conn.Handshake(); c == nil {
 		_, c = conn.Read(make([]byte, 1)) // in TLS 1.3 the server's refusal comes after the handshake

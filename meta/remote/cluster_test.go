@@ -43,7 +43,7 @@ func TestGoesOnWhenTheLeadersNodeDies(t *testing.T) {
 			c := newCluster(t, clusterConfig{
 				nodes: 3, drives: 1, gateways: 1, tick: 100 * time.Millisecond,
 				// A try that is not given up when its node is gone would use up the command's time.
-				opt: meta.Options{AttemptTimeout: 8 * time.Second, CommandTimeout: 8 * time.Second},
+				opt: meta.Options{AttemptTimeout: time.Minute, CommandTimeout: time.Minute},
 			})
 			gateway := c.nodes[3]
 			gateway.put("a", "1")

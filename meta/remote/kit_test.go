@@ -293,6 +293,9 @@ func (n *testNode) start() {
 	if opt.Tick == 0 {
 		opt.Tick = 20 * time.Millisecond
 	}
+	if opt.CommandTimeout == 0 {
+		opt.CommandTimeout = poll.Within
+	}
 	opt.Staging = func(id ids.Drive) (vfs.FS, string) {
 		for _, d := range n.drives {
 			if d.id == id {
@@ -403,7 +406,7 @@ func (c *cluster) others(n *testNode) (all []*testNode) {
 }
 
 func (c *cluster) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	c.t.Cleanup(cancel)
 	return ctx
 }

@@ -87,7 +87,7 @@ func startRegisters(t *testing.T, seed uint64) (c *cluster, load func(more int),
 	}
 	load = func(more int) {
 		want := h.Len() + more
-		poll.True(t, time.Minute, "operations", func() bool { return h.Len() >= want })
+		poll.True(t, poll.Within, "operations", func() bool { return h.Len() >= want })
 	}
 	return c, load, func() {
 		cancel()
@@ -111,7 +111,7 @@ func (c *cluster) orderSplit(id ids.Range, key string) {
 // makeSplit has whoever leads a range carry out what is ordered, until it is made.
 func (c *cluster) makeSplit(id ids.Range) {
 	c.t.Helper()
-	poll.Nil(c.t, time.Minute, "a split", func() (err error) {
+	poll.Nil(c.t, poll.Within, "a split", func() (err error) {
 		for _, n := range c.nodes {
 			if err = n.records.Split(c.ctx(), id); err == nil {
 				return nil

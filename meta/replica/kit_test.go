@@ -186,7 +186,7 @@ func (c *cluster) begin() {
 }
 
 func (c *cluster) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	c.t.Cleanup(cancel)
 	return ctx
 }
@@ -254,7 +254,7 @@ func (c *cluster) leader() *Replica { return c.leaderOf(testRange) }
 
 func (c *cluster) leaderOf(rng ids.Range) *Replica {
 	c.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(poll.Within)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -210,7 +210,7 @@ func TestClientLeavesAMemberThatHangs(t *testing.T) {
 	}
 	defer client.Close()
 	try := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := client.Put(ctx, "k", "1")
 		if errors.Is(err, context.DeadlineExceeded) {

@@ -44,7 +44,7 @@ func startWriter(t *testing.T, s *Supervisor) *writer {
 	go func() {
 		defer close(w.done)
 		for n := 1; ctx.Err() == nil; {
-			try, stop := context.WithTimeout(ctx, 2*time.Second)
+			try, stop := context.WithTimeout(ctx, 5*time.Second)
 			_, err := s.client.Put(try, "n", fmt.Sprint(n))
 			stop()
 			if err != nil {

@@ -66,7 +66,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 }
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	t.Cleanup(cancel)
 	return ctx
 }

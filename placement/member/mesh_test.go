@@ -108,7 +108,7 @@ func (n *meshNode) begin(t testing.TB) {
 }
 
 func accept(s *Supervisor, c net.Conn) {
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(poll.Within))
 	line, err := readLine(c)
 	f := strings.Split(line, " ")
 	if err != nil || len(f) != 3 {
@@ -253,7 +253,7 @@ func awaitReady(t testing.TB, members int, nodes ...*meshNode) {
 func write(t testing.TB, s *Supervisor, key, value string) {
 	t.Helper()
 	poll.True(t, poll.Within, "a write of "+key, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := s.client.Put(ctx, key, value)
 		return err == nil

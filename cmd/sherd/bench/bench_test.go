@@ -85,7 +85,7 @@ func TestRunsOfEveryOperation(t *testing.T) {
 			f, url := startFake(t)
 			cfg := Config{
 				Endpoint: url, Credentials: testCredentials, Op: op, Unsigned: unsigned, Concurrency: 4, Size: 5000, PartSize: 2000,
-				Objects: 40, Duration: 150 * time.Millisecond, Seed: 7,
+				Objects: 40, Duration: 300 * time.Millisecond, Seed: 7,
 			}
 			if op == "put" {
 				cfg.ServerPID = os.Getpid()
@@ -121,7 +121,7 @@ func TestWrongAnswersAreFound(t *testing.T) {
 		f, url := startFake(t)
 		f.spoil = spoil
 		rep, err := Run(context.Background(), Config{
-			Endpoint: url, Credentials: testCredentials, Op: "get", Concurrency: 2, Objects: 4, Duration: 50 * time.Millisecond,
+			Endpoint: url, Credentials: testCredentials, Op: "get", Concurrency: 2, Objects: 4, Duration: 300 * time.Millisecond,
 		}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -35,7 +35,7 @@ func TestAnswers(t *testing.T) {
 			}
 			server.Write([]byte(c.answer))
 		}()
-		w := newConn(&target{host: "h", timeout: 5 * time.Second}, testCredentials)
+		w := newConn(&target{host: "h", timeout: time.Minute}, testCredentials)
 		w.nc = client
 		w.in.Reset(client)
 		var got strings.Builder

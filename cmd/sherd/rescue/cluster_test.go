@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -65,7 +64,7 @@ func filled(t *testing.T, fill func(c *cluster)) *cluster {
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*poll.Within)
 	defer cancel()
 	cred := node.Credentials{AccessKey: "rescuer", SecretKey: "rescuer's secret"}
 	n, err := node.Start(ctx, node.Config{

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
 	"github.com/sherd-io/sherd/placement/plan"
@@ -27,7 +27,7 @@ type nodes struct {
 
 func newNodes(t *testing.T, count int) *nodes {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	t.Cleanup(cancel)
 	n := &nodes{t: t, ctx: ctx, cluster: ids.NewCluster(), hosts: make([][]member.Host, count)}
 	in := plan.InitialOptions{Cluster: n.cluster}

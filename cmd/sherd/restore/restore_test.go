@@ -9,12 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
 	"github.com/sherd-io/sherd/placement/plan"
@@ -84,7 +84,7 @@ func founded(t *testing.T, ctx context.Context, etcd store.Options) Options {
 // TestI9_RestoreIntoExternalEtcd: an empty external etcd gets everything, under the next generation; one that has the
 // cluster is refused.
 func TestI9_RestoreIntoExternalEtcd(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	defer cancel()
 	old := external(t)
 	opt := founded(t, ctx, *old)
@@ -120,7 +120,7 @@ func TestI9_RestoreIntoExternalEtcd(t *testing.T) {
 
 // TestI9_CopiesThatDoNotDo: too few, none, or with users that cannot be read.
 func TestI9_CopiesThatDoNotDo(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	defer cancel()
 	opt := founded(t, ctx, *external(t))
 	opt.Etcd = external(t)
@@ -160,7 +160,7 @@ func TestI9_CopiesThatDoNotDo(t *testing.T) {
 
 // TestI9_RestoreOfACopyWithoutUsers: what was restored without its users, and lost again before the server wrote other copies.
 func TestI9_RestoreOfACopyWithoutUsers(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), poll.Within)
 	defer cancel()
 	opt := founded(t, ctx, *external(t))
 	opt.Secrets, opt.WithoutUsers, opt.Etcd = nil, true, external(t)

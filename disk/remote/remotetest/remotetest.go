@@ -53,6 +53,7 @@ func Serve(t testing.TB, opt Options) (client *remote.Client, stop func()) {
 	})
 	co := remote.Options{
 		Cluster: opt.Cluster, Buffers: opt.Buffers, StatEvery: 20 * time.Millisecond,
+		DialTimeout: poll.Within, CallTimeout: poll.Within, WriteTimeout: poll.Within,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, "tcp", listen.Addr().String())
 			if err == nil && opt.Wrap != nil {
