@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/plural"
+	"github.com/sherd-io/sherd/placement/plan"
 )
 
 // drivePlaceCommands are the commands of `sherd drive` that change where data is.
@@ -146,15 +148,15 @@ func newDriveRemoveCommand(c *adminClient) *cobra.Command {
 }
 
 func newDriveWeightCommand(c *adminClient) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "weight DRIVE WEIGHT",
 		Short: "Change a drive's share of the data: 1 for each TiB by default",
 		Long:  namesDrive,
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			weight, err := strconv.ParseFloat(args[1], 64)
+			weight, err := parseWeight(args[1])
 			if err != nil {
-				return fmt.Errorf("%s is no number", args[1])
+				return err
 			}
 			req := adminapi.DriveRequest{Drive: driveName(args[0]), Weight: weight}
 			return fetch(cmd, c, "POST", "drives/weight", &req, func(out io.Writer, d *adminapi.Drive) error {
@@ -163,4 +165,19 @@ func newDriveWeightCommand(c *adminClient) *cobra.Command {
 			})
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { // -5 is taken for a flag
+		return fmt.Errorf("%w: %w", err, errWeight)
+	})
+	return cmd
+}
+
+var errWeight = errors.New("a weight is a number above 0 and below 1000000, 1 for each TiB by default; to empty a drive, `sherd drive drain` it")
+
+// parseWeight reads a drive's weight. Error: errWeight.
+func parseWeight(text string) (float64, error) {
+	weight, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(weight > 0 && weight < plan.WeightMax) { // NaN is neither
+		return 0, fmt.Errorf("%s: %w", text, errWeight)
+	}
+	return weight, nil
 }

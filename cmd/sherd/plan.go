@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +57,9 @@ func (w *whatIfFlags) add(cmd *cobra.Command) {
 
 func (w *whatIfFlags) request() (*adminapi.WhatIf, error) {
 	req := w.req
+	if w.added < 0 {
+		return nil, fmt.Errorf("--add %d: want how many drives more; for fewer, see --drain and --out", w.added)
+	}
 	if w.added > 0 {
 		a := adminapi.AddDrives{Node: w.node, Count: w.added}
 		if w.size != "" {
@@ -75,9 +77,12 @@ func (w *whatIfFlags) request() (*adminapi.WhatIf, error) {
 	}
 	for _, text := range w.weight {
 		name, value, ok := strings.Cut(text, "=")
-		weight, err := strconv.ParseFloat(value, 64)
-		if !ok || err != nil {
+		if !ok {
 			return nil, fmt.Errorf("--weight %s: want DRIVE=WEIGHT", text)
+		}
+		weight, err := parseWeight(value)
+		if err != nil {
+			return nil, fmt.Errorf("--weight %s: %w", text, err)
 		}
 		if req.Weights == nil {
 			req.Weights = map[string]float64{}

@@ -155,6 +155,52 @@ ended   no whole pass yet
 	}
 }
 
+func TestPrintQuarantine(t *testing.T) {
+	away := []adminapi.Unread{{Node: "n2", Path: "/d/2", Reason: "not in service"}}
+	chunk := []adminapi.Quarantined{{Drive: "ab", Chunk: "cd", Bytes: 1024, Object: "a\x1b", Reason: "an orphan", Since: printNow}}
+	for _, c := range []struct {
+		name string
+		all  adminapi.Quarantine
+		want []string
+	}{
+		{"none", adminapi.Quarantine{}, []string{"nothing is in quarantine\n"}},
+		{"away", adminapi.Quarantine{Unread: away}, []string{"MISSING what is on /d/2 of node n2: not in service\n", "nothing is in quarantine on the others\n"}},
+		{"both", adminapi.Quarantine{Unread: away, Chunks: chunk}, []string{"MISSING what is on /d/2", "ab", "cd", "1.0 KiB", `"a\x1b"`, "an orphan"}},
+	} {
+		var out strings.Builder
+		if err := printQuarantine(&out, &c.all); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", c.name, want, out.String())
+			}
+		}
+	}
+}
+
+// TestPlanAndWeightRefuseNonsense, before anything is asked of a server, in a line that says what to give.
+func TestPlanAndWeightRefuseNonsense(t *testing.T) {
+	for _, args := range [][]string{
+		{"plan", "--add", "-5"}, {"plan", "--weight", "/d/1=NaN"}, {"plan", "--weight", "/d/1=-1"},
+		{"drive", "weight", "/d/1", "NaN"}, {"drive", "weight", "/d/1", "inf"}, {"drive", "weight", "/d/1", "0"},
+		{"drive", "weight", "/d/1", "-5"}, {"drive", "weight", "/d/1", "1e6"}, {"drive", "weight", "/d/1", "two"},
+	} {
+		want := "a number above 0"
+		if args[1] == "--add" {
+			want = "how many drives more"
+		}
+		cmd := newPlanCommand()
+		if args[0] == "drive" {
+			cmd = newDriveCommand()
+		}
+		cmd.SetArgs(args[1:])
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+}
+
 func TestRescuePrintsKeysThatCannotSteerTheTerminal(t *testing.T) {
 	var b strings.Builder
 	printFound(&b, rescue.Found{Bucket: "b", Key: "plain ü"}, true, false)

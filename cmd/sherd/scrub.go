@@ -105,14 +105,21 @@ func newQuarantineCommand() *cobra.Command {
 	return cmd
 }
 
-func printQuarantine(out io.Writer, all *[]adminapi.Quarantined) error {
-	if len(*all) == 0 {
-		_, err := fmt.Fprintln(out, "nothing is in quarantine")
+func printQuarantine(out io.Writer, all *adminapi.Quarantine) error {
+	for _, d := range all.Unread {
+		fmt.Fprintf(out, "MISSING what is on %s of node %s: %s\n", d.Path, d.Node, d.Reason)
+	}
+	if len(all.Chunks) == 0 {
+		where := ""
+		if len(all.Unread) > 0 {
+			where = " on the others"
+		}
+		_, err := fmt.Fprintf(out, "nothing is in quarantine%s\n", where)
 		return err
 	}
 	w := table(out)
 	fmt.Fprintln(w, "SINCE\tDRIVE\tCHUNK\tBYTES\tOBJECT\tREASON")
-	for _, q := range *all {
+	for _, q := range all.Chunks {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%q\t%s\n",
 			q.Since.Local().Format(time.DateTime), q.Drive, q.Chunk, formatBytes(q.Bytes), q.Object, q.Reason)
 	}

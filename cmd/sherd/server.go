@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -157,6 +158,9 @@ func (f *serverFlags) complete(logger *slog.Logger) (err error) {
 	c.Version = readBuildInfo().Version
 	c.Root = node.Credentials{AccessKey: os.Getenv("SHERD_ROOT_USER"), SecretKey: os.Getenv("SHERD_ROOT_PASSWORD")}
 	c.Etcd.Password = os.Getenv("SHERD_ETCD_PASSWORD")
+	if e := c.Etcd; len(e.Endpoints) == 0 && cmp.Or(e.Username, e.CAFile, e.CertFile, e.KeyFile) != "" {
+		return errors.New("--etcd-user, --etcd-ca, --etcd-cert and --etcd-key are for an external etcd: give its endpoints with --etcd")
+	}
 	if f.profile != "" {
 		if c.Profile, err = plan.ParseProfile(f.profile); err != nil {
 			return fmt.Errorf("--ec: %w", err)

@@ -413,6 +413,7 @@ func TestServerFlagsThatDoHarm(t *testing.T) {
 		"--inline-bytes":      {"--inline-bytes", "1000000000"},
 		"such as 127.0.0.1":   {"--listen", "127.0.0.1"},
 		"node of several":     {"--roles", "gateway"},
+		"external etcd":       {"--etcd-user", "sherd"},
 	} {
 		dir := filepath.Join(t.TempDir(), "d")
 		if want != "node of several" {

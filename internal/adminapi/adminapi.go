@@ -16,7 +16,7 @@
 //	GET  scrub             Scrub
 //	POST scrub/start       -> Scrub
 //	POST scrub/pause       -> Scrub   start goes on where it stopped
-//	GET  quarantine        []Quarantined
+//	GET  quarantine        Quarantine
 //	POST quarantine/restore RestoreRequest -> Quarantined
 //	POST nodes/token       TokenRequest -> Token   lets one node join, once
 //	POST control/confirm   ConfirmRequest -> Confirmed   ends the caution after a restore of the control state
@@ -276,6 +276,20 @@ type Scrub struct {
 	Repaired    int64     `json:"repaired"`
 	Garbage     int64     `json:"garbage"`     // chunks that nothing refers to, and were removed under I6
 	Quarantined int64     `json:"quarantined"` // chunks that could not be explained
+}
+
+// Quarantine is what is in quarantine on all drives that answer.
+type Quarantine struct {
+	Chunks []Quarantined `json:"chunks"`
+	Unread []Unread      `json:"unread"` // drives that may have more
+}
+
+// Unread is a drive that could not be asked, and why.
+type Unread struct {
+	Drive  string `json:"drive"`
+	Node   string `json:"node"`
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // Quarantined is one chunk that the scrubber could not explain.

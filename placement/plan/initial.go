@@ -107,6 +107,9 @@ func (opt *InitialOptions) checkNames() error {
 	return nil
 }
 
+// WeightMax is above every weight that a person may give a drive.
+const WeightMax = 1_000_000
+
 // WeightOf is the drive's weight: 1 a TiB unless it says otherwise.
 func WeightOf(d *placement.Drive) float64 {
 	switch {
@@ -175,8 +178,15 @@ func firstRange(m *placement.Map, replicas int) *placement.Range {
 	l.setTargets(1, replicas)
 	r := &placement.Range{ID: 1, Generation: 1, NextReplica: 1}
 	g := l.newGroup(rangeSeed(r.ID))
-	for range replicas {
-		g.add(g.pick(1))
+	for more := 0; len(g.members) < replicas; {
+		// Each domain has one before any has another (I3), but for those that have no more drives.
+		l.nodes.most, l.zones.most = len(g.members)/len(l.nodes.domains)+1+more, len(g.members)/len(l.zones.domains)+1+more
+		l.nodes.least, l.zones.least = l.nodes.most, l.zones.most
+		if i := g.pick(1); i >= 0 {
+			g.add(i)
+		} else if more++; more > replicas {
+			break
+		}
 	}
 	for _, i := range g.members {
 		r.Replicas = append(r.Replicas, placement.Replica{ID: r.NextReplica, Drive: l.places[i].id})

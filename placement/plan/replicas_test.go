@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -323,6 +324,31 @@ func TestI19_AJoinOnADeadDriveIsCalledOff(t *testing.T) {
 		}
 		if rep := next[0].Range.Replicas[len(next[0].Range.Replicas)-1]; rep.Drive == ordered.Drive || rep.Replaces != lost.ID || rep.ID <= ordered.ID {
 			t.Errorf("ordered: %+v, after %+v for %+v", rep, ordered, lost)
+		}
+	}
+}
+
+// TestI3_FirstReplicasSpread: those that a cluster begins with are on as many nodes as there are, and on none twice before all have one,
+// whatever the drives' ids and sizes.
+func TestI3_FirstReplicasSpread(t *testing.T) {
+	for seed := range uint64(20) {
+		for _, c := range []struct{ zones, nodes, drives int }{{1, 4, 2}, {1, 4, 3}, {1, 3, 4}, {1, 5, 1}, {2, 2, 3}, {1, 2, 4}, {1, 1, 6}, {3, 2, 2}} {
+			m := simulated(t, c.zones, c.nodes, c.drives, Profile{3, 2}, 16, 0.5, rand.New(rand.NewPCG(seed, 1)))
+			for level, of := range map[string]func(*placement.Drive) string{
+				"node": func(d *placement.Drive) string { return d.Node },
+				"zone": func(d *placement.Drive) string { return m.Nodes[d.Node].Zone },
+			} {
+				on := map[string]int{}
+				for _, d := range m.Drives {
+					on[of(d)] = 0
+				}
+				for _, rep := range m.Ranges[0].Replicas {
+					on[of(m.Drives[rep.Drive])]++
+				}
+				if least, most := slices.Min(slices.Collect(maps.Values(on))), slices.Max(slices.Collect(maps.Values(on))); most-least > 1 {
+					t.Errorf("seed %d, %+v: replicas by %s: %v", seed, c, level, on)
+				}
+			}
 		}
 	}
 }

@@ -40,6 +40,7 @@ func TestPools(t *testing.T) {
 	}{
 		{placement.Pool{Name: "fast", K: 3, M: 1}, ErrExists},
 		{placement.Pool{Name: "big", K: 8, M: 3}, plan.ErrProfile},
+		{placement.Pool{Name: "wide", K: 20, M: 13}, ErrInvalid},
 		{placement.Pool{Name: "few", K: 2, M: 1, Drives: some[:2]}, plan.ErrProfile},
 		{placement.Pool{Name: "gone", K: 1, M: 0, Drives: []ids.Drive{{9}}}, plan.ErrProfile},
 		{placement.Pool{Name: "a/b", K: 2, M: 1}, ErrInvalid},

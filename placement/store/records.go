@@ -8,6 +8,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
 )
 
 // A row is {"version":1,"record":{…}}: version of the record's form, so that an older binary sees that it cannot read a
@@ -106,7 +107,7 @@ func parseRangeKey(rest string) (ids.Range, error) {
 
 func checkPool(p *placement.Pool) error {
 	switch {
-	case p.K < 1 || p.M < 0 || p.N() > 256,
+	case p.K < 1 || p.M < 0 || p.N() > plan.SlotsMax,
 		p.PGCount < 1 || p.PGCount > 1<<16 || p.PGCount&(p.PGCount-1) != 0,
 		p.UnitBytes < 1:
 		return fmt.Errorf("%w: pool %d: %d+%d, %d PGs, unit %d", ErrCorrupt, p.ID, p.K, p.M, p.PGCount, p.UnitBytes)

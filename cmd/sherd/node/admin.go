@@ -4,16 +4,21 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/internal/adminapi"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/trust"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // admin answers the calls of internal/adminapi.
@@ -47,7 +52,7 @@ func (a admin) Admin(ctx context.Context, call gateway.AdminCall) (any, error) {
 		err := a.n.everywhere(ctx, call.Path)
 		return a.n.scrubStatus(ctx), err
 	case "GET quarantine":
-		return a.n.quarantined(ctx)
+		return a.n.quarantined(ctx), nil
 	case "POST quarantine/restore":
 		return a.restore(ctx, call.Body)
 	case "POST nodes/token":
@@ -120,15 +125,16 @@ func (a admin) restore(ctx context.Context, body json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.n.quarantined(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, q := range list {
+	all := a.n.quarantined(ctx)
+	for _, q := range all.Chunks {
 		if q.Chunk != req.Chunk || (req.Drive != "" && q.Drive != req.Drive) {
 			continue
 		}
 		return q, a.n.restoreChunk(ctx, q)
+	}
+	if i := slices.IndexFunc(all.Unread, func(d adminapi.Unread) bool { return req.Drive == "" || req.Drive == d.Drive }); i >= 0 {
+		d := all.Unread[i]
+		return nil, fmt.Errorf("%w: no such chunk in quarantine, but %s on node %s could not be asked: %s", gateway.ErrConflict, d.Path, d.Node, d.Reason)
 	}
 	return nil, fmt.Errorf("%w: no such chunk in quarantine", gateway.ErrBadCall)
 }
@@ -160,27 +166,52 @@ type quarantiner interface {
 	RestoreQuarantined(ctx context.Context, key ids.Chunk) error
 }
 
-// quarantined lists what is in quarantine on all drives that are in service, by node and path.
-func (n *Node) quarantined(ctx context.Context) ([]adminapi.Quarantined, error) {
-	out := []adminapi.Quarantined{}
+// quarantinesAtOnce bounds how many drives are asked at a time.
+const quarantinesAtOnce = 64
+
+// quarantined lists what is in quarantine on all drives, by node and path, and those that cannot say.
+func (n *Node) quarantined(ctx context.Context) adminapi.Quarantine {
+	out := adminapi.Quarantine{Chunks: []adminapi.Quarantined{}, Unread: []adminapi.Unread{}}
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(quarantinesAtOnce)
 	for id, rec := range n.store.Map().Drives {
-		d, ok := n.drive(id).(quarantiner)
-		if !ok {
+		if rec.State == placement.DriveOut {
 			continue
 		}
-		entries, err := d.Quarantined(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("%s on node %s: %w", rec.Path, rec.Node, err)
-		}
-		for _, e := range entries {
-			out = append(out, adminapi.Quarantined{
-				Drive: id.String(), Node: rec.Node, Path: rec.Path, Chunk: e.Key.String(), Bucket: uint64(e.Bucket), Object: e.Object,
-				Bytes: int64(e.Bytes), Reason: e.Reason, Since: e.Time, Expires: e.Time.Add(n.cfg.QuarantineTerm),
-			})
-		}
+		g.Go(func() error {
+			chunks, err := n.quarantineOf(ctx, id, rec)
+			mu.Lock()
+			defer mu.Unlock()
+			out.Chunks = append(out.Chunks, chunks...)
+			if err != nil {
+				out.Unread = append(out.Unread, adminapi.Unread{Drive: id.String(), Node: rec.Node, Path: rec.Path, Reason: err.Error()})
+			}
+			return nil
+		})
 	}
-	slices.SortFunc(out, func(a, b adminapi.Quarantined) int {
+	_ = g.Wait() // what failed is in Unread
+	slices.SortFunc(out.Chunks, func(a, b adminapi.Quarantined) int {
 		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Path, b.Path), strings.Compare(a.Chunk, b.Chunk))
 	})
-	return out, nil
+	slices.SortFunc(out.Unread, func(a, b adminapi.Unread) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Path, b.Path))
+	})
+	return out
+}
+
+// quarantineOf lists what is in quarantine on one drive.
+func (n *Node) quarantineOf(ctx context.Context, id ids.Drive, rec *placement.Drive) (out []adminapi.Quarantined, err error) {
+	d, ok := n.drive(id).(quarantiner)
+	if !ok {
+		return nil, errors.New("not in service")
+	}
+	entries, err := d.Quarantined(ctx)
+	for _, e := range entries {
+		out = append(out, adminapi.Quarantined{
+			Drive: id.String(), Node: rec.Node, Path: rec.Path, Chunk: e.Key.String(), Bucket: uint64(e.Bucket), Object: e.Object,
+			Bytes: int64(e.Bytes), Reason: e.Reason, Since: e.Time, Expires: e.Time.Add(n.cfg.QuarantineTerm),
+		})
+	}
+	return out, err
 }

@@ -183,8 +183,8 @@ func (a admin) weighDrive(ctx context.Context, req adminapi.DriveRequest) (any, 
 	if err != nil {
 		return nil, err
 	}
-	if !(req.Weight > 0 && req.Weight < 1e6) { // also what is no number
-		return nil, fmt.Errorf("%w: weight %g: want more than 0; to empty a drive, drain it", gateway.ErrBadCall, req.Weight)
+	if !(req.Weight > 0 && req.Weight < plan.WeightMax) { // also what is no number
+		return nil, fmt.Errorf("%w: weight %g: want more than 0 and less than %d; to empty a drive, drain it", gateway.ErrBadCall, req.Weight, plan.WeightMax)
 	}
 	err = a.n.store.EditDrive(ctx, d.ID, func(r *placement.Drive) error {
 		r.Weight = req.Weight

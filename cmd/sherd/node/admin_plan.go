@@ -62,6 +62,9 @@ func (n *Node) whatIf(m *placement.Map, req adminapi.WhatIf) (w plan.WhatIf, err
 		if d.Bytes == 0 {
 			d.Weight = meanWeight(m)
 		}
+		if add.Count < 1 {
+			return w, fmt.Errorf("%w: %d drives more", gateway.ErrBadCall, add.Count)
+		}
 		for range add.Count {
 			w.Add = append(w.Add, d)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +15,30 @@ import (
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
+
+// TestQuarantineOfTheDrivesThatAnswer: a drive that is away does not hide what is in quarantine on the others, and is named.
+func TestQuarantineOfTheDrivesThatAnswer(t *testing.T) {
+	r := newRig(t, 3, profile(2, 1))
+	n := r.start()
+	r.fill(1)
+	kept, away := n.drive(r.id(0)), r.id(2)
+	chunks, err := kept.AllChunks(t.Context(), nil, 1)
+	must(t, err)
+	must(t, kept.Quarantine(t.Context(), chunks[0].Key, "test"))
+	r.hide(2, true)
+	defer r.hide(2, false)
+	r.awaitState(away, placement.DriveDown)
+	q := n.quarantined(t.Context())
+	if len(q.Chunks) != 1 || q.Chunks[0].Chunk != chunks[0].Key.String() {
+		t.Errorf("in quarantine: %+v", q.Chunks)
+	}
+	if len(q.Unread) != 1 || q.Unread[0].Drive != away.String() || q.Unread[0].Path != r.paths[2] || q.Unread[0].Reason == "" {
+		t.Errorf("away: %+v", q.Unread)
+	}
+	if _, err := (admin{n}).restore(t.Context(), []byte(`{"chunk":"none"}`)); !errors.Is(err, gateway.ErrConflict) || !strings.Contains(err.Error(), r.paths[2]) {
+		t.Errorf("restoring what may be on the drive that is away: %v", err)
+	}
+}
 
 // TestI10_WipedDriveIsReplacedByItself: chunks, replicas, slots; then another one may be lost.
 func TestI10_WipedDriveIsReplacedByItself(t *testing.T) {

@@ -58,7 +58,7 @@ func (n *Node) firstDrives(ctx context.Context, f *found) error {
 		if founders := n.founders(); founders == nil && !n.first() {
 			n.newcomer = true
 		} else if founders != nil {
-			switch err := founders.AwaitBlank(ctx); {
+			switch err := founders.AwaitBlank(ctx, len(f.blank), n.profileFits); {
 			case errors.Is(err, cluster.ErrFounded):
 				n.newcomer = true
 			case err != nil:
@@ -70,9 +70,9 @@ func (n *Node) firstDrives(ctx context.Context, f *found) error {
 		n.unused = f.blank
 		return nil
 	}
-	if n.founders() == nil { // else all drives of all founders count, and this node knows its own only
-		if err := n.cfg.Profile.Fits(len(f.blank)); err != nil {
-			return fmt.Errorf("--ec: %w", err)
+	if n.founders() == nil { // else all drives of all founders count
+		if err := n.profileFits(len(f.blank)); err != nil {
+			return err
 		}
 	}
 	if n.cluster == (ids.Cluster{}) {
@@ -82,6 +82,14 @@ func (n *Node) firstDrives(ctx context.Context, f *found) error {
 		return err
 	}
 	f.formatted, f.blank = f.blank, nil
+	return nil
+}
+
+// profileFits refuses a first pool that a new cluster's drives cannot hold, before any of them is formatted.
+func (n *Node) profileFits(drives int) error {
+	if err := n.cfg.Profile.Fits(drives); err != nil {
+		return fmt.Errorf("--ec: %w", err)
+	}
 	return nil
 }
 

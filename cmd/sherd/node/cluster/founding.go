@@ -44,6 +44,7 @@ const (
 // Answer is what a founder tells the others.
 type Answer struct {
 	Stage    Stage      `json:"stage"`
+	Drives   *int       `json:"drives,omitempty"`   // while Blank: how many it would bring; an older version does not say
 	Proposal *Proposal  `json:"proposal,omitempty"` // from Proposed on
 	Agreed   []Proposal `json:"agreed,omitempty"`   // by node
 }
@@ -61,18 +62,48 @@ type Founders struct {
 // ErrFounded reports that the cluster exists already, or was agreed on without this node.
 var ErrFounded = errors.New("cluster: it is founded already")
 
-// AwaitBlank returns nil when every founder was heard, and none belongs to a cluster; then this one may format its drives.
-// Errors: ErrFounded, ctx's.
-func (f *Founders) AwaitBlank(ctx context.Context) error {
-	f.Tell(Answer{Stage: Blank})
+// AwaitBlank returns nil when every founder was heard, none belongs to a cluster, and fits has nothing against the number of drives that
+// they all bring; then this one may format its own. Errors: ErrFounded, fits's, ctx's.
+func (f *Founders) AwaitBlank(ctx context.Context, drives int, fits func(all int) error) error {
+	f.Tell(Answer{Stage: Blank, Drives: &drives})
 	return f.poll(ctx, func(answers map[string]Answer) (bool, error) {
+		all, counted := drives, true
 		for _, a := range answers {
 			if a.Stage == History || a.Stage == Agreed { // if all agreed, this one did too, and had not lost it
 				return false, ErrFounded
 			}
+			n, known := a.brings()
+			all, counted = all+n, counted && known
 		}
-		return len(answers) == len(f.Nodes)-1, nil
+		if len(answers) < len(f.Nodes)-1 {
+			return false, nil
+		}
+		if !counted {
+			return true, nil
+		}
+		err := fits(all)
+		if err != nil { // so that the others hear what this one brings, and say the same
+			select {
+			case <-ctx.Done():
+			case <-time.After(lastWords * f.Every):
+			}
+		}
+		return true, err
 	})
+}
+
+// lastWords is for how many rounds a founder that gives up can still be asked.
+const lastWords = 10
+
+// brings is how many drives the founder brings, if it says.
+func (a *Answer) brings() (drives int, known bool) {
+	switch {
+	case a.Proposal != nil:
+		return len(a.Proposal.Drives), true
+	case a.Drives != nil:
+		return *a.Drives, true
+	}
+	return 0, false
 }
 
 // Agree tells the others what this node proposes, which it has written down, and returns what all propose, by node: the caller writes

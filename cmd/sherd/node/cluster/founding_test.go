@@ -68,10 +68,40 @@ func proposal(name string) Proposal {
 	}
 }
 
+func anyNumber(int) error { return nil }
+
+// TestFoundersCountTheirDrives: whether all their drives are enough is asked before any of them may format its own.
+func TestFoundersCountTheirDrives(t *testing.T) {
+	few := errors.New("too few")
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown("n1", "n2", "n3")
+		var wg sync.WaitGroup
+		for i, name := range w.names {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second)
+				err := w.founder(name).AwaitBlank(t.Context(), i, func(all int) error {
+					if all != 0+1+2 {
+						t.Errorf("%s counts %d drives", name, all)
+					}
+					return few
+				})
+				if !errors.Is(err, few) {
+					t.Errorf("%s may format its drives: %v", name, err)
+				}
+			})
+		}
+		wg.Wait()
+		w.tell("n2", Answer{Stage: Blank}) // of an older version
+		if err := w.founder("n1").AwaitBlank(t.Context(), 1, func(int) error { return few }); err != nil {
+			t.Errorf("refused though one does not say how many it brings: %v", err)
+		}
+	})
+}
+
 // found is what one founder does from a blank start.
 func (w *town) found(ctx context.Context, name string, own Proposal) ([]Proposal, error) {
 	f := w.founder(name)
-	if err := f.AwaitBlank(ctx); err != nil {
+	if err := f.AwaitBlank(ctx, len(own.Drives), anyNumber); err != nil {
 		return nil, err
 	}
 	all, err := f.Agree(ctx, own)
@@ -130,7 +160,7 @@ func TestI10_ForgetfulFounder(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if err := w.founder("n3").AwaitBlank(t.Context()); !errors.Is(err, ErrFounded) {
+		if err := w.founder("n3").AwaitBlank(t.Context(), 1, anyNumber); !errors.Is(err, ErrFounded) {
 			t.Errorf("blank again: %v", err)
 		}
 		if _, err := w.founder("n3").Agree(t.Context(), proposal("n3")); !errors.Is(err, ErrFounded) {
