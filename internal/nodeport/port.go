@@ -78,6 +78,8 @@ type Port struct {
 	held     map[*Conn]bool      // handed out and not closed
 	joining  int                 // those of held whose peer is no node
 	closed   bool
+	tls      *tls.Config     // nil before the first handshake
+	tlsOf    *trust.Identity // whose it is
 }
 
 // New returns a Port that serves nothing before Serve.
@@ -92,13 +94,24 @@ func New(opt Options) (*Port, error) {
 	return p, nil
 }
 
-// server is the TLS configuration of this side, with the certificate that it has now.
+// server is the TLS configuration of this side, with the certificate that it has now. As long as it has that one it is the same
+// configuration, for its keys are what peers resume sessions by.
 func (p *Port) server() *tls.Config {
+	id := p.opt.Identity()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tlsOf != id {
+		p.tls, p.tlsOf = p.configure(id), id
+	}
+	return p.tls
+}
+
+func (p *Port) configure(id *trust.Identity) *tls.Config {
 	var protocols []string
 	for _, q := range []Protocol{Drive, GRPC, Etcd, Calls} {
 		protocols = append(protocols, string(q))
 	}
-	return p.opt.Identity().Server(p.opt.Member, protocols, string(Join))
+	return id.Server(p.opt.Member, protocols, string(Join))
 }
 
 // Listen gives the connections of a protocol as a listener does; their Conn is a *Conn. Call it once a protocol; before that its connections are closed.

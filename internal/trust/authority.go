@@ -173,9 +173,10 @@ func encodePEM(kind string, b []byte) []byte {
 
 // Identity is what a node proves itself with.
 type Identity struct {
-	Node string
-	cert tls.Certificate
-	root *x509.Certificate
+	Node     string
+	cert     tls.Certificate
+	root     *x509.Certificate
+	sessions tls.ClientSessionCache
 }
 
 // Load makes an Identity of a node's certificate and key and of the authority's certificate, all in PEM.
@@ -193,7 +194,7 @@ func Load(cert, key, authority []byte, now time.Time) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trust: %w", err)
 	}
-	id := &Identity{cert: chain(pair, root), root: root}
+	id := &Identity{cert: chain(pair, root), root: root, sessions: tls.NewLRUClientSessionCache(sessionsMax)}
 	id.Node, err = id.nodeOf(pair.Leaf, now)
 	return id, err
 }

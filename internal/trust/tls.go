@@ -8,10 +8,27 @@ import (
 	"time"
 )
 
+// sessionsMax is with how many nodes sessions can be resumed.
+const sessionsMax = 1024
+
+// sessions is what a node's connections to one other node remember of those before: a resumed session spares both ends a signature. Who the
+// peer is, and whether it may, is looked at each time all the same.
+type sessions struct {
+	of  string
+	all tls.ClientSessionCache
+}
+
+// Get implements tls.ClientSessionCache. What crypto/tls would go by is the address, which another node may have by now.
+func (s sessions) Get(string) (*tls.ClientSessionState, bool) { return s.all.Get(s.of) }
+
+// Put implements tls.ClientSessionCache.
+func (s sessions) Put(_ string, state *tls.ClientSessionState) { s.all.Put(s.of, state) }
+
 // Client is the TLS configuration of a connection to the node of that name, under an application protocol.
 func (id *Identity) Client(node, protocol string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{id.cert}, NextProtos: []string{protocol},
+		ClientSessionCache: sessions{node, id.sessions},
 		InsecureSkipVerify: true, // VerifyConnection does it: certificates name nodes, not hosts
 		VerifyConnection: func(s tls.ConnectionState) error {
 			got, err := id.nodeOf(s.PeerCertificates[0], time.Now())
@@ -23,7 +40,7 @@ func (id *Identity) Client(node, protocol string) *tls.Config {
 	}
 }
 
-// Server is the TLS configuration of what nodes connect to. member reports whether the map has a node of that name; a peer that it has
+// Server is the TLS configuration of what nodes connect to. Sessions are resumed only under the same one. member reports whether the map has a node of that name; a peer that it has
 // not is refused. Under the protocols named in open nobody needs a certificate.
 func (id *Identity) Server(member func(node string) bool, protocols []string, open ...string) *tls.Config {
 	c := &tls.Config{

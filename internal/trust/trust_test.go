@@ -104,7 +104,7 @@ func TestI24_Connections(t *testing.T) {
 	member := func(node string) bool { return node == "n1" || node == "n2" }
 	server := n2.Server(member, []string{"sherd/1"}, "sherd-join/1")
 	noCert := n1.Client("n2", "sherd/1")
-	noCert.Certificates = nil
+	noCert.Certificates, noCert.ClientSessionCache = nil, nil
 	old := identity(t, a, "n1", now)
 	old.cert = expired(t, a, "n1")
 	for _, c := range []struct {
@@ -132,6 +132,31 @@ func TestI24_Connections(t *testing.T) {
 				t.Errorf("it is taken for %q: %v", peer, err)
 			}
 		}
+	}
+}
+
+// I24: a session that is resumed is no way around what is asked of a connection.
+func TestI24_Resumed(t *testing.T) {
+	now := time.Now()
+	a, _, _ := FromSecret(secret)
+	n1, n2 := identity(t, a, "n1", now), identity(t, a, "n2", now)
+	members := map[string]bool{"n1": true}
+	server := n2.Server(func(node string) bool { return members[node] }, []string{"sherd/1"}, "sherd-join/1")
+	for i := range 3 {
+		state, c, s := shake(t, n1.Client("n2", "sherd/1"), server)
+		if c != nil || s != nil || state.DidResume != (i > 0) {
+			t.Fatalf("connection %d: %v; %v; resumed %v", i, c, s, state.DidResume)
+		}
+		if peer, err := n2.Peer(state); err != nil || peer != "n1" {
+			t.Errorf("connection %d is taken for %q: %v", i, peer, err)
+		}
+	}
+	if state, c, s := shake(t, n1.Client("n3", "sherd/1"), server); c == nil || state.DidResume {
+		t.Errorf("n2 is taken for n3: %v; resumed %v", s, state.DidResume)
+	}
+	delete(members, "n1")
+	if _, c, s := shake(t, n1.Client("n2", "sherd/1"), server); c == nil || s == nil {
+		t.Error("a node that is not in the map any more resumes its session")
 	}
 }
 
