@@ -15,7 +15,8 @@ import (
 // Loss is a range that no majority of its replicas can serve, and what is left of it (I4). Whether the others are gone for
 // good only a person can say.
 type Loss struct {
-	Row       *placement.Range // as the directory has it
+	Map       *placement.Map   // by which the others count as lost
+	Row       *placement.Range // as it has it
 	Survivors []Survivor       // the one with the greatest (term, index) first; none: nothing is left
 	Lost      []placement.Replica
 	// Whole: the lost ones number less than it takes to commit, so the first survivor has all that was acknowledged.
@@ -54,8 +55,9 @@ func (n *Node) Losses(ctx context.Context) (all []Loss, err error) {
 }
 
 // Continued is the range's row under the next generation, with the survivors alone: the first leads it, the others become
-// voters again behind it, and replicas that are not named are destroyed when they come back. Writing it, by compare-and-set
-// against Row, is the decision; nodes follow the directory (Reconcile). It is nil where nothing is left, or not all have answered.
+// voters again behind it, and replicas that are not named are destroyed when they come back. Writing it is the decision; nodes follow
+// the directory (Reconcile). It must fail if a drive of Lost or its node was heard of since Map: what a majority took meanwhile
+// would be lost. It is nil where nothing is left, or not all have answered.
 func (l *Loss) Continued() *placement.Range {
 	if len(l.Survivors) == 0 || len(l.Silent) > 0 {
 		return nil
@@ -83,12 +85,12 @@ type found int
 
 const (
 	foundLost   found = iota // its node is dead, its drive out of service or without it
-	foundSilent              // its node does not answer, and lives or may be starting; or it is not running yet
+	foundSilent              // its node does not answer, and lives or may be starting; or it, or its drive, is about to come or go
 	foundRuns
 )
 
 func (c *census) loss(row *placement.Range) (l Loss, lost bool) {
-	l.Row = row
+	l.Map, l.Row = c.m, row
 	runs := map[ids.Replica]replica.Status{}
 	for _, named := range row.Replicas {
 		s, how := c.find(row, named)
@@ -184,5 +186,13 @@ func (c *census) find(row *placement.Range, named placement.Replica) (replica.St
 		}
 		return statusOf(r), foundRuns
 	}
+	if said != nil && c.m.Drives[named.Drive].Up() && !opened(said, named.Drive) {
+		return replica.Status{}, foundSilent // the map is about to be told that it is down, or it was already and the drive is back
+	}
 	return replica.Status{}, foundLost
+}
+
+// opened reports whether a node says that it has a drive in service. A replica that such a drive does not have never comes back.
+func opened(said *remotepb.Response, id ids.Drive) bool {
+	return slices.ContainsFunc(said.GetDrives(), func(b []byte) bool { return string(b) == string(id[:]) })
 }

@@ -147,6 +147,17 @@ func TestI4_WhatSurvives(t *testing.T) {
 	if len(all) != 1 || !all[0].Whole || len(all[0].Survivors) != 2 {
 		t.Fatalf("two of four: %+v", all)
 	}
+	at := c.nodes[1].drives[0]
+	c.nodes[1].records.RemoveDrive(at.id, errors.New("pulled out"))
+	if l := c.nodes[0].losses(); len(l) != 1 || !slices.Equal(l[0].Silent, []string{"n2"}) || l[0].Continued() != nil {
+		t.Fatalf("while a drive is gone of which the map says nothing yet: %+v", l)
+	}
+	c.nodes[1].stop()
+	c.nodes[1].restart()
+	poll.True(t, poll.Within, "both to be there again", func() bool {
+		all = c.nodes[0].losses()
+		return len(all) == 1 && len(all[0].Survivors) == 2
+	})
 	gone := all[0]
 	gone.Survivors = nil
 	if gone.Continued() != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/placement"
-	"github.com/sherd-io/sherd/placement/plan"
 )
 
 // leadsWithin is how long a range that was recovered may take to have a leader: an election time-out and some.
@@ -96,39 +95,51 @@ func (a admin) recoverRanges(ctx context.Context, body json.RawMessage) (any, er
 	if err != nil {
 		return nil, err
 	}
-	var changes []plan.Change
+	var agreed []*meta.Loss
 	for _, want := range req.Ranges {
-		next, err := agreedOn(losses, want)
+		l, err := agreedOn(losses, want)
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, plan.Change{Range: next, Why: "goes on with its survivors, by a person's word (I4)"})
+		agreed = append(agreed, l)
 	}
-	for _, c := range changes {
-		a.n.log.Warn("a range goes on with its survivors, by a person's word", "range", uint64(c.Range.ID),
-			"generation", c.Range.Generation, "survivors", len(c.Range.Replicas))
-	}
-	if err := a.n.store.ApplyAll(ctx, changes); err != nil {
-		return nil, refusal(err)
+	for _, l := range agreed {
+		if err := a.n.continueRange(ctx, l); err != nil {
+			return nil, err
+		}
 	}
 	return a.n.awaitLed(ctx, req.Ranges)
 }
 
-// agreedOn is the next row of a range that a person has seen as it is. Errors: gateway.ErrConflict.
-func agreedOn(losses []meta.Loss, want adminapi.RecoverRange) (*placement.Range, error) {
+// continueRange writes the range's next row, unless one of those that count as lost was heard of since.
+func (n *Node) continueRange(ctx context.Context, l *meta.Loss) error {
+	next := l.Continued()
+	lost := make([]ids.Drive, 0, len(l.Lost))
+	for _, r := range l.Lost {
+		lost = append(lost, r.Drive)
+	}
+	n.log.Warn("a range goes on with its survivors, by a person's word", "range", uint64(next.ID),
+		"generation", next.Generation, "survivors", len(next.Replicas))
+	if err := n.store.ContinueRange(ctx, next, l.Map, lost); err != nil {
+		return refusal(err)
+	}
+	return nil
+}
+
+// agreedOn is the loss of a range that a person has seen as it is, and that can be recovered. Errors: gateway.ErrConflict.
+func agreedOn(losses []meta.Loss, want adminapi.RecoverRange) (*meta.Loss, error) {
 	i := slices.IndexFunc(losses, func(l meta.Loss) bool { return l.Row.ID == ids.Range(want.ID) })
 	if i < 0 {
 		return nil, fmt.Errorf("%w: range %d has a majority of its replicas, or there is none of that id", gateway.ErrConflict, want.ID)
 	}
 	l := &losses[i]
-	next := l.Continued()
 	switch {
-	case next == nil:
+	case l.Continued() == nil:
 		return nil, fmt.Errorf("%w: range %d: %s", gateway.ErrConflict, want.ID, whyNot(l))
 	case l.Row.Generation != want.Generation, uint64(l.Survivors[0].ID) != want.From, l.Survivors[0].Index != want.Index:
 		return nil, fmt.Errorf("%w: range %d is not what it was when it was shown: look again", gateway.ErrConflict, want.ID)
 	}
-	return next, nil
+	return l, nil
 }
 
 // awaitLed waits until ranges have leaders, and lists them.
