@@ -58,6 +58,7 @@ type Drive struct {
 	opening      atomic.Bool
 	rowsBad      atomic.Pointer[string] // why, if rows were found corrupt while opening
 	rowsFatal    atomic.Bool            // Pebble gave up: its handle is not to be touched
+	rowsTold     atomic.Int64           // when an error of Pebble's background work was logged last, in ns since 1970; 0: never
 	replicasLost atomic.Bool
 	lost         Loss
 

@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -144,4 +147,23 @@ func logged(t *testing.T, d *disk.Drive, record []byte) {
 	if err := <-done; err != nil {
 		t.Fatal("an append to the log: ", err)
 	}
+}
+
+// TestLockNamesItsHolder: a drive that this very process is still closing is not another's.
+func TestLockNamesItsHolder(t *testing.T) {
+	path := t.TempDir()
+	held, err := disk.Lock(vfs.Default, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.Lock(vfs.Default, path); !errors.Is(err, disk.ErrLocked) || !strings.Contains(err.Error(), "this process") {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(path, "lock"), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.Lock(vfs.Default, path); !errors.Is(err, disk.ErrLocked) || !strings.Contains(err.Error(), "another sherd (pid 1)") {
+		t.Error(err)
+	}
+	held.Close()
 }

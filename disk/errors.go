@@ -13,7 +13,7 @@ var (
 	ErrExists      = errors.New("disk: other content under this key")      // I7
 	ErrEpoch       = errors.New("disk: placement group has a newer epoch") // I5: reload the map
 	ErrDeleted     = errors.New("disk: key is deleted")                    // I16: never again
-	ErrLocked      = errors.New("disk: locked by another sherd")
+	ErrLocked      = errors.New("disk: locked")
 	ErrNotDrive    = errors.New("disk: not a drive of this cluster") // Open: blank, foreign or damaged; see Probe
 	ErrNotEmpty    = errors.New("disk: directory is not empty")      // Format
 	ErrGone        = errors.New("disk: directory is gone")           // Check

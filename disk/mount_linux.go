@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,7 +61,7 @@ func lock(fs vfs.FS, path string) (io.Closer, error) {
 	if vfs.Root(fs) != vfs.Default {
 		l, err := fs.Lock(name)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrLocked, err)
+			return nil, fmt.Errorf("%w by another sherd: %w", ErrLocked, err)
 		}
 		return l, nil
 	}
@@ -73,7 +74,7 @@ func lock(fs vfs.FS, path string) (io.Closer, error) {
 		holder := lockHolder(f)
 		f.Close()
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-			return nil, fmt.Errorf("%w%s", ErrLocked, holder)
+			return nil, fmt.Errorf("%w by %s", ErrLocked, holder)
 		}
 		return nil, err
 	}
@@ -83,15 +84,18 @@ func lock(fs vfs.FS, path string) (io.Closer, error) {
 	return f, nil
 }
 
-// lockHolder names the process that wrote its id into the lock file, in brackets.
+// lockHolder names the process that wrote its id into the lock file.
 func lockHolder(f *os.File) string {
 	var b [32]byte
 	n, _ := f.ReadAt(b[:], 0)
-	pid := strings.TrimSpace(string(b[:n]))
-	if pid == "" {
-		return ""
+	switch pid := strings.TrimSpace(string(b[:n])); pid {
+	case "":
+		return "another sherd"
+	case strconv.Itoa(os.Getpid()):
+		return "this process, which is still closing it"
+	default:
+		return "another sherd (pid " + pid + ")"
 	}
-	return " (pid " + pid + ")"
 }
 
 // Mounted reports whether path is a mount point now.

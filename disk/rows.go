@@ -210,8 +210,9 @@ func (d *Drive) rowsTrouble(err error) {
 	if err == nil || errors.Is(err, pebble.ErrClosed) {
 		return
 	}
-	if d.Health().State == OK {
-		d.opt.Logger.Error("rows: background error", "err", err)
+	if last, now := d.rowsTold.Load(), time.Now().UnixNano(); d.Health().State == OK && (last == 0 || now-last > int64(rowsToldEvery)) {
+		d.rowsTold.Store(now)
+		d.opt.Logger.Error("rows: background error; more are not logged for a while", "err", err)
 	}
 	if isFull(err) {
 		d.space.makeRoom()
@@ -220,6 +221,9 @@ func (d *Drive) rowsTrouble(err error) {
 	}
 	time.Sleep(rowsRetryPause)
 }
+
+// rowsToldEvery keeps Pebble, which tries again for ever, from filling the log while a drive is full.
+const rowsToldEvery = time.Minute
 
 // rowsRetryPause keeps Pebble, which tries again at once whatever the error was, from spinning.
 const rowsRetryPause = 100 * time.Millisecond

@@ -1,6 +1,7 @@
 package disk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/disktest"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/poll"
 )
 
 // Under its reserve a drive refuses data, and nothing else.
@@ -137,6 +140,43 @@ func TestNoSpace(t *testing.T) {
 	}
 	if l := d.Lost(); l.Chunks > 0 || len(l.Damages) > 0 {
 		t.Fatalf("%+v", l)
+	}
+}
+
+// Pebble tries for ever to flush where there is no space: it is told of once, not with each try, and goes well when there is space again.
+func TestNoSpaceForRows(t *testing.T) {
+	mem := vfs.NewMem()
+	opt := crashOptions(mem)
+	format(t, opt)
+	var full atomic.Bool
+	var tries atomic.Int64
+	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
+			tries.Add(1)
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	var log bytes.Buffer
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	opt.HangAfter = time.Hour
+	d := open(t, opt)
+	full.Store(true)
+	if err := d.Rows().Set([]byte{disk.TableMeta, 1}, []byte("x"), pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- d.Rows().Flush() }()
+	poll.True(t, poll.Within, "more tries", func() bool { return tries.Load() >= 3 })
+	full.Store(false)
+	if err := <-flushed; err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "background error"); n != 1 {
+		t.Errorf("%d lines for %d tries", n, tries.Load())
 	}
 }
 
