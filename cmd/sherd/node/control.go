@@ -186,8 +186,10 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		root, fresh = NewCredentials(), true
 		initial.Identities = append(initial.Identities, &placement.Identity{AccessKey: root.AccessKey, Secret: root.SecretKey, Root: true})
 	}
-	switch err := n.store.Bootstrap(ctx, initial); {
-	case errors.Is(err, store.ErrBootstrapped): // by another node
+	err = n.untilHeard(ctx, func() error { return n.store.Bootstrap(ctx, initial) })
+	switch {
+	case errors.Is(err, store.ErrBootstrapped): // by another node, or by a try whose answer was lost
+		n.rootFresh = fresh && rootIs(n.store.Map(), root)
 		return nil
 	case err != nil:
 		return err
@@ -195,6 +197,24 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	n.rootFresh = fresh
 	n.log.Info("new cluster", "cluster", n.cluster, "nodes", len(initial.Nodes), "drives", len(initial.Drives), "data", initial.Pool.K, "parity", initial.Pool.M)
 	return nil
+}
+
+// rootIs reports whether the map has this root.
+func rootIs(m *placement.Map, root Credentials) bool {
+	id := m.Identities[root.AccessKey]
+	return id != nil && id.Root && id.Secret == root.SecretKey
+}
+
+// untilHeard calls f until etcd answers: what a start waited for may go away again in the middle of it.
+func (n *Node) untilHeard(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		n.log.Warn("etcd went away during the start; trying again", "err", err)
+		pause(ctx, time.Second)
+	}
 }
 
 // initial is what a new cluster begins with: the same for all who found it.

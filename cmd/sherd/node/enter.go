@@ -82,7 +82,10 @@ func (n *Node) announce(ctx context.Context) (err error) {
 	defer cancel()
 	for {
 		if err = addressTaken(n.store.Map(), n.cfg.Name, n.cfg.Cluster.Advertise); err == nil {
-			n.alive, err = n.store.Announce(ctx, n.cfg.Name, owner)
+			err = n.untilHeard(ctx, func() (err error) {
+				n.alive, err = n.store.Announce(ctx, n.cfg.Name, owner)
+				return err
+			})
 		}
 		if !errors.Is(err, store.ErrExists) || within.Err() != nil {
 			break
@@ -94,7 +97,7 @@ func (n *Node) announce(ctx context.Context) (err error) {
 		return fmt.Errorf("--node %s: %w", n.cfg.Name, err)
 	}
 	n.named.Store(true)
-	return n.store.PutNode(ctx, n.self())
+	return n.untilHeard(ctx, func() error { return n.store.PutNode(ctx, n.self()) })
 }
 
 // addressTaken refuses an address at which the others reach another node that lives. Error: store.ErrExists.

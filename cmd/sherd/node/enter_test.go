@@ -1,8 +1,13 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/store"
@@ -25,4 +30,32 @@ func TestAddressOfAnotherNode(t *testing.T) {
 			t.Errorf("%s at %q: %v", c.name, c.addr, err)
 		}
 	}
+}
+
+// TestStartOutlivesAnAbsenceOfEtcd: what etcd does not answer is asked again, what it refuses is not.
+func TestStartOutlivesAnAbsenceOfEtcd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &Node{log: slog.New(slog.DiscardHandler)}
+		tries := 0
+		answer := func(err error) func() error {
+			tries = 0
+			return func() error {
+				if tries++; tries < 100 {
+					return fmt.Errorf("%w: no leader", store.ErrUnavailable)
+				}
+				return err
+			}
+		}
+		if err := n.untilHeard(t.Context(), answer(nil)); err != nil || tries != 100 {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+		if err := n.untilHeard(t.Context(), answer(store.ErrExists)); !errors.Is(err, store.ErrExists) || tries != 100 {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5500*time.Millisecond)
+		defer cancel()
+		if err := n.untilHeard(ctx, answer(nil)); !errors.Is(err, store.ErrUnavailable) || tries < 6 || tries > 7 {
+			t.Errorf("stopped: %v after %d tries", err, tries)
+		}
+	})
 }

@@ -36,7 +36,7 @@ func (n *Node) startIdentity(ctx, _ context.Context) (err error) {
 		return err
 	}
 	n.root, n.rootFresh = root, n.rootFresh || fresh
-	return n.enlistAll(ctx)
+	return n.untilHeard(ctx, func() error { return n.enlistAll(ctx) })
 }
 
 // startRecords opens the ranges' replicas and waits until they can be asked, for a time: a node without a quorum of
