@@ -64,7 +64,7 @@ func (s *server) recoverMeta(missing string) {
 	var out string
 	eventually(s.t, time.Minute, "all to be told", func() (err error) { // nodes may be starting, and lost ones not be known to be
 		out, err = s.sherd("meta", "recover", "--dry-run")
-		if err == nil && strings.Contains(out, "CANNOT") {
+		if err == nil && (strings.Contains(out, "CANNOT") || !strings.Contains(out, missing)) {
 			err = errors.New(out)
 		}
 		return err

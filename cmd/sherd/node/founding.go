@@ -93,11 +93,11 @@ func (n *Node) profileFits(drives int) error {
 	return nil
 }
 
-// first reports whether this node begins a cluster that others join later.
+// first reports whether this node begins a cluster that others join later. One without drives waits for one that has some.
 func (n *Node) first() bool {
 	c := &n.cfg.Cluster
 	p := n.peers.papers.Load()
-	return len(c.Founders) == 0 && c.Join == "" && (len(p.Seed) > 0 || p.ByEtcd && !n.peers.begun)
+	return len(n.cfg.Drives) > 0 && len(c.Founders) == 0 && c.Join == "" && (len(p.Seed) > 0 || p.ByEtcd && !n.peers.begun)
 }
 
 // mayBegin reports whether this node may make a cluster's first records: alone, or after all founders agreed, but never as one that

@@ -47,6 +47,11 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 	if kept != nil && kept.Node != n.cfg.Name {
 		return nil, errRenamed(kept.Node, n.cfg.Name)
 	}
+	if c.StateDir != "" || c.Join != "" && kept == nil && c.Secret == "" { // before a token is used up
+		if err := n.roomForPapers(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case c.Secret != "":
 		papers, p.signer, err = cluster.FromSecret(c.Secret, n.cfg.Name, now)
@@ -61,9 +66,6 @@ func (n *Node) findPapers(ctx context.Context, p *peers) (papers *cluster.Papers
 			papers, err = kept.Reissued(p.signer, now)
 		}
 	case c.Join != "":
-		if err := n.roomForPapers(); err != nil { // before the token is used up
-			return nil, err
-		}
 		papers, err = cluster.Join(ctx, c.Join, c.Token, n.cfg.Name, string(nodeport.Join), now)
 	default:
 		if known == (ids.Cluster{}) {
