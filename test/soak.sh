@@ -20,7 +20,8 @@ run -run 'Linearizable' ./meta ./meta/remote
 	echo "# The last soak"
 	echo
 	echo "\`make soak\` on $(git rev-parse --short=12 HEAD), begun $began, ended $(date -u +%FT%TZ); $(nproc) cores, $(uname -sr), $(${GO:-go} version | cut -d' ' -f3)."
-	echo "It runs the tests below with their full counts: 200 kills, all 15 pairs of drives, an object of 5 GiB, and so on."
+	echo "It runs the tests below with their full counts: 200 kills, all 15 pairs of drives, an object of 5 GiB, 10,000 schedules of the simulation, and so on."
+	echo "Schedules of the simulation that passed: $(grep -cE '^ *--- PASS: TestSchedules/seed' "$log"); that failed: $(grep -cE '^ *--- FAIL: TestSchedules/seed' "$log")."
 	echo "A test's seed stands beside it where it has one; \`-args -soak -seed N\` runs it again."
 	echo
 	echo '```'

@@ -47,6 +47,11 @@ func (c *cluster) client() *client {
 	}}
 }
 
+// hasty is the client with less patience: after so long the outcome is unknown.
+func (cl *client) hasty(patience time.Duration) *client {
+	return &client{c: cl.c, http: &http.Client{Timeout: patience, Transport: cl.http.Transport}}
+}
+
 func (cl *client) close() { cl.http.CloseIdleConnections() }
 
 // apiError is an answer that is not 2xx.
@@ -137,14 +142,17 @@ type body int
 // sizes: inline, the least blob, a part of a unit, several units, several stripes.
 var sizes = []int{12, 1500, 3000, 20_000, 300_000, 1_200_000}
 
-func (b body) bytes() []byte {
-	size := sizes[int(b)*7%len(sizes)]
+func (b body) size() int {
 	if int(b)%5 != 0 { // most are small
-		size = sizes[int(b)%4]
+		return sizes[int(b)%4]
 	}
+	return sizes[int(b)*7%len(sizes)]
+}
+
+func (b body) bytes() []byte {
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], uint64(b))
-	out := make([]byte, size)
+	out := make([]byte, b.size())
 	_, _ = rand.NewChaCha8(seed).Read(out) // never fails
 	binary.LittleEndian.PutUint64(out, uint64(b))
 	return out

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,13 +39,13 @@ type shape struct {
 	profile       plan.Profile
 }
 
-// Times of the clusters. They are as short as their order allows: what takes days takes minutes.
+// Times of the clusters. They are as short as their order allows: what takes hours takes a minute.
 const (
-	outAfter     = 2 * time.Minute
-	etcdGrace    = time.Minute
-	collectAfter = 3 * time.Minute
-	memoryLimit  = 4 << 30 // of a node; nothing comes near it
-	placements   = 16      // groups of the pool
+	outAfter     = time.Minute
+	etcdGrace    = 30 * time.Second
+	collectAfter = 75 * time.Second // more than requests may take
+	memoryLimit  = 4 << 30          // of a node; nothing comes near it
+	placements   = 16               // groups of the pool
 )
 
 // cluster is a whole one.
@@ -65,6 +66,7 @@ type cluster struct {
 	nodes    []*server
 	ending   sync.WaitGroup // of lives that were ended
 	rotten   bool           // some drive was
+	dark     atomic.Bool    // all nodes are without power, for hours: nobody asks them anything
 }
 
 // server is a machine and the node that runs on it.

@@ -12,5 +12,9 @@
 //   - etcd: one server with etcd's gRPC interface and semantics (revisions, transactions, watches, leases), so that the real
 //     placement/store and etcd's own client run against it. etcd's consensus is not simulated.
 //
-// What is not: kernels and TLS between the nodes.
+// Between steps by chance there are scenes, one of each kind in every schedule, which bring about what chance seldom does: drives that take
+// no chunks while clients write, and each acknowledgement checked at its moment, then a power cut and lost drives (I2); a leader cut off
+// from its followers, but not from its clients (I8); a writer that hears of no moves (I5).
+//
+// What is not: clocks that run apart; kernels and TLS between the nodes.
 package sim

@@ -28,10 +28,15 @@ type machine struct {
 
 // fault is what is wrong with a drive. The zero fault is none.
 type fault struct {
-	slow  time.Duration // each call may take up to so long
-	fails bool          // each call fails
-	lies  int           // one read of a chunk in so many has a wrong bit; 0: none
+	slow   time.Duration // each call may take up to so long
+	fails  bool          // each call fails
+	within string        // what a path must hold that slow and fails are for; empty: all paths
+	syncs  time.Duration // each sync may take up to so long
+	lies   int           // one read of a chunk in so many has a wrong bit; 0: none
 }
+
+// chunksWithin limits a fault to a drive's chunks: its records are well.
+const chunksWithin = "/chunks/"
 
 func newMachine(name string, drives int, seed uint64) *machine {
 	m := &machine{name: name, rng: rand.New(rand.NewPCG(seed, 2)), faults: map[string]fault{}, renewed: map[string]bool{}}
@@ -83,6 +88,9 @@ func (m *machine) faultOf(path string) (f fault, takes time.Duration) {
 	defer m.mu.Unlock()
 	for drive, f := range m.faults {
 		if path == drive || strings.HasPrefix(path, drive+"/") {
+			if !strings.Contains(path, f.within) {
+				f.slow, f.fails = 0, false
+			}
 			if f.slow > 0 {
 				takes = time.Duration(m.rng.Int64N(int64(f.slow)))
 			}
@@ -90,6 +98,13 @@ func (m *machine) faultOf(path string) (f fault, takes time.Duration) {
 		}
 	}
 	return fault{}, 0
+}
+
+// some is a random time below most.
+func (m *machine) some(most time.Duration) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Duration(m.rng.Int64N(int64(most)))
 }
 
 // lie flips a bit of b once in a while.
@@ -219,7 +234,7 @@ func (f *faultFile) ReadAt(b []byte, off int64) (int, error) {
 
 // mayLie changes what was read of a chunk on a drive that lies.
 func (f *faultFile) mayLie(b []byte) {
-	if !strings.Contains(f.path, "/chunks/") {
+	if !strings.Contains(f.path, chunksWithin) {
 		return
 	}
 	if fault, _ := f.fs.m.faultOf(f.path); fault.lies > 0 {
@@ -243,9 +258,17 @@ func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
 	return f.File.WriteAt(b, off)
 }
 
+// touchSync is what a sync begins with.
+func (f *faultFile) touchSync() error {
+	if fault, _ := f.fs.m.faultOf(f.path); fault.syncs > 0 {
+		time.Sleep(f.fs.m.some(fault.syncs))
+	}
+	return f.fs.touch(f.path)
+}
+
 // Sync implements vfs.File.
 func (f *faultFile) Sync() error {
-	if err := f.fs.touch(f.path); err != nil {
+	if err := f.touchSync(); err != nil {
 		return err
 	}
 	return f.File.Sync()
@@ -253,7 +276,7 @@ func (f *faultFile) Sync() error {
 
 // SyncTo implements vfs.File.
 func (f *faultFile) SyncTo(length int64) (bool, error) {
-	if err := f.fs.touch(f.path); err != nil {
+	if err := f.touchSync(); err != nil {
 		return false, err
 	}
 	return f.File.SyncTo(length)
@@ -261,7 +284,7 @@ func (f *faultFile) SyncTo(length int64) (bool, error) {
 
 // SyncData implements vfs.File.
 func (f *faultFile) SyncData() error {
-	if err := f.fs.touch(f.path); err != nil {
+	if err := f.touchSync(); err != nil {
 		return err
 	}
 	return f.File.SyncData()
@@ -276,10 +299,15 @@ func (m *machine) leave() {
 }
 
 // image is what the drives hold now, synced or not, in a copy of its own.
-func (m *machine) image() *vfs.MemFS {
+func (m *machine) image() *vfs.MemFS { return m.clone(100) }
+
+// durable is what the drives would hold after a power cut now: what is synced, and nothing else.
+func (m *machine) durable() *vfs.MemFS { return m.clone(0) }
+
+func (m *machine) clone(unsyncedPercent int) *vfs.MemFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	return m.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsyncedPercent, RNG: rand.New(rand.NewPCG(1, 1))})
 }
 
 // away is where a drive's directory is while it is hidden.

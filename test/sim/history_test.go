@@ -52,10 +52,11 @@ func newHistory() *history {
 	return &history{began: time.Now(), tags: map[string]body{}, acked: map[kind]int{}}
 }
 
-// fresh is a body that was never written, and its content.
-func (h *history) fresh() (b body, content []byte) {
+// fresh is a body that was never written, of a size that fits, and its content.
+func (h *history) fresh(fits func(size int) bool) (b body, content []byte) {
 	h.mu.Lock()
-	h.last++
+	for h.last++; !fits(h.last.size()); h.last++ {
+	}
 	b = h.last
 	h.mu.Unlock()
 	content = b.bytes()
@@ -65,6 +66,13 @@ func (h *history) fresh() (b body, content []byte) {
 	h.tags[tag] = b
 	return b, content
 }
+
+// Sizes of bodies that are asked for.
+func anySize(int) bool         { return true }
+func inRecords(size int) bool  { return size <= inlineBytes }
+func onAllSlots(size int) bool { return size >= 20_000 }
+
+const inlineBytes = 2 << 10 // objects of at most so many bytes lie beside their records
 
 // tagged is the body that has a tag, as listings show it; 0: there is none.
 func (h *history) tagged(tag string) body {

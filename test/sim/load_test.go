@@ -23,6 +23,7 @@ type load struct {
 	mu     sync.Mutex
 	wrong  []error
 	latest map[string]body // that a client saw, for conditions
+	more   []string        // keys of the scenes, which are theirs alone
 }
 
 const (
@@ -42,8 +43,12 @@ func startLoad(c *cluster, cl *client, seed uint64) *load {
 		rng := rand.New(rand.NewPCG(seed, uint64(100+id)))
 		l.done.Go(func() {
 			for ctx.Err() == nil {
-				l.ask(id, rng)
 				most := thinksMax
+				if c.dark.Load() {
+					most = time.Minute
+				} else {
+					l.ask(id, rng)
+				}
 				if l.easy.Load() {
 					most *= 25
 				}
@@ -66,6 +71,24 @@ func (l *load) fail(err error) {
 	l.wrong = append(l.wrong, err)
 }
 
+// freshKey is a key that nobody uses but a scene.
+func (l *load) freshKey() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := fmt.Sprintf("%c/scene%d", 'a'+rune(len(l.more)%3), len(l.more))
+	l.more = append(l.more, key)
+	return key
+}
+
+// report tells the test what was wrong.
+func (l *load) report() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, err := range l.wrong {
+		l.c.t.Error(err)
+	}
+}
+
 func (l *load) saw(key string, b body) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +107,7 @@ func (l *load) ask(id int, rng *rand.Rand) {
 	in := input{key: l.keys[rng.IntN(len(l.keys))]}
 	switch dice := rng.IntN(100); {
 	case dice < 35:
-		l.get(id, node, in.key)
+		l.get(l.cl, id, node, in.key)
 		return
 	case dice < 42:
 		l.list(id, node)
@@ -101,10 +124,11 @@ func (l *load) ask(id int, rng *rand.Rand) {
 	if in.kind == putIfMatch && in.expect == 0 {
 		in.kind = put
 	}
-	l.change(id, node, in)
+	l.change(l.cl, id, node, in, anySize)
 }
 
-func (l *load) change(id int, node string, in input) {
+// change asks for what in says; a put is of a new body. It returns nil if it was done.
+func (l *load) change(cl *client, id int, node string, in input, fits func(size int) bool) error {
 	header := map[string]string{}
 	var content []byte
 	method := http.MethodPut
@@ -117,10 +141,10 @@ func (l *load) change(id int, node string, in input) {
 		header["If-Match"] = in.expect.etag()
 	}
 	if method == http.MethodPut {
-		in.body, content = l.h.fresh()
+		in.body, content = l.h.fresh(fits)
 	}
 	call := l.h.now()
-	_, _, err := l.cl.do(node, method, escaped(in.key), "", content, header)
+	_, _, err := cl.do(node, method, escaped(in.key), "", content, header)
 	out := output{}
 	switch status := statusOf(err); {
 	case err == nil:
@@ -134,11 +158,12 @@ func (l *load) change(id int, node string, in input) {
 		out.unknown = true
 	}
 	l.h.note(id, in, call, out)
+	return err
 }
 
-func (l *load) get(id int, node, key string) {
+func (l *load) get(cl *client, id int, node, key string) {
 	call := l.h.now()
-	out, err := l.read(node, key)
+	out, err := l.read(cl, node, key)
 	if err == nil {
 		l.saw(key, out.body)
 	}
@@ -146,8 +171,8 @@ func (l *load) get(id int, node, key string) {
 }
 
 // read gets an object. The error says that there was no answer.
-func (l *load) read(node, key string) (out output, err error) {
-	_, got, err := l.cl.do(node, http.MethodGet, escaped(key), "", nil, nil)
+func (l *load) read(cl *client, node, key string) (out output, err error) {
+	_, got, err := cl.do(node, http.MethodGet, escaped(key), "", nil, nil)
 	switch {
 	case statusOf(err) == http.StatusNotFound:
 		return output{}, nil

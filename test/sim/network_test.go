@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	latencyMax = 2 * time.Millisecond // one way, and a thousandth of it at least
-	deadAfter  = 15 * time.Second     // a connection that is cut for so long has ended, as nodeport has it by TCP_USER_TIMEOUT
-	windowMax  = 4 << 20              // bytes under way in one direction; more wait
+	latencyMax  = 2 * time.Millisecond   // one way, and a thousandth of it at least
+	arriveEvery = 500 * time.Microsecond // whatever arrives within so long arrives together: each moment of the clock costs
+	deadAfter   = 15 * time.Second       // a connection that is cut for so long has ended, as nodeport has it by TCP_USER_TIMEOUT
+	windowMax   = 256 << 10              // bytes under way in one direction; more wait
 )
 
 // network is what hosts talk over. Connections break when an end crashes; between hosts that are cut apart nothing arrives, and
@@ -470,7 +471,7 @@ func (p *pipe) write(b []byte) (int, error) {
 		}
 		p.moved.Wait()
 	}
-	at := time.Now().Add(late)
+	at := time.Now().Add(late).Truncate(arriveEvery).Add(arriveEvery)
 	if n := len(p.under); n > 0 && p.under[n-1].at.After(at) {
 		at = p.under[n-1].at // nothing overtakes
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,17 +49,17 @@ func runSchedule(t *testing.T, seed uint64) {
 	c.makeBucket(cl)
 	l := startLoad(c, cl, seed)
 	defer l.end()
-	for range 1 + c.rng.IntN(2) {
-		for range 2 + c.rng.IntN(4) {
+	scenes := []func(*client, *load){c.usurp, c.lag, c.press, c.lose}
+	c.rng.Shuffle(len(scenes), func(i, j int) { scenes[i], scenes[j] = scenes[j], scenes[i] })
+	for _, scene := range scenes {
+		for range c.rng.IntN(3) {
 			c.step(cl)
 		}
-		if c.rng.IntN(2) == 0 {
-			c.heal()
-			l.easy.Store(true)
-			c.settle(cl)
-			l.easy.Store(false)
-			c.lose(l)
-		}
+		c.heal()
+		l.easy.Store(true)
+		c.settle(cl)
+		l.easy.Store(false)
+		scene(cl, l)
 	}
 	c.heal()
 	l.end()
@@ -160,15 +161,17 @@ func (c *cluster) step(cl *client) {
 	c.sleep(10 * time.Second)
 }
 
-// blackout cuts the power of all nodes at once, for days.
-func (c *cluster) blackout(days int) {
-	c.log.say("all lose power, for %d days", days)
+// blackout cuts the power of all nodes at once, for hours.
+func (c *cluster) blackout(hours int) {
+	c.log.say("all lose power, for %d hours", hours)
 	for _, s := range c.nodes {
 		if s.life != nil {
 			s.crash(true)
 		}
 	}
-	time.Sleep(time.Duration(days) * 24 * time.Hour)
+	c.dark.Store(hours > 0)
+	time.Sleep(time.Duration(hours) * time.Hour)
+	c.dark.Store(false)
 	for _, s := range c.nodes {
 		s.start()
 	}
@@ -234,7 +237,7 @@ func (c *cluster) order(cl *client, s *server, path string, what any) {
 }
 
 // lose takes as many drives for good as the cluster promises to outlive, or fewer: wiped, rotten, or away for longer than is waited for.
-func (c *cluster) lose(l *load) {
+func (c *cluster) lose(_ *client, l *load) {
 	var all []func() (*machine, string)
 	for _, s := range c.nodes {
 		for _, path := range s.machine.paths {
@@ -269,10 +272,7 @@ func (c *cluster) lose(l *load) {
 
 // partition cuts hosts apart: in two camps, or one way between two.
 func (c *cluster) partition() {
-	hosts := []string{etcdHost}
-	for _, s := range c.nodes {
-		hosts = append(hosts, s.machine.name)
-	}
+	hosts := c.hosts()
 	if c.rng.IntN(3) == 0 {
 		c.rng.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
 		c.log.say("nothing arrives from %s at %s", hosts[0], hosts[1])
@@ -340,12 +340,12 @@ func (c *cluster) renew() {
 }
 
 // readAll reads every key by every node: all know the same.
-func (c *cluster) readAll(l *load) {
+func (c *cluster) readAll(cl *client, l *load) {
 	for i, s := range c.nodes {
-		for _, key := range l.keys {
+		for _, key := range slices.Concat(l.keys, l.more) {
 			c.await(fmt.Sprintf("%s by %s", key, s.machine.name), func() error {
 				call := l.h.now()
-				out, err := l.read(s.machine.name, key)
+				out, err := l.read(cl, s.machine.name, key)
 				if err == nil {
 					l.h.note(clients+i, input{kind: get, key: key}, call, out)
 				}

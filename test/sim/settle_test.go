@@ -13,15 +13,13 @@ func (c *cluster) judge(cl *client, l *load) {
 	if !c.rotten {
 		c.count(cl, false) // nothing is found missing only when somebody looks
 	}
-	c.readAll(l)
-	time.Sleep(collectAfter + time.Minute) // what nobody committed is garbage by now (I6)
+	c.readAll(cl, l)
+	time.Sleep(collectAfter + 5*time.Second) // what nobody committed is garbage by now (I6)
 	c.scrub(cl)
 	c.settle(cl)
 	c.count(cl, true)
-	c.readAll(l)
-	for _, err := range l.wrong {
-		c.t.Error(err)
-	}
+	c.readAll(cl, l)
+	l.report()
 	if err := l.h.check(); err != nil {
 		c.t.Error(err)
 	}

@@ -31,13 +31,18 @@ const (
 // begins is when the simulated clock stands at the start, instead of at 2009: papers between nodes hold from 2026 on.
 var begins = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestSchedules runs schedules one after another. `go test ./test/sim -run TestSchedules -args -seed N` runs one again.
+// TestSchedules runs schedules, each in a process of its own and as many at a time as -test.parallel allows.
+// `go test ./test/sim -run TestSchedules -args -seed N` runs one again.
 func TestSchedules(t *testing.T) {
-	if !simulated {
-		runChild(t)
+	if simulated {
+		time.Sleep(time.Until(begins))
+		runSeed(t, *seed)
 		return
 	}
-	time.Sleep(time.Until(begins))
+	if testing.Short() {
+		t.Skip("processes of their own, which are not built with the race detector")
+	}
+	binary := build(t)
 	first, n := *from, *count
 	switch {
 	case *seed != 0:
@@ -48,12 +53,10 @@ func TestSchedules(t *testing.T) {
 		n = fewSchedules
 	}
 	for s := first; s < first+uint64(n); s++ {
-		if !t.Run(fmt.Sprint("seed", s), func(t *testing.T) { runSeed(t, s) }) {
-			t.Logf("go test ./test/sim -run TestSchedules -args -seed %d   runs it again; -trace shows what the nodes logged", s)
-			if !*soak {
-				return
-			}
-		}
+		t.Run(fmt.Sprint("seed", s), func(t *testing.T) {
+			t.Parallel()
+			runChild(t, binary, s)
+		})
 	}
 }
 
@@ -63,34 +66,29 @@ func runSeed(t *testing.T, s uint64) {
 	runSchedule(t, s)
 }
 
-// runChild builds this test with the simulated clock and runs it as a child: the clock is the runtime's, for a whole process.
-func runChild(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a process of its own, which is not built with the race detector")
+// build makes this test with the simulated clock: the clock is the runtime's, for a whole process.
+func build(t *testing.T) (binary string) {
+	binary = filepath.Join(t.TempDir(), "sim.test")
+	cmd := exec.Command("go", "test", "-c", "-tags", "faketime", "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // with cgo the runtime never sees that nothing can run
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}
-	binary := filepath.Join(t.TempDir(), "sim.test")
-	build := exec.Command("go", "test", "-c", "-tags", "faketime", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // with cgo the runtime never sees that nothing can run
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", build, err, out)
-	}
-	args := []string{"-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0"}
-	flag.Visit(func(f *flag.Flag) {
-		if !strings.HasPrefix(f.Name, "test.") {
-			args = append(args, "-"+f.Name+"="+f.Value.String())
-		}
-	})
-	child := exec.Command(binary, args...)
-	child.Env = append(os.Environ(), "GOMAXPROCS=1") // one thread at a time: most of the order of what happens follows from the seed
+	return binary
+}
+
+// runChild runs the schedule of one seed.
+func runChild(t *testing.T, binary string, s uint64) {
+	child := exec.Command(binary, "-test.run", "^TestSchedules$", "-test.v", "-test.timeout", "0", fmt.Sprint("-seed=", s), fmt.Sprint("-trace=", *trace))
+	child.Env = append(os.Environ(), "GOMAXPROCS=1", "TMPDIR="+t.TempDir()) // one thread at a time: most of the order of what happens follows from the seed
 	var out bytes.Buffer
 	child.Stdout, child.Stderr = &out, &out
 	err := child.Run()
-	text := unframe(out.Bytes())
-	if err != nil || testing.Verbose() {
-		t.Logf("%s", text)
+	if err != nil || testing.Verbose() && (*seed != 0 || *trace) {
+		t.Logf("%s", unframe(out.Bytes()))
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; go test ./test/sim -run TestSchedules -args -seed %d   runs it again; -trace shows what the nodes logged", err, s)
 	}
 }
 
