@@ -79,7 +79,6 @@ func TestConnectionLost(t *testing.T) {
 	r, err := d.Open(ctx, stored.Header.Key)
 	must(t, err)
 	n.cut()
-	n.awaitHandles(0)
 	var sealErr error
 	poll.Nil(t, poll.Within, "a connection", func() error {
 		sealErr = w.Seal(ctx, s.Footer)
@@ -116,7 +115,6 @@ func TestHandlesOfLostConnections(t *testing.T) {
 		w, err := d.Create(ctx, disktest.NewSample(2, opened, 3<<20).Header, 3<<20)
 		must(t, err)
 		n.cut()
-		n.awaitHandles(0)
 		poll.Nil(t, poll.Within, "a connection", func() error { return disktest.Put(suiteDrive{d}, disktest.NewSample(3, opened, 1)) })
 		var readers []*Reader
 		var writers []*Writer

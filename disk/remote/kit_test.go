@@ -108,14 +108,23 @@ func (n *node) dial(ctx context.Context) (net.Conn, error) {
 	return c, nil
 }
 
-// cut ends all connections that are there.
+// cut ends all connections that are there, and lets none begin before the node has noticed: what a client has open stays as long as it has one.
 func (n *node) cut() {
+	n.t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range n.conns {
 		c.Close()
 	}
 	n.conns = nil
+	poll.Nil(n.t, poll.Within, "the sessions' end", func() error {
+		n.server.mu.Lock()
+		defer n.server.mu.Unlock()
+		if left := len(n.server.sessions); left != 0 {
+			return fmt.Errorf("%d left", left)
+		}
+		return nil
+	})
 }
 
 // awaitHandles waits until so many readers and writers are open.
