@@ -1,6 +1,6 @@
 SHELL    = /bin/bash
 # make            build ./sherd
-# make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 20 minutes on 2 cores
+# make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 18 minutes on 2 cores
 # make soak       the same promises with the full counts: hours
 # make bench      measure a fresh server on this machine; see docs/performance.md
 # make fuzz       each fuzz target for FUZZTIME
@@ -60,6 +60,8 @@ soak: build tools
 
 bench: build
 	packaging/bench.sh ./sherd $(BENCHDIR)
+	@command -v jq >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq jq >/dev/null; }
+	packaging/bench-cluster.sh ./sherd $(BENCHDIR)
 
 fuzz:
 	@for p in $(PACKAGES); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

@@ -135,10 +135,10 @@ func (r *real) all(i int) []disk.ChunkInfo {
 func TestI5_NoNewerMapIsNotAwaitedByAll(t *testing.T) {
 	b := newBehind(t, place{}, 5000, 0)
 	b.etcdIsAway()
-	b.store.opt.MapWait = 300 * time.Millisecond
+	b.store.opt.MapWait = testPatience
 	b.mustGet("a")
 	began := time.Now()
-	if b.store.Renewed(context.Background(), testPool, b.ref.PG, 1); time.Since(began) > 200*time.Millisecond {
+	if b.store.Renewed(context.Background(), testPool, b.ref.PG, 1); time.Since(began) > testPatience/2 {
 		t.Errorf("it took %s", time.Since(began))
 	}
 }

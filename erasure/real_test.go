@@ -136,7 +136,11 @@ func TestRealDrives(t *testing.T) { eachPlace(t, realDrives) }
 
 func realDrives(t *testing.T, at place) {
 	r := newReal(t, 4, 2, 0, at, func(o *Options) { o.BlobBytes = 8 << 20 })
-	for _, size := range realSizes {
+	sizes := realSizes
+	if testing.Short() { // the race detector makes bytes dear
+		sizes = []int{1, 5000, 1<<20 + 1, 4 << 20}
+	}
+	for _, size := range sizes {
 		r.mustPut(fmt.Sprint(size), size)
 	}
 	for i := range r.disk {
@@ -156,7 +160,7 @@ func realDrives(t *testing.T, at place) {
 			}
 			r.state(i, state)
 		}
-		for _, size := range realSizes {
+		for _, size := range sizes {
 			r.mustGet(fmt.Sprint(size))
 		}
 		for i := range r.disk {
@@ -205,7 +209,7 @@ func realConcurrent(t *testing.T, at place) {
 	r := newReal(t, 2, 2, 2, at, func(o *Options) { o.BlobBytes = 3 << 20 })
 	rounds := 8
 	if testing.Short() {
-		rounds = 4
+		rounds = 2
 	}
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
