@@ -77,12 +77,16 @@ func testContext(t testing.TB) context.Context {
 }
 
 // open opens a store on te, which is asked for as long as it takes on a busy machine. What is to fail runs impatiently.
-func open(t testing.TB, te *testEtcd) *Store {
+func open(t testing.TB, te *testEtcd, changes ...func(*Options)) *Store {
 	t.Helper()
-	s, err := Open(testContext(t), Options{
+	opt := Options{
 		Endpoints: []string{te.endpoint()}, RequestTimeout: poll.Within, TryTimeout: 20 * time.Second,
 		ContactEvery: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, change := range changes {
+		change(&opt)
+	}
+	s, err := Open(testContext(t), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,12 +94,14 @@ func open(t testing.TB, te *testEtcd) *Store {
 	return s
 }
 
-// impatiently runs what fails only when its RequestTimeout is over.
-func impatiently(s *Store, f func()) {
-	patience := s.opt.RequestTimeout
-	defer func() { s.opt.RequestTimeout = patience }()
-	s.opt.RequestTimeout = time.Second
-	f()
+// hasty is for a store whose lead is over, which shows when the time for a change is.
+func hasty(o *Options) { o.RequestTimeout = 5 * time.Second }
+
+// impatiently runs what fails only when its time is over.
+func impatiently(ctx context.Context, f func(context.Context)) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	f(ctx)
 }
 
 // bootstrapped opens a store and writes a cluster of six drives.

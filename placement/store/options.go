@@ -9,6 +9,8 @@ import (
 	"net"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -50,6 +52,8 @@ type Options struct {
 	ContactEvery   time.Duration // 10s: etcd is asked for a sign of life when nothing else did
 	Now            func() time.Time
 	Logger         *slog.Logger
+
+	between func(clientv3.KV) clientv3.KV // a test's, that loses answers; nil: none
 }
 
 func (o *Options) validate() error {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -161,7 +162,7 @@ func TestRemovePool(t *testing.T) {
 	refused("a class for it", s.SetPoolClass(ctx, "fast", "FAST"), ErrConflict)
 	refused("the default again", s.SetDefaultPool(ctx, "fast"), ErrConflict)
 	refused("a bucket for it", s.SetBucketPool(ctx, "b", "fast"), ErrConflict)
-	impatiently(s, func() { _, _, err = s.CreateBucket(ctx, "c", "root", "", p.ID) })
+	impatiently(ctx, func(ctx context.Context) { _, _, err = s.CreateBucket(ctx, "c", "root", "", p.ID) })
 	refused("a new bucket in it", err, ErrUnavailable)
 	ok(lead.KeepPool(ctx, p.ID, "an object is in it"))
 	if got := s.Map().Pools[p.ID]; got.Removing || got.Kept != "an object is in it" {
@@ -180,9 +181,11 @@ func TestRemovePool(t *testing.T) {
 	if err != nil || next.ID != p.ID+1 {
 		t.Errorf("%v, %+v", err, next)
 	}
-	impatiently(s, func() { _, _, err = s.CreateBucket(ctx, "c", "root", "", p.ID) })
+	impatiently(ctx, func(ctx context.Context) { _, _, err = s.CreateBucket(ctx, "c", "root", "", p.ID) })
 	refused("a new bucket in a pool that is gone", err, ErrUnavailable)
 	ok(lead.Resign(ctx))
 	ok(s.OrderPoolRemoval(ctx, "fast"))
-	impatiently(s, func() { refused("by one who is not elected", lead.RemovePool(ctx, next.ID), ErrNotLeader) })
+	former, err := open(t, te, hasty).Campaign(ctx, "planner", "n2")
+	ok(err, former.Resign(ctx))
+	refused("by one who is not elected", former.RemovePool(ctx, next.ID), ErrNotLeader)
 }

@@ -67,6 +67,9 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	s := &Store{opt: opt, client: client, kv: client.KV, origin: time.Now()}
+	if opt.between != nil {
+		s.kv = opt.between(client.KV)
+	}
 	s.state.Store(&state{m: emptyMap(), next: make(chan struct{})})
 	run, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel

@@ -259,7 +259,7 @@ func TestI19_PlannerStartsAgain(t *testing.T) {
 	te := newEtcd(t)
 	s, in := bootstrapped(t, te)
 	ctx := testContext(t)
-	dead, err := s.Campaign(ctx, "planner", "n1")
+	dead, err := open(t, te, hasty).Campaign(ctx, "planner", "n1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,11 +267,9 @@ func TestI19_PlannerStartsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	impatiently(s, func() {
-		if err := dead.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, "as the dead one sees it"); !errors.Is(err, ErrNotLeader) {
-			t.Errorf("the first acts: %v", err)
-		}
-	})
+	if err := dead.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, "as the dead one sees it"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("the first acts: %v", err)
+	}
 	if err := again.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, "away"); err != nil {
 		t.Error(err)
 	}
@@ -359,9 +357,10 @@ func (t *muteTxn) Commit() (*clientv3.TxnResponse, error) {
 
 // TestFirstStateIsSentAgain: a cluster's first start does not fail because etcd did not answer in time.
 func TestFirstStateIsSentAgain(t *testing.T) {
-	s := open(t, newEtcd(t))
-	m := &mute{KV: s.kv}
-	s.kv = m
+	var m mute
+	s := open(t, newEtcd(t), func(o *Options) {
+		o.between = func(kv clientv3.KV) clientv3.KV { m.KV = kv; return &m }
+	})
 	in := initial(t, 6)
 	if err := s.Bootstrap(testContext(t), in); err != nil {
 		t.Fatal(err)
@@ -382,7 +381,7 @@ func TestServesWhileEtcdIsAway(t *testing.T) {
 	te.stop()
 	checkMap(t, s.Map(), in)
 	began := time.Now()
-	impatiently(s, func() {
+	impatiently(ctx, func(ctx context.Context) {
 		for name, err := range map[string]error{
 			"create": func() error { _, _, err := s.CreateBucket(ctx, "b", "root", "", 1); return err }(),
 			"state":  s.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, ""),
