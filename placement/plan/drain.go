@@ -153,12 +153,17 @@ func ReplicaLeaves(m *placement.Map) (changes []Change) {
 		if !whole || drained < 0 {
 			continue
 		}
-		next := *r
-		next.Replicas = slices.Clone(r.Replicas)
-		next.Replicas[drained].Leaving = true
-		changes = append(changes, Change{Why: fmt.Sprintf("replica %d leaves, its drive is drained", next.Replicas[drained].ID), Range: &next})
+		changes = append(changes, leave(r, drained, "replica %d leaves, its drive is drained"))
 	}
 	return changes
+}
+
+// leave orders a range's replica to go. why has a place for its number.
+func leave(r *placement.Range, i int, why string) Change {
+	next := *r
+	next.Replicas = slices.Clone(r.Replicas)
+	next.Replicas[i].Leaving = true
+	return Change{Why: fmt.Sprintf(why, next.Replicas[i].ID), Range: &next}
 }
 
 // CallOffs orders replicas not to join that were to on drives that away names: one that cannot join would hold up all other changes of its
@@ -172,10 +177,7 @@ func CallOffs(m *placement.Map, away func(*placement.Drive) bool) (changes []Cha
 		if i < 0 || r.Splitting != nil {
 			continue
 		}
-		next := *r
-		next.Replicas = slices.Clone(r.Replicas)
-		next.Replicas[i].Leaving = true
-		changes = append(changes, Change{Why: fmt.Sprintf("replica %d is not to join, its drive is away", next.Replicas[i].ID), Range: &next})
+		changes = append(changes, leave(r, i, "replica %d is not to join, its drive is away"))
 	}
 	return changes
 }
