@@ -42,7 +42,8 @@ whole:
 	$(GO) test -timeout 10m $(SHORTENED)
 
 # Whole clusters by a simulated clock: 10 schedules, 7 s of one core each. The child it builds is compiled anew, with a build tag of the Go
-# runtime: a minute or two the first time. `go test ./test/sim -args -schedules 200` runs 200, make soak 10,000.
+# runtime: a minute or two the first time. `go test ./test/sim -args -schedules 200` runs 200, make soak 10,000
+# (or SCHEDULES=n).
 sim:
 	$(GO) test -timeout 15m ./test/sim
 
