@@ -241,15 +241,12 @@ type Bucket struct {
 	Pool     ids.Pool   `json:"pool"`
 	Deleting bool       `json:"deleting,omitempty"` // I20
 	Marks    uint64     `json:"marks,omitempty"`    // how often it was marked as being deleted
-	Rules    int64      `json:"rules,omitempty"`    // revision of what decides the fate of its data: commands carry it (I11)
+	Rules    int64      `json:"rules,omitempty"`    // revision of Versioning and Lock, which decide the fate of its data: commands carry it (I11)
 	Revision int64      `json:"-"`                  // etcd's, of the row
-}
 
-// Identity is one access key.
-type Identity struct {
-	AccessKey string `json:"accessKey"`
-	Secret    string `json:"secret"`
-	Root      bool   `json:"root"`
+	Versioning string       `json:"versioning,omitempty"` // "", VersioningEnabled or VersioningSuspended
+	Lock       *ObjectLock  `json:"lock,omitempty"`       // nil: versions cannot be locked
+	Config     BucketConfig `json:"config,omitempty"`
 }
 
 // RangeFor finds the range that holds key, in meta/keys' encoding; nil if the map has none.
