@@ -48,7 +48,7 @@ func (r *request) createBucket() error {
 	if region == "" {
 		region = r.s.opt.Region
 	}
-	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, r.name, r.s.opt.Owner, region, r.s.newBucketPool())
+	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.s.opt.Owner, Region: region, Pool: r.s.newBucketPool()})
 	switch {
 	case err != nil:
 		return controlError(err)

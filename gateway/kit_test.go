@@ -291,13 +291,14 @@ func (b *buckets) change(fn func(map[string]*placement.Bucket)) {
 	b.m = &next
 }
 
-func (b *buckets) CreateBucket(_ context.Context, name, owner, region string, pool ids.Pool) (made *placement.Bucket, created bool, err error) {
+func (b *buckets) CreateBucket(_ context.Context, want placement.Bucket) (made *placement.Bucket, created bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.change(func(all map[string]*placement.Bucket) {
-		if made = all[name]; made == nil {
-			made, created = &placement.Bucket{ID: b.next, Name: name, Owner: owner, Region: region, Pool: pool, Created: time.Now()}, true
-			all[name] = made
+		if made = all[want.Name]; made == nil {
+			want.ID, want.Created = b.next, time.Now()
+			made, created = &want, true
+			all[want.Name] = made
 			b.next++
 		}
 	})

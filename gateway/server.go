@@ -35,8 +35,9 @@ type Buckets interface {
 	Map() *placement.Map
 	// Sync returns when Map is at least as new as the control store was at the call.
 	Sync(ctx context.Context) error
-	// CreateBucket returns the bucket of that name; created is false if it was there.
-	CreateBucket(ctx context.Context, name, owner, region string, pool ids.Pool) (b *placement.Bucket, created bool, err error)
+	// CreateBucket makes a bucket of want's Name, Owner, Region, Pool, Versioning, Lock and Config, or returns the one of that name:
+	// created is false if it was there.
+	CreateBucket(ctx context.Context, want placement.Bucket) (b *placement.Bucket, created bool, err error)
 	// SetDeleting and DeleteBucket are of b as its id names it: not of a bucket made since under its name. Each mark is
 	// another, and the bucket is removed by the last one only.
 	SetDeleting(ctx context.Context, b *placement.Bucket, deleting bool) (mark uint64, err error)
@@ -151,6 +152,9 @@ func (o *Options) fromMap(accessKey string) (string, Identity, bool) {
 		return "", Identity{}, false
 	}
 	id := m.Identities[accessKey]
+	if id.Inactive || id.Secret == "" {
+		return "", Identity{}, false
+	}
 	return id.Secret, Identity{Name: accessKey, Root: id.Root}, true
 }
 

@@ -1,5 +1,5 @@
 // Package placement declares the map: the control records of one cluster (nodes, drives, pools, placement groups,
-// ranges, buckets, identities, settings) as one immutable value.
+// ranges, buckets, accounts with their users, groups, policies and access keys, settings) as one immutable value.
 //
 // Invariants:
 //   - A Map is never changed after it was published; neither is anything it points to. Who wants another makes one.

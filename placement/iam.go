@@ -7,7 +7,7 @@ import (
 )
 
 // Account is who owns buckets, and whose users, groups and policies they are. Each has a root, which may do everything in it.
-// The account that a cluster begins with is DefaultAccount.
+// The one that a cluster begins with is NewDefaultAccount's.
 type Account struct {
 	ID        string    `json:"id"`        // 12 digits
 	Name      string    `json:"name"`      // as owners are shown
@@ -84,6 +84,18 @@ type Identity struct {
 	Created  time.Time `json:"created,omitzero"`
 }
 
+// WrappedKey is the key that the secrets of identities are sealed under, as etcd has it: itself sealed, under keys that are not there.
+type WrappedKey struct {
+	ID    string            `json:"id"` // 16 hexadecimal digits that follow from the key
+	Wraps map[string][]byte `json:"wraps,omitempty"`
+}
+
+// Keys of WrappedKey.Wraps: what the key is sealed under follows from which secret.
+const (
+	WrapRoot    = "root"    // root's secret key
+	WrapCluster = "cluster" // the secret of the cluster's first nodes
+)
+
 // Kinds of ObjectLock.Mode.
 const (
 	LockGovernance = "GOVERNANCE" // who has the permission may shorten it
@@ -105,6 +117,15 @@ type ObjectLock struct {
 
 // BucketConfig are the documents that the gateway keeps with a bucket, by its own names, in its own form.
 type BucketConfig map[string]json.RawMessage
+
+// Name is what a user, a group or a policy is found by in a Map.
+type Name struct {
+	Account string
+	Folded  string // FoldName's
+}
+
+// NameOf is the Name of what is called name in an account.
+func NameOf(account, name string) Name { return Name{account, FoldName(name)} }
 
 // FoldName is what names of users, groups and policies are compared by.
 func FoldName(name string) string { return strings.ToLower(name) }

@@ -21,8 +21,15 @@ type Map struct {
 	Pools      map[ids.Pool]*Pool
 	Ranges     []*Range // ordered by Start, spans without gap or overlap
 	Buckets    map[string]*Bucket
-	Identities map[string]*Identity // by access key
 	Settings   map[string]string
+
+	DefaultAccount *Account            // that the cluster began with; also in Accounts
+	Accounts       map[string]*Account // by id
+	Users          map[Name]*User
+	Groups         map[Name]*Group
+	Policies       map[Name]*Policy
+	Identities     map[string]*Identity // by access key
+	DataKey        *WrappedKey          // nil: secrets are not sealed yet
 }
 
 // Node is a process with drives.

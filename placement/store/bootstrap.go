@@ -126,7 +126,7 @@ func (s *Store) lockBootstrap(ctx context.Context) (owner clientv3.Cmp, release 
 // clearRows removes what a bootstrap that did not finish has left.
 func (s *Store) clearRows(ctx context.Context, guards []clientv3.Cmp) error {
 	var ops []clientv3.Op
-	for _, dir := range []string{nodesDir, drivesDir, poolsDir, pgsDir, rangesDir, bucketsDir, iamDir, settingsDir, "next/"} {
+	for _, dir := range recordDirs() {
 		ops = append(ops, clientv3.OpDelete(s.key(dir), clientv3.WithPrefix()))
 	}
 	return s.commitFirst(ctx, guards, ops)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,24 +13,35 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// CreateBucket makes a bucket, or finds the one of that name: created tells which. Its id was never used before (I20).
-// Errors: ErrUnavailable, with the outcome unknown; calling again is safe.
-func (s *Store) CreateBucket(ctx context.Context, name, owner, region string, pool ids.Pool) (b *placement.Bucket, created bool, err error) {
-	if name == "" {
-		return nil, false, fmt.Errorf("%w: a bucket without a name", ErrInvalid)
+// ConfigBytesMax is how many bytes the documents of one bucket may have together, as they are stored: etcd takes 1.5 MiB in one request.
+const ConfigBytesMax = 512 << 10
+
+// CreateBucket makes a bucket as want has it, or finds the one of that name: created tells which. Its id was never used before (I20).
+// Of want count Name, Owner, Region, Pool, Versioning, Lock and Config.
+// Errors: ErrInvalid, ErrTooLarge, ErrUnavailable with the outcome unknown; calling again is safe.
+func (s *Store) CreateBucket(ctx context.Context, want placement.Bucket) (b *placement.Bucket, created bool, err error) {
+	fresh := placement.Bucket{
+		Name: want.Name, Owner: want.Owner, Region: want.Region, Pool: want.Pool,
+		Versioning: want.Versioning, Lock: want.Lock, Config: want.Config,
+	}
+	if fresh.Versioning != "" || fresh.Lock != nil {
+		fresh.Rules = 1 // the ranges, which know none, have them brought before they take a write (I11)
+	}
+	if err := checkBucket(&fresh); err != nil {
+		return nil, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
 	var tried ids.Bucket // the id of a try whose outcome is unknown: no other caller can have it
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		b, err := s.bucket(ctx, name)
+		b, err := s.bucket(ctx, fresh.Name)
 		if err != nil {
 			return nil, false, err
 		}
 		if b != nil {
 			return b, b.ID == tried, nil
 		}
-		b, err = s.tryCreate(ctx, placement.Bucket{Name: name, Owner: owner, Region: region, Pool: pool}, &tried)
+		b, err = s.tryCreate(ctx, fresh, &tried)
 		if err == nil {
 			return b, true, nil
 		}
@@ -41,6 +53,27 @@ func (s *Store) CreateBucket(ctx context.Context, name, owner, region string, po
 		}
 		pause(ctx, wait)
 	}
+}
+
+// checkBucket refuses what cannot be a bucket's row. Errors: ErrInvalid, ErrTooLarge.
+func checkBucket(b *placement.Bucket) error {
+	switch {
+	case b.Name == "":
+		return fmt.Errorf("%w: a bucket without a name", ErrInvalid)
+	case b.Lock != nil && b.Versioning != placement.VersioningEnabled:
+		return fmt.Errorf("%w: bucket %s: object lock without versioning", ErrInvalid, b.Name)
+	}
+	if len(b.Config) == 0 {
+		return nil
+	}
+	stored, err := json.Marshal(b.Config)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: bucket %s: %v", ErrInvalid, b.Name, err)
+	case len(stored) > ConfigBytesMax:
+		return fmt.Errorf("%w: bucket %s: documents of %d bytes", ErrTooLarge, b.Name, len(stored))
+	}
+	return nil
 }
 
 // tryCreate takes the next id and writes the bucket with it, both in one transaction.
@@ -100,10 +133,7 @@ func (s *Store) bucket(ctx context.Context, name string) (*placement.Bucket, err
 // may remove the bucket by it, and a removal that was sent before and is not done yet is not done any more.
 // Errors: ErrNotFound, also if another bucket has the name now, ErrUnavailable.
 func (s *Store) SetDeleting(ctx context.Context, bucket *placement.Bucket, deleting bool) (mark uint64, err error) {
-	err = edit(ctx, s, bucketsDir+bucket.Name, func(b *placement.Bucket) error {
-		if b.ID != bucket.ID {
-			return fmt.Errorf("%w: bucket %s of id %d", ErrNotFound, bucket.Name, bucket.ID)
-		}
+	err = s.editBucket(ctx, bucket, func(b *placement.Bucket) error {
 		if b.Deleting = deleting; deleting {
 			b.Marks++
 		}
@@ -113,21 +143,47 @@ func (s *Store) SetDeleting(ctx context.Context, bucket *placement.Bucket, delet
 	return mark, err
 }
 
-// ReviseBucket makes a change that decides the fate of a bucket's data, and raises Rules. It is in force when each range has
-// the rules, too (meta.Node.SetRules): until then writes wait for who brings them (I11).
-// Errors: ErrNotFound, ErrUnavailable, and change's own.
-func (s *Store) ReviseBucket(ctx context.Context, name string, change func(*placement.Bucket) error) error {
-	raised := int64(0) // a try whose outcome is unknown may have made the change: it is not made twice
-	return edit(ctx, s, bucketsDir+name, func(b *placement.Bucket) error {
-		if raised != 0 && b.Rules == raised {
-			return nil
-		}
+// ReviseBucket makes a change that decides the fate of a bucket's data, of Versioning and Lock, and raises Rules. It is in force when
+// each range has the rules, too (meta.Node.SetRules): until then writes wait for who brings them (I11). change may be called again,
+// where somebody came between.
+// Errors: ErrNotFound, also if another bucket has the name now, ErrInvalid, ErrUnavailable, and change's own.
+func (s *Store) ReviseBucket(ctx context.Context, bucket *placement.Bucket, change func(*placement.Bucket) error) error {
+	return s.editBucket(ctx, bucket, func(b *placement.Bucket) error {
 		if err := change(b); err != nil {
 			return err
 		}
 		b.Rules++
-		raised = b.Rules
 		return nil
+	})
+}
+
+// SetBucketConfig puts a document of one kind in the place of the one that a bucket has; nil removes it. The map has it when this returns.
+// Errors: ErrNotFound, also if another bucket has the name now, ErrInvalid if doc is not JSON, ErrTooLarge, ErrUnavailable with the
+// outcome unknown.
+func (s *Store) SetBucketConfig(ctx context.Context, bucket *placement.Bucket, kind string, doc json.RawMessage) error {
+	return s.editBucket(ctx, bucket, func(b *placement.Bucket) error {
+		if doc == nil {
+			delete(b.Config, kind)
+			return nil
+		}
+		if b.Config == nil {
+			b.Config = placement.BucketConfig{}
+		}
+		b.Config[kind] = doc
+		return nil
+	})
+}
+
+// editBucket changes the row of a bucket, not of another that was made since under its name.
+func (s *Store) editBucket(ctx context.Context, bucket *placement.Bucket, change func(*placement.Bucket) error) error {
+	return edit(ctx, s, bucketsDir+bucket.Name, func(b *placement.Bucket) error {
+		if b.ID != bucket.ID {
+			return fmt.Errorf("%w: bucket %s of id %d", ErrNotFound, bucket.Name, bucket.ID)
+		}
+		if err := change(b); err != nil {
+			return err
+		}
+		return checkBucket(b)
 	})
 }
 

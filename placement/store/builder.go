@@ -18,8 +18,10 @@ type builder struct {
 	m    placement.Map
 	base int64 // RevisionBase
 
-	nodes, alive, drives, pools, ranges, buckets, identities, settings bool // copied already
-	tables                                                             map[ids.Pool]bool
+	// copied already:
+	nodes, alive, drives, pools, ranges, buckets, settings bool
+	accounts, users, groups, policies, identities          bool
+	tables                                                 map[ids.Pool]bool
 
 	bad func(key string, err error)
 }
@@ -35,8 +37,12 @@ func emptyMap() *placement.Map {
 		Drives:     map[ids.Drive]*placement.Drive{},
 		Pools:      map[ids.Pool]*placement.Pool{},
 		Buckets:    map[string]*placement.Bucket{},
-		Identities: map[string]*placement.Identity{},
 		Settings:   map[string]string{},
+		Accounts:   map[string]*placement.Account{},
+		Users:      map[placement.Name]*placement.User{},
+		Groups:     map[placement.Name]*placement.Group{},
+		Policies:   map[placement.Name]*placement.Policy{},
+		Identities: map[string]*placement.Identity{},
 	}
 }
 
@@ -61,7 +67,7 @@ func (b *builder) putRow(key string, value []byte, revision int64) error {
 	case clusterKey:
 		return b.putCluster(value)
 	case nodesDir:
-		return putNamed(b, value, rest, &b.nodes, &b.m.Nodes, func(n *placement.Node) string { return n.Name })
+		return putNamed(value, rest, &b.nodes, &b.m.Nodes, func(n *placement.Node) (string, error) { return n.Name, nil })
 	case aliveDir:
 		own(&b.alive, &b.m.Alive)[rest] = true // that there is a row says it, whatever is in it
 		return nil
@@ -74,12 +80,22 @@ func (b *builder) putRow(key string, value []byte, revision int64) error {
 	case rangesDir:
 		return b.putRange(rest, value, revision)
 	case bucketsDir:
-		return putNamed(b, value, rest, &b.buckets, &b.m.Buckets, func(r *placement.Bucket) string {
+		return putNamed(value, rest, &b.buckets, &b.m.Buckets, func(r *placement.Bucket) (string, error) {
 			r.Revision = revision
-			return r.Name
+			return r.Name, nil
 		})
+	case accountsDir:
+		return b.putAccount(rest, value)
+	case usersDir:
+		return b.putUser(rest, value)
+	case groupsDir:
+		return b.putGroup(rest, value)
+	case policiesDir:
+		return b.putPolicy(rest, value)
 	case iamDir:
-		return putNamed(b, value, rest, &b.identities, &b.m.Identities, func(i *placement.Identity) string { return i.AccessKey })
+		return b.putIdentity(rest, value)
+	case secretsDir:
+		return b.putDataKey(key, value)
 	case settingsDir:
 		v, err := decode[string](value)
 		if err == nil {
@@ -98,13 +114,18 @@ func split(key string) (dir, rest string) {
 	return key, ""
 }
 
-func putNamed[T any](b *builder, value []byte, name string, copied *bool, of *map[string]*T, nameOf func(*T) string) error {
+// putNamed takes a row that says itself what it is called; nameOf also checks it.
+func putNamed[K comparable, T any](value []byte, name K, copied *bool, of *map[K]*T, nameOf func(*T) (K, error)) error {
 	r, err := decode[T](value)
 	if err != nil {
 		return err
 	}
-	if nameOf(r) != name {
-		return fmt.Errorf("%w: names %q", ErrCorrupt, nameOf(r))
+	named, err := nameOf(r)
+	if err != nil {
+		return err
+	}
+	if named != name {
+		return fmt.Errorf("%w: names %v", ErrCorrupt, named)
 	}
 	own(copied, of)[name] = r
 	return nil
@@ -116,6 +137,21 @@ func (b *builder) putCluster(value []byte) error {
 		return err
 	}
 	b.m.Cluster, b.m.Generation = c.ID, c.Generation
+	return nil
+}
+
+func (b *builder) putDataKey(key string, value []byte) error {
+	if key != dataKeyKey {
+		return nil
+	}
+	k, err := decode[placement.WrappedKey](value)
+	if err != nil {
+		return err
+	}
+	if k.ID == "" {
+		return fmt.Errorf("%w: a key without an id", ErrCorrupt)
+	}
+	b.m.DataKey = k
 	return nil
 }
 
@@ -258,8 +294,20 @@ func (b *builder) remove(key string) {
 		}
 	case bucketsDir:
 		delete(own(&b.buckets, &b.m.Buckets), rest)
+	case accountsDir:
+		delete(own(&b.accounts, &b.m.Accounts), rest)
+	case usersDir:
+		delete(own(&b.users, &b.m.Users), parseName(rest))
+	case groupsDir:
+		delete(own(&b.groups, &b.m.Groups), parseName(rest))
+	case policiesDir:
+		delete(own(&b.policies, &b.m.Policies), parseName(rest))
 	case iamDir:
 		delete(own(&b.identities, &b.m.Identities), rest)
+	case secretsDir:
+		if key == dataKeyKey {
+			b.m.DataKey = nil
+		}
 	case settingsDir:
 		delete(own(&b.settings, &b.m.Settings), rest)
 	}
@@ -269,6 +317,9 @@ func (b *builder) remove(key string) {
 func (b *builder) build(revision int64) *placement.Map {
 	if b.ranges {
 		slices.SortFunc(b.m.Ranges, func(x, y *placement.Range) int { return slices.Compare(x.Start, y.Start) })
+	}
+	if b.m.Cluster != (ids.Cluster{}) && (b.accounts || b.m.DefaultAccount == nil) {
+		b.nameDefaultAccount()
 	}
 	b.m.Revision = b.base + revision
 	m := b.m

@@ -93,7 +93,7 @@ func (s *Store) Copy(ctx context.Context) (*Copy, error) {
 	for _, kv := range rows {
 		r := CopyRow{strings.TrimPrefix(string(kv.Key), s.opt.Prefix), string(kv.Value)}
 		switch dir, _ := split(r.Key); dir {
-		case clusterKey, lastKey, "lock/", electionPrefix, aliveDir, tokensDir:
+		case clusterKey, lastKey, "edit/", "lock/", electionPrefix, aliveDir, tokensDir:
 		case iamDir:
 			c.secrets = append(c.secrets, r)
 		default:
@@ -182,8 +182,9 @@ func (c *Copy) Map() (*placement.Map, error) {
 			}
 		}
 	}
+	b.m.Cluster, b.m.Generation = c.Cluster, c.Generation
 	m := b.build(0)
-	m.Cluster, m.Generation, m.Revision = c.Cluster, c.Generation, c.Revision
+	m.Revision = c.Revision
 	return m, errors.Join(errs...)
 }
 

@@ -22,7 +22,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	te := newEtcd(t)
 	s, in := bootstrapped(t, te)
 	ctx := testContext(t)
-	if _, _, err := s.CreateBucket(ctx, "b", "root", "eu", 1); err != nil {
+	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Region: "eu", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.PutIdentity(ctx, placement.Identity{AccessKey: "k", Secret: "very secret", Root: true}); err != nil {
@@ -86,7 +86,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	if at, unconfirmed := RestoredAt(after, time.Time{}); !unconfirmed || time.Since(at) > time.Minute {
 		t.Errorf("restored at %s, %v", at, unconfirmed)
 	}
-	c, _, err := r.CreateBucket(ctx, "c", "root", "", 1)
+	c, _, err := r.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "root", Pool: 1})
 	if err != nil || c.ID < before.Buckets["b"].ID+restoreBump {
 		t.Fatalf("I20: %+v, %v: the id may have been given after the copy was made", c, err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -54,7 +55,36 @@ func golden() *placement.Map {
 	}
 	m.Identities["SHERDKEY"] = &placement.Identity{AccessKey: "SHERDKEY", Secret: "not a secret", Root: true}
 	m.Settings["control.restored"] = "2026-11-20T18:20:53Z"
+	goldenIAM(m)
 	return m
+}
+
+// goldenIAM are the accounts of golden, and what is theirs.
+func goldenIAM(m *placement.Map) {
+	m.DefaultAccount = placement.NewDefaultAccount(goldenCluster)
+	m.DefaultAccount.Name = "home"
+	m.Accounts[m.DefaultAccount.ID] = m.DefaultAccount
+	const second = "111122223333"
+	m.Accounts[second] = &placement.Account{ID: second, Name: "second", Canonical: strings.Repeat("0123456789abcdef", 4), Created: goldenTime}
+	m.Users[placement.Name{Account: second, Folded: "alice"}] = &placement.User{
+		Account: second, Name: "Alice", Path: "/staff/", ID: "AIDA1", Created: goldenTime, Groups: []string{"Readers"}, Tags: []placement.Tag{{Key: "team", Value: "a"}},
+		Permissions: placement.Permissions{Attached: []string{"arn:aws:iam::111122223333:policy/read"}, Inline: map[string]string{"own": "{}"}},
+	}
+	m.Groups[placement.Name{Account: second, Folded: "readers"}] = &placement.Group{
+		Account: second, Name: "Readers", Path: "/", ID: "AGPA1", Created: goldenTime,
+		Permissions: placement.Permissions{Attached: []string{"arn:aws:iam::111122223333:policy/read"}},
+	}
+	m.Policies[placement.Name{Account: second, Folded: "read"}] = &placement.Policy{
+		Account: second, Name: "read", Path: "/", ID: "ANPA1", Description: "d", Created: goldenTime, Updated: goldenTime, Default: "v2",
+		Versions:    []placement.PolicyVersion{{ID: "v1", Document: "{}", Created: goldenTime}, {ID: "v2", Document: `{"Version":"2012-10-17"}`, Created: goldenTime}},
+		NextVersion: 3, Tags: []placement.Tag{{Key: "k", Value: "v"}},
+	}
+	m.Identities["SHERDALICE"] = &placement.Identity{AccessKey: "SHERDALICE", Secret: "hers", Account: second, User: "Alice", Inactive: true, Created: goldenTime}
+	m.DataKey = &placement.WrappedKey{ID: "00112233445566aa", Wraps: map[string][]byte{placement.WrapRoot: {1, 2, 3}}}
+	m.Buckets["second"] = &placement.Bucket{
+		ID: 2, Name: "second", Created: goldenTime, Owner: second, Pool: 1, Rules: 1, Versioning: placement.VersioningEnabled,
+		Lock: &placement.ObjectLock{Mode: placement.LockGovernance, Days: 3}, Config: placement.BucketConfig{"policy": json.RawMessage(`{"a":1}`)},
+	}
 }
 
 // TestGolden_Rows: rows of every version ever released mean what they meant, and are still written so.
@@ -75,6 +105,7 @@ func TestGolden_Rows(t *testing.T) {
 		t.Errorf("read as %+v\nwant %+v", got, want)
 	}
 	m := golden()
+	home := m.DefaultAccount.ID
 	for key, now := range map[string]string{
 		"cluster":                     encode(cluster{ID: goldenCluster, Generation: 3, RevisionBase: 1_000_000_042}),
 		"nodes/node1":                 encode(m.Nodes["node1"]),
@@ -92,6 +123,14 @@ func TestGolden_Rows(t *testing.T) {
 		nextRangeKey:                  encode(ids.Range(3)),
 		rangeKey(2):                   encode(m.Ranges[1]),
 		driveKey(ids.Drive{1, 15: 1}): encode(m.Drives[ids.Drive{1, 15: 1}]),
+		"buckets/second":              encode(m.Buckets["second"]),
+		"accounts/" + home:            encode(m.Accounts[home]),
+		"accounts/111122223333":       encode(m.Accounts["111122223333"]),
+		"users/111122223333/alice":    encode(m.User("111122223333", "alice")),
+		"groups/111122223333/readers": encode(m.Group("111122223333", "READERS")),
+		"policies/111122223333/read":  encode(m.Policy("111122223333", "Read")),
+		"iam/SHERDALICE":              encode(m.Identities["SHERDALICE"]),
+		dataKeyKey:                    encode(m.DataKey),
 	} {
 		if now != values[key] {
 			t.Errorf("%s is written as\n%s, was\n%s", key, now, values[key])

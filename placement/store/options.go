@@ -23,6 +23,7 @@ var (
 	ErrNotFound        = errors.New("store: no such record")                //
 	ErrExists          = errors.New("store: record exists")                 //
 	ErrInvalid         = errors.New("store: record refused")                // a bug of the caller
+	ErrTooLarge        = errors.New("store: record too large")              // ErrInvalid, by what a client sent
 	ErrBootstrapped    = errors.New("store: the cluster exists already")    // somebody else was first: use what is there
 	ErrNotBootstrapped = errors.New("store: no cluster under this prefix")  // Bootstrap first
 	ErrWrongCluster    = errors.New("store: these records are of another cluster")

@@ -70,7 +70,30 @@ const (
 	bucketsDir  = "buckets/"
 	iamDir      = "iam/"
 	settingsDir = "settings/"
+	accountsDir = "accounts/"
+	usersDir    = "users/" // ACCOUNT/folded name, as groups/ and policies/
+	groupsDir   = "groups/"
+	policiesDir = "policies/"
+	secretsDir  = "secrets/"
+	dataKeyKey  = secretsDir + "key"
+	iamEditKey  = "edit/iam" // of the last change of accounts and what is theirs; in no copy of the control state
 )
+
+// recordDirs are the directories of all that a cluster's state is made of.
+func recordDirs() []string {
+	return []string{
+		nodesDir, drivesDir, poolsDir, pgsDir, rangesDir, bucketsDir, iamDir, settingsDir, accountsDir, usersDir, groupsDir, policiesDir,
+		secretsDir, "next/", "edit/",
+	}
+}
+
+func nameKey(dir string, n placement.Name) string { return dir + n.Account + "/" + n.Folded }
+
+// parseName is the inverse of nameKey below the directory. What has no name in it is the Name of no record.
+func parseName(rest string) placement.Name {
+	account, folded, _ := strings.Cut(rest, "/")
+	return placement.Name{Account: account, Folded: folded}
+}
 
 func poolKey(id ids.Pool) string   { return poolsDir + strconv.Itoa(int(id)) }
 func driveKey(id ids.Drive) string { return drivesDir + id.String() }

@@ -92,9 +92,9 @@ func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, ops []clientv
 }
 
 // get reads one row by quorum; nil if it is not there.
-func (s *Store) get(ctx context.Context, key string) (kv *mvccpb.KeyValue, err error) {
+func (s *Store) get(ctx context.Context, key string, opts ...clientv3.OpOption) (kv *mvccpb.KeyValue, err error) {
 	err = s.retry(ctx, func(ctx context.Context) error {
-		got, err := s.kv.Get(ctx, s.key(key))
+		got, err := s.kv.Get(ctx, s.key(key), opts...)
 		if err != nil {
 			return err
 		}
@@ -108,8 +108,9 @@ func (s *Store) get(ctx context.Context, key string) (kv *mvccpb.KeyValue, err e
 }
 
 // update reads, changes and writes one row until nobody came between, or RequestTimeout has passed. edit gets the row's
-// present value, nil if there is none, and returns the new one: the same to leave it, "" to delete it. It may be called
-// again, also after a try whose outcome is unknown: so it must see for itself that its change is there already.
+// present value, nil if there is none, and returns the new one: the same to leave it, "" to delete it. It is called again where
+// somebody came between: a put is never made twice, but of a deletion, and of a row that was deleted meanwhile, edit must see for
+// itself that its change was made.
 // The map holds the change when update returns nil, unless etcd went away in that moment.
 func (s *Store) update(ctx context.Context, key string, edit func(value []byte) (string, error), guards ...clientv3.Cmp) error {
 	return s.updateLeased(ctx, key, clientv3.NoLease, edit, guards...)
@@ -137,11 +138,14 @@ func (s *Store) updateLeased(ctx context.Context, key string, lease clientv3.Lea
 			s.awaitRevision(ctx, revision) // committed anyway
 			return nil
 		}
-		op := clientv3.OpPut(s.key(key), value, clientv3.WithLease(lease))
+		all := append(guards[:len(guards):len(guards)], clientv3.Compare(clientv3.ModRevision(s.key(key)), "=", revision))
+		var at int64
 		if value == "" {
-			op = clientv3.OpDelete(s.key(key))
+			at, err = s.commit(ctx, all, []clientv3.Op{clientv3.OpDelete(s.key(key))})
+		} else {
+			put := clientv3.OpPut(s.key(key), value, clientv3.WithLease(lease))
+			at, err = s.commitOnce(ctx, key, kv, value, all, []clientv3.Op{put})
 		}
-		at, err := s.commit(ctx, append(guards, clientv3.Compare(clientv3.ModRevision(s.key(key)), "=", revision)), []clientv3.Op{op})
 		if err == nil {
 			s.awaitRevision(ctx, at)
 			return nil
@@ -154,6 +158,49 @@ func (s *Store) updateLeased(ctx context.Context, key string, lease clientv3.Lea
 		}
 		pause(ctx, wait)
 	}
+}
+
+// commitOnce is commit until it is known whether the transaction took place: without an answer the same one is sent again, which its
+// guards let happen once. One of its operations puts value at key, and one of its guards is that the row there is still was, nil for none.
+// What another wrote there in its stead must differ from value, or be as good.
+// Errors: ErrConflict: it did not take place and never will. ErrUnavailable: the outcome is unknown. Others are final.
+func (s *Store) commitOnce(ctx context.Context, key string, was *mvccpb.KeyValue, value string, guards []clientv3.Cmp, ops []clientv3.Op) (int64, error) {
+	unsure := false
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+		at, err := s.commit(ctx, guards, ops)
+		switch {
+		case errors.Is(err, ErrConflict) && unsure:
+			return s.tookPlace(ctx, key, was, value)
+		case !transient(err):
+			return at, err
+		case ctx.Err() != nil:
+			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		unsure = true
+		pause(ctx, wait)
+	}
+}
+
+// tookPlace finds out whether the row at key became value right after it was was, and at which revision: later writes do not hide that.
+// Errors: ErrConflict: it did not. ErrUnavailable, also where etcd has forgotten.
+func (s *Store) tookPlace(ctx context.Context, key string, was *mvccpb.KeyValue, value string) (int64, error) {
+	next := int64(1) // the version of the row that came after was
+	if was != nil {
+		next = was.Version + 1
+	}
+	kv, err := s.get(ctx, key)
+	for err == nil && kv != nil && kv.Version > next {
+		kv, err = s.get(ctx, key, clientv3.WithRev(kv.ModRevision-1))
+	}
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case err != nil:
+		return 0, err
+	case kv == nil, kv.Version != next, was != nil && kv.CreateRevision != was.CreateRevision, string(kv.Value) != value:
+		return 0, ErrConflict
+	}
+	return kv.ModRevision, nil
 }
 
 // absent is the guard that a row is not there.

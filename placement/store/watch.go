@@ -136,8 +136,20 @@ func (b *builder) keep(key string, old *placement.Map) {
 		keepIn(&b.nodes, &b.m.Nodes, old.Nodes, rest)
 	case bucketsDir:
 		keepIn(&b.buckets, &b.m.Buckets, old.Buckets, rest)
+	case accountsDir:
+		keepIn(&b.accounts, &b.m.Accounts, old.Accounts, rest)
+	case usersDir:
+		keepIn(&b.users, &b.m.Users, old.Users, parseName(rest))
+	case groupsDir:
+		keepIn(&b.groups, &b.m.Groups, old.Groups, parseName(rest))
+	case policiesDir:
+		keepIn(&b.policies, &b.m.Policies, old.Policies, parseName(rest))
 	case iamDir:
 		keepIn(&b.identities, &b.m.Identities, old.Identities, rest)
+	case secretsDir:
+		if key == dataKeyKey {
+			b.m.DataKey = old.DataKey
+		}
 	case settingsDir:
 		keepIn(&b.settings, &b.m.Settings, old.Settings, rest)
 	case drivesDir:

@@ -28,7 +28,7 @@ func TestI11_RulesComeToTheRanges(t *testing.T) {
 	}
 	must(t, write(0, "key0"))
 	for range 2 {
-		must(t, n.store.ReviseBucket(ctx, b.Name, func(*placement.Bucket) error { return nil }))
+		must(t, n.store.ReviseBucket(ctx, b, func(*placement.Bucket) error { return nil }))
 	}
 	if rules := n.store.Map().Buckets[b.Name].Rules; rules != 2 {
 		t.Fatalf("rules have revision %d", rules)
