@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ const (
 	StreamingUnsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 	EmptySHA256              = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	algorithm                = "AWS4-HMAC-SHA256"
-	service                  = "s3"
+	s3                       = "s3" // the service, as the scope of a signature names it
 	timeFormat               = "20060102T150405Z"
 	dateBytes                = len("20060102")
 	maxExpires               = 7 * 24 * time.Hour
@@ -78,6 +79,22 @@ type Auth struct {
 	scope    string   // date/region/service/aws4_request
 	amzDate  string   // X-Amz-Date as in the string to sign
 	trailers string   // X-Amz-Trailer
+
+	services   []string // that a request may be signed for; nil: s3
+	formSHA256 string   // of the body, in hexadecimal, where the request need not say it; else ""
+}
+
+// service is what a request should be signed for.
+func (a *Auth) service() string {
+	if len(a.services) > 0 {
+		return a.services[0]
+	}
+	return s3
+}
+
+// serves reports whether a request may be signed for service.
+func (a *Auth) serves(service string) bool {
+	return service == a.service() || slices.Contains(a.services, service)
 }
 
 // payload sets how the body is secured from the value of x-amz-content-sha256.

@@ -65,6 +65,9 @@ func (v *Verifier) verifyHeader(r *http.Request, host string, s *scratch, a *Aut
 	}
 	c.payload = first(r.Header, "X-Amz-Content-Sha256")
 	if c.payload == "" {
+		c.payload = a.formSHA256
+	}
+	if c.payload == "" {
 		if r.ContentLength != 0 {
 			return fail(InvalidRequest, "Missing required header for this request: x-amz-content-sha256")
 		}
@@ -196,8 +199,8 @@ func (v *Verifier) checkScope(c *credential, a *Auth, bad malformed) error {
 		return bad("Invalid credential date \"" + c.date + "\". This date is not the same as X-Amz-Date: \"" + a.amzDate[:dateBytes] + "\".")
 	case v.Region != "" && c.region != v.Region:
 		return bad("the region '"+clip(c.region, 64)+"' is wrong; expecting '"+v.Region+"'", Fact{"Region", v.Region})
-	case c.service != service:
-		return bad("incorrect service \"" + clip(c.service, 64) + "\". This endpoint belongs to \"s3\".")
+	case !a.serves(c.service):
+		return bad("incorrect service \"" + clip(c.service, 64) + "\". This endpoint belongs to \"" + a.service() + "\".")
 	}
 	return nil
 }

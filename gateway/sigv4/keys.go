@@ -32,12 +32,12 @@ func mac(key, msg []byte) [32]byte {
 	return sha256.Sum256(outer[:])
 }
 
-// deriveKey is the signing key of a secret for one day in one region.
-func deriveKey(secret, date, region string) [32]byte {
+// deriveKey is the signing key of a secret for one day, in one region, of one service.
+func deriveKey(secret, date, region, service string) [32]byte {
 	var room [64]byte
 	k := mac(append(append(room[:0], "AWS4"...), secret...), append(make([]byte, 0, 16), date...))
 	k = mac(k[:], append(make([]byte, 0, 64), region...))
-	k = mac(k[:], []byte(service))
+	k = mac(k[:], append(make([]byte, 0, 64), service...))
 	return mac(k[:], []byte("aws4_request"))
 }
 
@@ -49,7 +49,7 @@ type keyCache struct {
 	keys map[keyID]cachedKey // guarded by mu; len <= keysMax
 }
 
-type keyID struct{ accessKey, date, region string }
+type keyID struct{ accessKey, date, region, service string }
 
 type cachedKey struct {
 	secret string // that key was derived from: a changed secret is a miss
@@ -58,7 +58,7 @@ type cachedKey struct {
 
 func (k *keyCache) get(c *credential, secret string) ([32]byte, bool) {
 	k.mu.RLock()
-	e, ok := k.keys[keyID{c.accessKey, c.date, c.region}]
+	e, ok := k.keys[keyID{c.accessKey, c.date, c.region, c.service}]
 	k.mu.RUnlock()
 	if !ok || e.secret != secret {
 		return [32]byte{}, false
@@ -67,7 +67,7 @@ func (k *keyCache) get(c *credential, secret string) ([32]byte, bool) {
 }
 
 func (k *keyCache) put(c *credential, secret string, key [32]byte) {
-	id := keyID{strings.Clone(c.accessKey), strings.Clone(c.date), strings.Clone(c.region)} // not to keep the header alive
+	id := keyID{strings.Clone(c.accessKey), strings.Clone(c.date), strings.Clone(c.region), strings.Clone(c.service)} // not to keep the header alive
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.keys == nil {

@@ -48,7 +48,7 @@ func (v *Verifier) checkPolicy(cred *credential, fields map[string]string, a *Au
 	}
 	key, cached := v.keys.get(cred, secret)
 	if !cached {
-		key = deriveKey(secret, cred.date, cred.region)
+		key = deriveKey(secret, cred.date, cred.region, cred.service)
 	}
 	policy, signature := []byte(fields["policy"]), fields["x-amz-signature"]
 	a.seed = mac(key[:], policy)

@@ -78,12 +78,12 @@ func TestAgainstSDK(t *testing.T) {
 		what := fmt.Sprintf("seed %d, request %d: %s %s %v", seed, i, r.Method, r.URL, r.Header)
 		if i%2 == 0 {
 			r.Header.Set("X-Amz-Content-Sha256", EmptySHA256)
-			if err := sdk.SignHTTP(t.Context(), creds, r, EmptySHA256, service, docRegion, docTime); err != nil {
+			if err := sdk.SignHTTP(t.Context(), creds, r, EmptySHA256, s3, docRegion, docTime); err != nil {
 				t.Fatal(err)
 			}
 		} else {
 			r.URL.RawQuery += "&X-Amz-Expires=60"
-			signed, headers, err := sdk.PresignHTTP(t.Context(), creds, r, UnsignedPayload, service, docRegion, docTime)
+			signed, headers, err := sdk.PresignHTTP(t.Context(), creds, r, UnsignedPayload, s3, docRegion, docTime)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,12 +17,17 @@ type Credentials struct {
 // hexadecimal, or one of the modes such as UnsignedPayload. All headers are signed but those that proxies and
 // net/http change. r.Host, or else r.URL.Host, is what will be sent as Host.
 func Sign(r *http.Request, c Credentials, payloadHash, region string, now time.Time) {
-	sign(r, c, payloadHash, region, now)
+	sign(r, c, payloadHash, s3, region, now)
 }
 
-// sign is Sign; what it returns is what the chunks of a streamed body go on from.
-func sign(r *http.Request, c Credentials, payloadHash, region string, now time.Time) Auth {
-	a := newAuth(c, region, now)
+// SignFor is Sign for another service than S3: "iam", "sts".
+func SignFor(r *http.Request, c Credentials, payloadHash, service, region string, now time.Time) {
+	sign(r, c, payloadHash, service, region, now)
+}
+
+// sign is SignFor; what it returns is what the chunks of a streamed body go on from.
+func sign(r *http.Request, c Credentials, payloadHash, service, region string, now time.Time) Auth {
+	a := newAuth(c, service, region, now)
 	r.Header["X-Amz-Date"] = []string{a.amzDate}
 	r.Header["X-Amz-Content-Sha256"] = []string{payloadHash}
 	if c.SessionToken != "" {
@@ -46,7 +51,7 @@ func sign(r *http.Request, c Credentials, payloadHash, region string, now time.T
 // Presign adds what makes r.URL valid on its own from now for the time of expires, at most a week. The
 // headers that r has are signed: who uses the URL must send the same.
 func Presign(r *http.Request, c Credentials, region string, expires time.Duration, now time.Time) {
-	a := newAuth(c, region, now)
+	a := newAuth(c, s3, region, now)
 	names := signedHeaders(r.Header)
 	add := func(name, value string) {
 		b := []byte(r.URL.RawQuery)
@@ -70,18 +75,18 @@ func Presign(r *http.Request, c Credentials, region string, expires time.Duratio
 
 // SignPost is the signature of a POST form's policy, which is in base64.
 func SignPost(c Credentials, policy, region string, now time.Time) string {
-	a := newAuth(c, region, now)
+	a := newAuth(c, s3, region, now)
 	sum := mac(a.key[:], []byte(policy))
 	return string(appendHex(nil, sum[:]))
 }
 
-func newAuth(c Credentials, region string, now time.Time) Auth {
+func newAuth(c Credentials, service, region string, now time.Time) Auth {
 	amzDate := now.UTC().Format(timeFormat)
 	return Auth{
 		AccessKey: c.AccessKey,
 		amzDate:   amzDate,
 		scope:     amzDate[:dateBytes] + "/" + region + "/" + service + "/aws4_request",
-		key:       deriveKey(c.Secret, amzDate[:dateBytes], region),
+		key:       deriveKey(c.Secret, amzDate[:dateBytes], region, service),
 	}
 }
 

@@ -31,7 +31,7 @@ func SignChunks(r *http.Request, c Credentials, mode Payload, size int64, traile
 	if mode.trailer() {
 		r.Header["X-Amz-Trailer"] = []string{strings.ToLower(strings.Join(trailers, ","))}
 	}
-	a := sign(r, c, hash, region, now)
+	a := sign(r, c, hash, s3, region, now)
 	a.Payload = mode
 	return &ChunkSigner{auth: a, previous: a.seed}
 }

@@ -107,7 +107,7 @@ func (v *Verifier) check(r *http.Request, host string, s *scratch, c *claim, a *
 	a.AccessKey, a.Identity, a.scope = c.credential.accessKey, identity, c.credential.scope
 	key, cached := v.keys.get(&c.credential, secret)
 	if !cached {
-		key = deriveKey(secret, c.credential.date, c.credential.region)
+		key = deriveKey(secret, c.credential.date, c.credential.region, c.credential.service)
 	}
 	a.key = key
 	for _, how := range s.readings(r.URL) {

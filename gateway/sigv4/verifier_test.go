@@ -242,7 +242,7 @@ func TestReadings(t *testing.T) {
 	sign := func(path, query string) string { // a signature over what the client believes canonical
 		s := scratch{buf: []byte("GET\n" + path + "\n" + query + "\nhost:localhost\nx-amz-content-sha256:" + EmptySHA256 +
 			"\nx-amz-date:20130524T000000Z\n\nhost;x-amz-content-sha256;x-amz-date\n" + EmptySHA256)}
-		a := newAuth(docCreds, docRegion, docTime)
+		a := newAuth(docCreds, s3, docRegion, docTime)
 		s.stringToSign(a.amzDate, a.scope)
 		sum := mac(a.key[:], s.sts)
 		return fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=%x", algorithm, docKey, a.scope, sum)
@@ -319,7 +319,7 @@ func TestDateHeader(t *testing.T) {
 	r.Header.Del("X-Amz-Date")
 	r.Header.Set("Date", docTime.Format(http.TimeFormat))
 	names := "date;host;x-amz-content-sha256"
-	a := newAuth(docCreds, docRegion, docTime)
+	a := newAuth(docCreds, s3, docRegion, docTime)
 	a.sign(r, &claim{payload: EmptySHA256, signedHeaders: names})
 	r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s,SignedHeaders=%s,Signature=%x", algorithm, docKey, a.scope, names, a.seed))
 	if _, err := docVerifier().Verify(r); err != nil {

@@ -1,0 +1,110 @@
+package sigv4
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+const formBody = "Action=GetUser&Version=2010-05-08"
+
+func formRequest(t *testing.T) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodPost, "http://localhost:9000/", strings.NewReader(formBody))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	return r
+}
+
+// formArrived is arrived, which may be called again.
+func formArrived(t *testing.T, r *http.Request) *http.Request {
+	t.Helper()
+	got := arrived(t, r)
+	r.Body = io.NopCloser(strings.NewReader(formBody))
+	return got
+}
+
+func formSum(body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return hex.EncodeToString(sum[:])
+}
+
+// TestFormAgainstSDK verifies what AWS's SDK signs for IAM: it does not send the body's digest.
+func TestFormAgainstSDK(t *testing.T) {
+	r := formRequest(t)
+	creds := aws.Credentials{AccessKeyID: docKey, SecretAccessKey: docSecret}
+	if err := v4.NewSigner().SignHTTP(t.Context(), creds, r, formSum(formBody), "iam", docRegion, docTime); err != nil {
+		t.Fatal(err)
+	}
+	if r.Header.Get("X-Amz-Content-Sha256") != "" {
+		t.Fatal("it sends the digest after all")
+	}
+	v := docVerifier()
+	a, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte(formBody), "sts", "iam")
+	if err != nil {
+		t.Fatal(err, facts(err))
+	}
+	if a.Anonymous || a.AccessKey != docKey || a.Kind != KindHeader {
+		t.Errorf("%+v", a)
+	}
+	for _, c := range []struct {
+		name     string
+		body     string
+		services []string
+		want     Code
+	}{
+		{"another body", formBody + "&UserName=root", []string{"iam"}, SignatureDoesNotMatch},
+		{"for another service", formBody, []string{"sts"}, AuthorizationHeaderMalformed},
+		{"for S3", formBody, nil, AuthorizationHeaderMalformed},
+	} {
+		if _, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte(c.body), c.services...); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if _, err := v.Verify(formArrived(t, r)); !errors.Is(err, AuthorizationHeaderMalformed) {
+		t.Errorf("S3 takes what is signed for IAM: %v", err)
+	}
+}
+
+// TestFormSigned verifies what this package signs; a key that S3 has verified is none of IAM's.
+func TestFormSigned(t *testing.T) {
+	v := docVerifier()
+	if _, err := v.Verify(signed(t, "/")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r := formRequest(t)
+		SignFor(r, docCreds, formSum(formBody), "iam", docRegion, docTime)
+		if _, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte(formBody), "iam"); err != nil {
+			t.Fatal(err, facts(err))
+		}
+		if _, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte("Action=x"), "iam"); !errors.Is(err, XAmzContentSHA256Mismatch) {
+			t.Errorf("another body: %v", err)
+		}
+		if len(v.keys.keys) != 2 {
+			t.Errorf("%d keys cached", len(v.keys.keys))
+		}
+	}
+	r := formRequest(t)
+	SignFor(r, docCreds, UnsignedPayload, "iam", docRegion, docTime)
+	if _, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte(formBody), "iam"); !errors.Is(err, XAmzContentSHA256Mismatch) {
+		t.Errorf("a body that nobody signed: %v", err)
+	}
+	Presign(r, docCreds, docRegion, 1e9, docTime)
+	r.Header = http.Header{}
+	if _, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte(formBody), "iam"); !errors.Is(err, InvalidRequest) {
+		t.Errorf("presigned: %v", err)
+	}
+	if a, err := v.VerifyForm(formRequest(t), "localhost:9000", []byte(formBody), "iam"); err != nil || !a.Anonymous || a.Kind != KindNone {
+		t.Errorf("anonymous: %+v, %v", a, err)
+	}
+}
