@@ -1,6 +1,7 @@
 SHELL    = /bin/bash
 # make            build ./sherd
 # make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 18 minutes on 2 cores
+# make clients    real S3 clients against the real binary, installed where missing; CLIENTS="rclone restic" for some
 # make soak       the same promises with the full counts: hours
 # make bench      measure a fresh server on this machine; see docs/performance.md
 # make fuzz       each fuzz target for FUZZTIME
@@ -9,6 +10,7 @@ GO       ?= go
 FUZZTIME ?= 20s
 BENCHDIR ?= /tmp/sherd-bench
 SOAKLOG  ?= docs/soak.md
+CLIENTS  ?= all
 
 # Generated code is built, not judged.
 PACKAGES  = $(shell $(GO) list ./... | grep -v /test/)
@@ -16,7 +18,7 @@ JUDGED    = $(shell $(GO) list ./... | grep -v /metapb)
 # The race detector costs a factor of ten: what takes minutes under it is shortened there, and run whole without it.
 SHORTENED = ./disk ./disk/segment ./erasure/...
 
-.PHONY: build test vet lint unit race whole sim e2e tools soak bench fuzz clean
+.PHONY: build test vet lint unit race whole sim e2e tools clients soak bench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o sherd ./cmd/sherd
@@ -55,6 +57,10 @@ tools:
 	@command -v aws >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq awscli >/dev/null; }
 	@command -v curl >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl >/dev/null; }
 	@command -v ip >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iproute2 >/dev/null; }
+
+# From Debian, npm and Go modules, pinned where that can be: test/clients/doc.go. Minutes each on a busy machine.
+clients:
+	$(GO) test -timeout 4h -v ./test/clients -args -clients "$(CLIENTS)"
 
 soak: build tools
 	GO=$(GO) test/soak.sh $(SOAKLOG)

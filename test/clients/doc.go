@@ -1,0 +1,23 @@
+// Package clients runs real S3 clients against the real binary: each does its ordinary work with its own defaults, and
+// what comes back is compared byte for byte.
+//
+//	make clients                              all of them
+//	make clients CLIENTS="rclone restic"      some
+//	go test ./test/clients                    only that the folders are in order: nothing is installed or run
+//
+// A client is a folder with two programs, install and run. Both get
+//
+//	BUILD     a directory where install leaves what run needs and no package manager keeps
+//
+// and run gets, for a server that was started for it alone,
+//
+//	ENDPOINT  its URL: http, a loopback address, path style
+//	AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_DEFAULT_REGION
+//	WORKDIR   its working directory, with tree (many small files, some with awkward names) and big (40 MiB and a bit:
+//	          parts, whatever the client's part size); HOME is below it and empty
+//	WAITS     the features of waits.txt, which it must leave out (served in lib.sh)
+//
+// It prints what it did and exits with 0; with 77 where the client cannot work on this machine, the reason being its
+// last line; and with anything else where something is wrong. On SIGTERM it ends what it started. Afterwards the
+// server must have answered nothing with a 5xx but 501 NotImplemented, and must end in order.
+package clients

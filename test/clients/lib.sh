@@ -1,0 +1,72 @@
+# What the clients' shell scripts have in common; they source it. The contract is in doc.go.
+# shellcheck shell=bash
+set -euo pipefail
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'FAIL: %s\n' "$*" >&2; exit 1; }
+skip() { printf '%s\n' "$*"; exit 77; }
+
+# debian COMMAND PACKAGE... installs the packages from Debian where COMMAND is missing.
+debian() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# node_packages FOLDER installs what its package-lock.json pins. What it brings must not depend on what it brought before.
+node_packages() {
+  debian node nodejs
+  debian npm npm
+  (cd "$1" && npm ci --silent --no-audit --no-fund)
+}
+
+# needs_node skips where node is older than the AWS SDK takes (Debian 12 has 18).
+needs_node() {
+  local version
+  version=$(node --version)
+  version=${version#v}
+  ((${version%%.*} >= 20)) || skip "node $version is older than 20, which the AWS SDK for JavaScript needs"
+}
+
+# served FEATURE is false, and says so, where waits.txt has the feature.
+served() {
+  [[ " $WAITS " != *" $1 "* ]] || { say "waits: $1"; return 1; }
+}
+
+# same A B compares two files or two trees.
+same() {
+  diff -r --brief "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# equal WHAT GOT WANT compares two strings.
+equal() {
+  [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"
+}
+
+# refused PATTERN COMMAND... wants COMMAND to fail and to print what matches the regular expression.
+refused() {
+  local pattern=$1 out
+  shift
+  if out=$("$@" 2>&1); then fail "not refused: $*"; fi
+  [[ $out =~ $pattern ]] || fail "$* failed with '$out', not with $pattern"
+}
+
+# http CURL-ARGUMENTS... prints the status of a request that curl makes without credentials.
+http() {
+  curl -sS --noproxy '*' -o /dev/null -w '%{http_code}' "$@"
+}
+
+# change_tree alters tree as days of work do: files change, come and go.
+change_tree() {
+  printf 'longer than before' >>tree/0/0.bin
+  rm tree/1/1.bin
+  mkdir -p tree/new
+  printf 'new' >tree/new/file
+}
+
+# range FILE FROM COUNT prints COUNT bytes of FILE, the first being byte FROM, counted from 0.
+range() {
+  dd if="$1" bs=64K iflag=skip_bytes,count_bytes skip="$2" count="$3" status=none
+}
