@@ -24,6 +24,8 @@ var edges = []struct {
 	{"test/...", []string{"..."}},
 	{"gateway/sigv4", nil},
 	{"gateway/s3xml", nil},
+	{"gateway/policy", nil},
+	{"gateway/acl", nil},
 	{"gateway/object", []string{"meta/...", "erasure", "placement"}},
 	{"gateway", []string{"gateway/...", "meta/...", "erasure", "placement"}},
 	{"erasure/codec", nil},
