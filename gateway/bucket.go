@@ -37,6 +37,9 @@ func (r *request) createBucket() error {
 			return err
 		}
 	}
+	if len(config.Tags) > 0 {
+		config.Others = append(config.Others, "Tags")
+	}
 	if len(config.Others) > 0 {
 		return errNotImplemented.with(s3xml.Extra{Name: "Element", Value: config.Others[0]})
 	}

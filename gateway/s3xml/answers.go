@@ -46,6 +46,22 @@ func AppendLocation(b []byte, region string) []byte {
 	return closing(AppendText(root(b, "LocationConstraint"), region), "LocationConstraint")
 }
 
+// Posted is the answer of an upload by a form that asked for success_action_status 201.
+type Posted struct {
+	Location, Bucket, Key string
+	ETag                  ETag
+}
+
+// Append appends the document, which has no namespace.
+func (p *Posted) Append(b []byte) []byte {
+	b = append(b, Prolog+"<PostResponse>"...)
+	b = element(b, "Location", p.Location)
+	b = element(b, "Bucket", p.Bucket)
+	b = element(b, "Key", p.Key)
+	b = appendETag(b, p.ETag)
+	return closing(b, "PostResponse")
+}
+
 // Error is an error's document.
 type Error struct {
 	Code, Message     string

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"flag"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,7 +24,15 @@ var (
 const awkwardKey = "a&b <c> \"d\" 'e'\t\r\n\x01 ü/日本\x7f"
 
 // answers are one of each, named after the page of the API reference whose "Response Syntax" they follow.
-var answers = map[string]func(b []byte) []byte{
+var answers = both(objectAnswers, configAnswers)
+
+func both[K comparable, V any](a, b map[K]V) map[K]V {
+	m := maps.Clone(a)
+	maps.Copy(m, b)
+	return m
+}
+
+var objectAnswers = map[string]func(b []byte) []byte{
 	"API_ListObjectsV2": func(b []byte) []byte {
 		b = BeginListV2(b, &ListHead{Bucket: "quotes", Prefix: "N", Delimiter: "/", MaxKeys: 3, KeyCount: 3, Truncated: true,
 			ContinuationToken: "1ueGc", NextContinuationToken: "dG9r", StartAfter: "M"})
@@ -63,7 +72,8 @@ var answers = map[string]func(b []byte) []byte{
 	},
 	"API_CompleteMultipartUpload": func(b []byte) []byte {
 		return (&Completed{Location: "http://localhost:9000/b/a%26b", Bucket: "b", Key: "a&b", ETag: multi,
-			Checksums: Checksums{CRC32: "AAAAAA==", CRC32C: "AAAAAQ==", CRC64NVME: "AAAAAAAAAAA=", SHA1: "c2hhMQ==", SHA256: "c2hhMjU2", Type: "COMPOSITE"}}).Append(b)
+			Checksums: Checksums{CRC32: "AAAAAA==", CRC32C: "AAAAAQ==", CRC64NVME: "AAAAAAAAAAA=", SHA1: "c2hhMQ==", SHA256: "c2hhMjU2",
+				MD5: "bWQ1", SHA512: "c2hhNTEy", XXHASH64: "eHg2NA==", XXHASH3: "eHgz", XXHASH128: "eHgxMjg=", Type: "COMPOSITE"}}).Append(b)
 	},
 	"API_CopyObject": func(b []byte) []byte {
 		return (&Copied{Modified: when, ETag: tag, Checksums: Checksums{CRC64NVME: "AAAAAAAAAAA=", Type: "FULL_OBJECT"}}).AppendObject(b)
@@ -73,6 +83,35 @@ var answers = map[string]func(b []byte) []byte{
 		b = AppendDeleted(BeginDeleted(b), &Deleted{Key: "sample1.txt"})
 		b = AppendDeleted(b, &Deleted{Key: "a&b", VersionID: "v1", DeleteMarker: true, DeleteMarkerVersionID: "v2"})
 		return EndDeleted(AppendDeleteError(b, "sample2.txt", "v3", "AccessDenied", "Access Denied"))
+	},
+	"API_ListObjectVersions": func(b []byte) []byte {
+		b = BeginListVersions(b, &VersionsHead{Bucket: "bucket", Prefix: "my", Delimiter: "/", KeyMarker: "m", VersionIDMarker: "v0", MaxKeys: 3,
+			Truncated: true, NextKeyMarker: awkwardKey, NextVersionIDMarker: "null"})
+		b = AppendVersion(b, &Version{Object: Object{Key: []byte("my-image.jpg"), Modified: when, ETag: tag, Size: 434234, Owner: &owner,
+			ChecksumAlgorithm: "CRC32", ChecksumType: "COMPOSITE"}, VersionID: []byte("3/L4kqtJl40Nr8X8gdRQBpUMLUo"), Latest: true}, false)
+		b = AppendDeleteMarker(b, &DeleteMarker{Key: []byte("my-second-image.jpg"), VersionID: []byte("03jpff543dhffds434rfdsFDN943fdsFkdmqnh892"),
+			Latest: true, Modified: when, Owner: &owner}, false)
+		b = AppendVersion(b, &Version{Object: Object{Key: []byte(awkwardKey), Modified: when, ETag: multi, Size: 1 << 40, StorageClass: "STANDARD_IA"},
+			VersionID: []byte("null")}, false)
+		return EndListVersions(AppendPrefix(b, "my/", false))
+	},
+	"API_ListObjectVersions-encoding-type-url": func(b []byte) []byte {
+		b = BeginListVersions(b, &VersionsHead{Bucket: "bucket", Prefix: "N +", Delimiter: "&", KeyMarker: "M ü", MaxKeys: 1, URL: true, Truncated: true, NextKeyMarker: "ü"})
+		b = AppendDeleteMarker(b, &DeleteMarker{Key: []byte(awkwardKey), VersionID: []byte("v1"), Modified: when}, true)
+		return EndListVersions(b)
+	},
+	"API_GetObjectAttributes": func(b []byte) []byte {
+		size := uint64(1 << 40)
+		return (&Attributes{ETag: &multi, Checksums: &Checksums{SHA256: "c2hhMjU2-3", Type: "COMPOSITE"}, StorageClass: "STANDARD", Size: &size,
+			Parts: &AttributeParts{Listed: true, Count: 3, Marker: 1, NextMarker: 2, PartsMax: 1, Truncated: true,
+				Parts: []AttributePart{{Number: 2, Size: 5 << 20, Checksums: Checksums{SHA256: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}}}}}).Append(b)
+	},
+	"API_GetObjectAttributes-some": func(b []byte) []byte {
+		return (&Attributes{ETag: &tag, Parts: &AttributeParts{Count: 7}}).Append(b)
+	},
+	"API_GetObjectAttributes-none": func(b []byte) []byte { return new(Attributes).Append(b) },
+	"RESTObjectPOST": func(b []byte) []byte {
+		return (&Posted{Location: "http://localhost:9000/b/a%26b", Bucket: "b", Key: "a&b", ETag: tag}).Append(b)
 	},
 	"API_GetBucketLocation":           func(b []byte) []byte { return AppendLocation(b, "eu-west-1") },
 	"API_GetBucketLocation-us-east-1": func(b []byte) []byte { return AppendLocation(b, "us-east-1") },
@@ -190,6 +229,22 @@ func TestETag(t *testing.T) {
 		if _, ok := ParseETag(s); ok {
 			t.Errorf("%q is an ETag", s)
 		}
+	}
+}
+
+// TestEntriesAllocateNothing: a page of versions is appended into a buffer that has room.
+func TestEntriesAllocateNothing(t *testing.T) {
+	buf := make([]byte, 0, 64<<10)
+	key, id := []byte("some/prefix/of-a-key"), []byte("0123456789abcdef")
+	if n := testing.AllocsPerRun(100, func() {
+		b := BeginListVersions(buf[:0], &VersionsHead{Bucket: "bucket", MaxKeys: 1000})
+		for range 10 {
+			b = AppendVersion(b, &Version{Object: Object{Key: key, Modified: when, ETag: tag, Size: 4096, Owner: &owner}, VersionID: id, Latest: true}, false)
+			b = AppendDeleteMarker(b, &DeleteMarker{Key: key, VersionID: id, Modified: when, Owner: &owner}, true)
+		}
+		buf = EndListVersions(b)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -66,17 +66,50 @@ func (u *Upload) append(b []byte, url bool) []byte {
 // Checksums are the additional checksums of an object or a part, in base64, as headers and documents have them.
 // An empty one is not shown.
 type Checksums struct {
-	CRC32, CRC32C, CRC64NVME, SHA1, SHA256 string
-	Type                                   string // COMPOSITE, FULL_OBJECT or ""
+	CRC32, CRC32C, CRC64NVME, SHA1, SHA256    string
+	MD5, SHA512, XXHASH64, XXHASH3, XXHASH128 string // S3 takes them since 2026
+	Type                                      string // COMPOSITE, FULL_OBJECT or ""
 }
 
 func (c *Checksums) append(b []byte) []byte {
 	b = optional(b, "ChecksumCRC32", c.CRC32)
 	b = optional(b, "ChecksumCRC32C", c.CRC32C)
 	b = optional(b, "ChecksumCRC64NVME", c.CRC64NVME)
+	b = optional(b, "ChecksumMD5", c.MD5)
 	b = optional(b, "ChecksumSHA1", c.SHA1)
 	b = optional(b, "ChecksumSHA256", c.SHA256)
+	b = optional(b, "ChecksumSHA512", c.SHA512)
+	b = optional(b, "ChecksumXXHASH128", c.XXHASH128)
+	b = optional(b, "ChecksumXXHASH3", c.XXHASH3)
+	b = optional(b, "ChecksumXXHASH64", c.XXHASH64)
 	return optional(b, "ChecksumType", c.Type)
+}
+
+// field is where the element of that name goes; nil: it is none of them.
+func (c *Checksums) field(name string) *string {
+	switch name {
+	case "ChecksumCRC32":
+		return &c.CRC32
+	case "ChecksumCRC32C":
+		return &c.CRC32C
+	case "ChecksumCRC64NVME":
+		return &c.CRC64NVME
+	case "ChecksumMD5":
+		return &c.MD5
+	case "ChecksumSHA1":
+		return &c.SHA1
+	case "ChecksumSHA256":
+		return &c.SHA256
+	case "ChecksumSHA512":
+		return &c.SHA512
+	case "ChecksumXXHASH128":
+		return &c.XXHASH128
+	case "ChecksumXXHASH3":
+		return &c.XXHASH3
+	case "ChecksumXXHASH64":
+		return &c.XXHASH64
+	}
+	return nil
 }
 
 // ListParts is the answer of that operation.

@@ -13,7 +13,6 @@ const (
 	DeletesMax     = 1000
 	completeMax    = 8 << 20 // bytes: 10,000 parts with every checksum
 	deleteMax      = 8 << 20 // bytes: 1,000 keys of 1,024 bytes, each byte escaped
-	configMax      = 32 << 10
 	roomForEntries = 16
 )
 
@@ -24,7 +23,7 @@ type CompletedPart struct {
 	Checksums Checksums
 }
 
-// ReadComplete reads the body of CompleteMultipartUpload: 1 to PartsMax parts.
+// ReadComplete reads the body of CompleteMultipartUpload: 1 to PartsMax parts. Elements that it does not know are passed over.
 //
 // Errors: ErrMalformed, ErrTooLarge, r's own.
 func ReadComplete(r io.Reader) ([]CompletedPart, error) {
@@ -65,16 +64,10 @@ func (p *CompletedPart) field(name string, text []byte) error {
 		p.Number = int(n)
 	case "ETag":
 		p.ETag = value
-	case "ChecksumCRC32":
-		p.Checksums.CRC32 = value
-	case "ChecksumCRC32C":
-		p.Checksums.CRC32C = value
-	case "ChecksumCRC64NVME":
-		p.Checksums.CRC64NVME = value
-	case "ChecksumSHA1":
-		p.Checksums.SHA1 = value
-	case "ChecksumSHA256":
-		p.Checksums.SHA256 = value
+	default:
+		if sum := p.Checksums.field(name); sum != nil {
+			*sum = value
+		}
 	}
 	return nil
 }
@@ -162,6 +155,7 @@ func boolOf(into *bool, text []byte) error {
 // BucketConfig is the body of CreateBucket.
 type BucketConfig struct {
 	Location string   // LocationConstraint
+	Tags     []Tag    // not checked: see CheckTags
 	Others   []string // further elements under the root that were there: the caller refuses what it does not serve
 }
 
@@ -169,19 +163,23 @@ type BucketConfig struct {
 //
 // Errors: ErrMalformed, ErrTooLarge, r's own.
 func ReadBucketConfig(r io.Reader) (BucketConfig, error) {
-	var c BucketConfig
-	_, err := walk(r, configMax, "CreateBucketConfiguration", func(path []string, text []byte) error {
-		switch {
-		case len(path) != 2:
-		case path[1] == "LocationConstraint":
-			c.Location = string(bytes.TrimSpace(text))
-		default:
-			c.Others = append(c.Others, path[1])
-		}
-		return nil
-	})
-	if err != nil {
+	n, err := readNode(r, "CreateBucketConfiguration")
+	if n == nil {
 		return BucketConfig{}, err
+	}
+	var c BucketConfig
+	for i := range n.children {
+		switch child := &n.children[i]; child.name {
+		case "LocationConstraint":
+			c.Location = n.child(child.name).trimmed()
+		case "Tags":
+			c.Tags = n.child(child.name).tags()
+		default:
+			c.Others = append(c.Others, child.name)
+		}
+	}
+	if *n.err != nil {
+		return BucketConfig{}, *n.err
 	}
 	return c, nil
 }

@@ -16,10 +16,12 @@ const ns = ` xmlns="` + Namespace + `"`
 // TestReadComplete: API_CompleteMultipartUpload, "Request Syntax".
 func TestReadComplete(t *testing.T) {
 	want := []CompletedPart{{Number: 1, ETag: `"a54357aff0632cce46d942af68356b38"`},
-		{Number: 2, ETag: "0c78aef83f66abc1fa1e8477f296d394", Checksums: Checksums{CRC32: "1", CRC32C: "2", CRC64NVME: "3", SHA1: "4", SHA256: "5"}}}
+		{Number: 2, ETag: "0c78aef83f66abc1fa1e8477f296d394", Checksums: Checksums{CRC32: "1", CRC32C: "2", CRC64NVME: "3", SHA1: "4", SHA256: "5", MD5: "6", SHA512: "7", XXHASH64: "8", XXHASH3: "9", XXHASH128: "10"}}}
 	parts := `<Part><PartNumber>1</PartNumber><ETag>&quot;a54357aff0632cce46d942af68356b38&quot;</ETag></Part>
 	<Part><ETag>0c78aef83f66abc1fa1e8477f296d394</ETag><PartNumber> 2 </PartNumber><ChecksumCRC32>1</ChecksumCRC32><ChecksumCRC32C>2</ChecksumCRC32C>
-	<ChecksumCRC64NVME>3</ChecksumCRC64NVME><ChecksumSHA1>4</ChecksumSHA1><ChecksumSHA256>5</ChecksumSHA256><Unknown><Deep/></Unknown></Part>`
+	<ChecksumCRC64NVME>3</ChecksumCRC64NVME><ChecksumSHA1>4</ChecksumSHA1><ChecksumSHA256>5</ChecksumSHA256>
+	<ChecksumMD5>6</ChecksumMD5><ChecksumSHA512>7</ChecksumSHA512><ChecksumXXHASH64>8</ChecksumXXHASH64><ChecksumXXHASH3>9</ChecksumXXHASH3>
+	<ChecksumXXHASH128>10</ChecksumXXHASH128><Unknown><Deep/></Unknown></Part>`
 	const name = "CompleteMultipartUpload"
 	for _, doc := range []string{
 		"<" + name + ns + ">" + parts + "</" + name + ">",
@@ -96,14 +98,17 @@ func TestReadBucketConfig(t *testing.T) {
 	for doc, want := range map[string]BucketConfig{
 		"":                                       {},
 		"<CreateBucketConfiguration" + ns + "/>": {},
-		"<CreateBucketConfiguration" + ns + "><LocationConstraint>EU</LocationConstraint></CreateBucketConfiguration>":                       {Location: "EU"},
-		"<CreateBucketConfiguration><Bucket><Type>Directory</Type></Bucket><Tags><Tag><Key>k</Key></Tag></Tags></CreateBucketConfiguration>": {Others: []string{"Bucket", "Tags"}},
+		"<CreateBucketConfiguration" + ns + "><LocationConstraint>EU</LocationConstraint></CreateBucketConfiguration>": {Location: "EU"},
+		"<CreateBucketConfiguration><Bucket><Type>Directory</Type></Bucket><Tags><Tag><Key>k</Key><Value> v</Value></Tag></Tags></CreateBucketConfiguration>": {
+			Others: []string{"Bucket"}, Tags: []Tag{{"k", " v"}}},
 	} {
 		if got, err := ReadBucketConfig(strings.NewReader(doc)); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", doc, got, err)
 		}
 	}
-	for _, doc := range []string{"x", "<Other/>", "<CreateBucketConfiguration>"} {
+	for _, doc := range []string{"x", "<Other/>", "<CreateBucketConfiguration>", "<CreateBucketConfiguration>EU<a/></CreateBucketConfiguration>",
+		"<CreateBucketConfiguration><LocationConstraint>EU</LocationConstraint><LocationConstraint>US</LocationConstraint></CreateBucketConfiguration>",
+		"<CreateBucketConfiguration><Tags><Tag><Key>k</Key></Tag></Tags></CreateBucketConfiguration>"} {
 		if _, err := ReadBucketConfig(strings.NewReader(doc)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", doc, err)
 		}

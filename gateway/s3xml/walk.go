@@ -2,6 +2,7 @@ package s3xml
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -64,9 +65,25 @@ func (l *limited) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }
 // and its own text. Neither may be kept. It reads r to its end, so that what r checks there is checked.
 // It is false that there is a document if r is empty and no error came.
 func walk(r io.Reader, bytesMax int64, root string, end func(path []string, text []byte) error) (bool, error) {
+	return (&walker{root: root, end: end}).walk(r, bytesMax)
+}
+
+// walker holds the state of walk. It checks what RawToken does not: that elements match and end, and that
+// there is one root.
+type walker struct {
+	root  string
+	end   func(path []string, text []byte) error
+	path  []string   // local names
+	name  []xml.Name // the same with their prefixes
+	types []string   // the same elements' xsi:type
+	text  []byte
+	done  bool // the root has ended
+	begun bool // there was something
+}
+
+func (w *walker) walk(r io.Reader, bytesMax int64) (bool, error) {
 	in := &limited{br: bufio.NewReader(r), left: bytesMax}
 	dec := xml.NewDecoder(in)
-	w := walker{root: root, end: end}
 	for {
 		in.token = 0
 		token, err := dec.RawToken()
@@ -87,23 +104,11 @@ func walk(r io.Reader, bytesMax int64, root string, end func(path []string, text
 	}
 }
 
-// walker holds the state of walk. It checks what RawToken does not: that elements match and end, and that
-// there is one root.
-type walker struct {
-	root  string
-	end   func(path []string, text []byte) error
-	path  []string   // local names
-	name  []xml.Name // the same with their prefixes
-	text  []byte
-	done  bool // the root has ended
-	begun bool // there was something
-}
-
 func (w *walker) step(token xml.Token) error {
 	w.begun = true
 	switch t := token.(type) {
 	case xml.StartElement:
-		return w.start(t.Name)
+		return w.start(t.Name, typeOf(t.Attr))
 	case xml.EndElement:
 		return w.finish(t.Name)
 	case xml.CharData:
@@ -123,14 +128,27 @@ func (w *walker) step(token xml.Token) error {
 	return nil
 }
 
-func (w *walker) start(name xml.Name) error {
+// typeOf is the value of xsi:type, whatever prefix that namespace has, or "".
+func typeOf(attrs []xml.Attr) string {
+	for _, a := range attrs {
+		if a.Name.Local == "type" && a.Name.Space != "" {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func (w *walker) start(name xml.Name, xsiType string) error {
 	if len(w.path) == 0 && (w.done || name.Local != w.root) {
 		return malformed("the root is not one " + w.root)
 	}
 	if len(w.path) == depthMax {
 		return errTooDeep
 	}
-	w.path, w.name, w.text = append(w.path, name.Local), append(w.name, name), w.text[:0]
+	if len(bytes.TrimSpace(w.text)) > 0 {
+		return malformed("text beside elements")
+	}
+	w.path, w.name, w.types, w.text = append(w.path, name.Local), append(w.name, name), append(w.types, xsiType), w.text[:0]
 	return nil
 }
 
@@ -142,6 +160,6 @@ func (w *walker) finish(name xml.Name) error {
 	if err := w.end(w.path, w.text); err != nil {
 		return err
 	}
-	w.path, w.name, w.text, w.done = w.path[:n-1], w.name[:n-1], w.text[:0], n == 1
+	w.path, w.name, w.types, w.text, w.done = w.path[:n-1], w.name[:n-1], w.types[:n-1], w.text[:0], n == 1
 	return nil
 }
