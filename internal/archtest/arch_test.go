@@ -26,6 +26,8 @@ var edges = []struct {
 	{"gateway/s3xml", nil},
 	{"gateway/policy", nil},
 	{"gateway/acl", nil},
+	{"gateway/form", nil}, // pure: what the policy of a form means to a signature is the gateway's
+	{"gateway/cors", nil},
 	{"gateway/object", []string{"meta/...", "erasure", "placement"}},
 	{"gateway", []string{"gateway/...", "meta/...", "erasure", "placement"}},
 	{"erasure/codec", nil},
