@@ -34,23 +34,25 @@ type action struct {
 type keySet uint32
 
 const (
-	listKeys     keySet = 1 << iota // prefix, delimiter, max-keys
-	versionKey                      // versionid
-	existingTags                    // ExistingObjectTag/…
-	requestTags                     // RequestObjectTag/…, RequestObjectTagKeys
-	aclKeys                         // x-amz-acl, x-amz-grant-…
-	writeKeys                       // what else may be sent with an object
-	retentionKey                    // object-lock-mode, -retain-until-date, -remaining-retention-days
-	holdKey                         // object-lock-legal-hold
-	regionKey                       // locationconstraint
-	ownershipKey                    // x-amz-object-ownership
-	matchKeys                       // if-match, if-none-match
-	jobKeys                         // of batch jobs
-	inventoryKey                    // InventoryAccessibleOptionalFields
-	everyAction  keySet = 1<<31 - 1
+	listKeys       keySet = 1 << iota // prefix, delimiter, max-keys
+	versionKey                        // versionid
+	existingTags                      // ExistingObjectTag/…
+	requestTags                       // RequestObjectTag/…, RequestObjectTagKeys
+	aclKeys                           // x-amz-acl, x-amz-grant-…
+	writeKeys                         // x-amz-copy-source and what else may be sent with an object
+	storageKey                        // x-amz-storage-class
+	encryptionKeys                    // x-amz-server-side-encryption…
+	retentionKey                      // object-lock-mode, -retain-until-date, -remaining-retention-days
+	holdKey                           // object-lock-legal-hold
+	regionKey                         // locationconstraint
+	ownershipKey                      // x-amz-object-ownership
+	matchKeys                         // if-match, if-none-match
+	jobKeys                           // of batch jobs
+	inventoryKey                      // InventoryAccessibleOptionalFields
+	everyAction    keySet = 1<<31 - 1
 )
 
-const putObjectKeys = requestTags | aclKeys | writeKeys | retentionKey | holdKey | matchKeys
+const putObjectKeys = requestTags | aclKeys | writeKeys | storageKey | encryptionKeys | retentionKey | holdKey | matchKeys
 
 // actions are those that S3 has for general purpose buckets, and the others by name, so that policies that name them are
 // understood. Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3".
@@ -137,8 +139,8 @@ var actions = []action{
 	{"s3:GetObject", ObjectResource, existingTags | matchKeys},
 	{"s3:GetObjectAcl", ObjectResource, existingTags},
 	{"s3:GetObjectAttributes", ObjectResource, existingTags},
-	{"s3:GetObjectLegalHold", ObjectResource, existingTags},
-	{"s3:GetObjectRetention", ObjectResource, existingTags},
+	{"s3:GetObjectLegalHold", ObjectResource, 0},
+	{"s3:GetObjectRetention", ObjectResource, 0},
 	{"s3:GetObjectTagging", ObjectResource, existingTags},
 	{"s3:GetObjectTorrent", ObjectResource, 0},
 	{"s3:GetObjectVersion", ObjectResource, existingTags | versionKey | matchKeys},
@@ -200,17 +202,17 @@ var actions = []action{
 	{"s3:PutMetricsConfiguration", BucketResource, 0},
 	{"s3:PutMultiRegionAccessPointPolicy", OtherResource, 0},
 	{"s3:PutObject", ObjectResource, putObjectKeys},
-	{"s3:PutObjectAcl", ObjectResource, existingTags | aclKeys | writeKeys},
+	{"s3:PutObjectAcl", ObjectResource, existingTags | aclKeys | storageKey},
 	{"s3:PutObjectLegalHold", ObjectResource, holdKey},
 	{"s3:PutObjectRetention", ObjectResource, retentionKey},
 	{"s3:PutObjectTagging", ObjectResource, existingTags | requestTags},
-	{"s3:PutObjectVersionAcl", ObjectResource, existingTags | aclKeys | writeKeys | versionKey},
+	{"s3:PutObjectVersionAcl", ObjectResource, existingTags | aclKeys | storageKey | versionKey},
 	{"s3:PutObjectVersionTagging", ObjectResource, existingTags | requestTags | versionKey},
 	{"s3:PutReplicationConfiguration", BucketResource, 0},
 	{"s3:PutStorageLensConfiguration", ServiceResource, 0},
 	{"s3:PutStorageLensConfigurationTagging", OtherResource, 0},
 	{"s3:ReplicateDelete", ObjectResource, 0},
-	{"s3:ReplicateObject", ObjectResource, writeKeys},
+	{"s3:ReplicateObject", ObjectResource, encryptionKeys},
 	{"s3:ReplicateTags", ObjectResource, 0},
 	{"s3:RestoreObject", ObjectResource, 0},
 	{"s3:SubmitMultiRegionAccessPointRoutes", OtherResource, 0},
@@ -274,10 +276,10 @@ var conditionKeys = []conditionKey{
 	{"s3:x-amz-grant-write-acp", aclKeys},
 	{"s3:x-amz-metadata-directive", writeKeys},
 	{"s3:x-amz-object-ownership", ownershipKey},
-	{"s3:x-amz-server-side-encryption", writeKeys},
-	{"s3:x-amz-server-side-encryption-aws-kms-key-id", writeKeys},
-	{"s3:x-amz-server-side-encryption-customer-algorithm", writeKeys},
-	{"s3:x-amz-storage-class", writeKeys},
+	{"s3:x-amz-server-side-encryption", encryptionKeys},
+	{"s3:x-amz-server-side-encryption-aws-kms-key-id", encryptionKeys},
+	{"s3:x-amz-server-side-encryption-customer-algorithm", encryptionKeys},
+	{"s3:x-amz-storage-class", storageKey},
 	{"s3:x-amz-website-redirect-location", writeKeys},
 
 	{"aws:AssumedRoot", everyAction},
