@@ -51,11 +51,11 @@ func (r *request) createBucket() error {
 	if region == "" {
 		region = r.s.opt.Region
 	}
-	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.s.opt.Owner, Region: region, Pool: r.s.newBucketPool()})
+	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.caller.Account, Region: region, Pool: r.s.newBucketPool()})
 	switch {
 	case err != nil:
 		return controlError(err)
-	case !created && b.Owner != r.s.opt.Owner:
+	case !created && r.s.ownerID(b) != r.caller.Account:
 		return errBucketExists.with(s3xml.Extra{Name: "BucketName", Value: r.name})
 	case !created && region != "us-east-1":
 		return errBucketOwned.with(s3xml.Extra{Name: "BucketName", Value: r.name})
@@ -116,13 +116,13 @@ func (r *request) listBuckets() error {
 		return err
 	}
 	prefix, region := r.query.get("prefix"), r.query.get("bucket-region")
-	doc := s3xml.ListBuckets{Owner: r.s.owner(), Prefix: prefix}
+	doc := s3xml.ListBuckets{Owner: r.s.ownerXML(r.caller.Account), Prefix: prefix}
 	if err := r.s.opt.Buckets.Sync(r.ctx); err != nil {
 		return controlError(err)
 	}
 	var found []*placement.Bucket
 	for name, b := range r.s.opt.Buckets.Map().Buckets {
-		if strings.HasPrefix(name, prefix) && name > after && (region == "" || region == r.s.region(b)) {
+		if strings.HasPrefix(name, prefix) && name > after && (region == "" || region == r.s.region(b)) && r.s.ownerID(b) == r.caller.Account {
 			found = append(found, b)
 		}
 	}
@@ -136,8 +136,6 @@ func (r *request) listBuckets() error {
 	}
 	return r.sendXML(http.StatusOK, doc.Append(nil))
 }
-
-func (s *Server) owner() s3xml.Owner { return s3xml.Owner{ID: s.opt.Owner, DisplayName: s.opt.Owner} }
 
 // token makes the opaque text that continues a listing after a name.
 func token(after string) string { return base64.RawURLEncoding.EncodeToString([]byte("1" + after)) }

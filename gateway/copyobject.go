@@ -18,9 +18,9 @@ import (
 
 // source is what x-amz-copy-source names.
 type source struct {
-	bucket     *placement.Bucket
-	key        string
+	on         subject
 	conditions readConditions
+	asks       bool // whether the caller may read it depends on the object
 }
 
 // source reads x-amz-copy-source: /bucket/key or bucket/key, URL-encoded, perhaps with ?versionId=null.
@@ -42,17 +42,40 @@ func (r *request) source() (*source, error) {
 	if len(key) > keyBytesMax {
 		return nil, errKeyTooLong
 	}
+	s := &source{on: subject{name: name, key: key, copied: true}, conditions: r.readConditions("X-Amz-Copy-Source-")}
 	if version, ok := strings.CutPrefix(query, "versionId="); ok {
 		if err := r.nullVersion(version); err != nil {
 			return nil, err
 		}
+		s.on.version = version
 	}
-	if want := r.in1("X-Amz-Source-Expected-Bucket-Owner"); want != "" && want != r.s.opt.Owner {
-		return nil, errAccessDenied
+	if s.on.bucket, err = r.s.bucket(r.ctx, name); err != nil {
+		return nil, err
 	}
-	s := &source{key: key, conditions: r.readConditions("X-Amz-Copy-Source-")}
-	s.bucket, err = r.s.bucket(r.ctx, name)
-	return s, err
+	if err := r.ownedBy(r.in1("X-Amz-Source-Expected-Bucket-Owner"), s.on.bucket); err != nil {
+		return nil, err
+	}
+	if s.asks = r.dependsOnObject(&s.on); !s.asks {
+		return s, r.authorize(s.action(), &s.on)
+	}
+	return s, nil
+}
+
+// action is the permission that reading the source needs.
+func (s *source) action() string {
+	if s.on.version != "" {
+		return "s3:GetObjectVersion"
+	}
+	return "s3:GetObject"
+}
+
+// permit checks that the caller may read v, where that depends on it.
+func (r *request) permitSource(s *source, v *metapb.Version) error {
+	if !s.asks {
+		return nil
+	}
+	s.on.object = v
+	return r.authorize(s.action(), &s.on)
 }
 
 // check is the conditions' word on a source, of which "not modified" is a failure too.
@@ -66,7 +89,10 @@ func (s *source) check(v *metapb.Version) error {
 
 // open opens what is to be copied. pick says which bytes.
 func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span, error)) (*object.Reading, error) {
-	o, err := r.s.opt.Objects.Open(r.ctx, s.bucket.ID, s.key, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, s.on.bucket.ID, s.on.key, func(v *metapb.Version) (object.Span, error) {
+		if err := r.permitSource(s, v); err != nil {
+			return object.Span{}, err
+		}
 		if err := s.check(v); err != nil {
 			return object.Span{}, err
 		}
@@ -77,8 +103,8 @@ func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span,
 		return at, err
 	})
 	if err != nil {
-		if api := toAPI(err); api.code == errNoSuchKey.code {
-			return nil, api.with(s3xml.Extra{Name: "Key", Value: s.key})
+		if err = r.hidden(err, &s.on); toAPI(err).code == errNoSuchKey.code {
+			return nil, toAPI(err).with(s3xml.Extra{Name: "Key", Value: s.on.key})
 		}
 		return nil, err
 	}
@@ -133,7 +159,7 @@ func (r *request) newCopying() (c *copying, err error) {
 	if c.from, err = r.source(); err != nil {
 		return nil, err
 	}
-	c.self = c.from.bucket.ID == r.bucket.ID && c.from.key == r.key
+	c.self = c.from.on.bucket.ID == r.bucket.ID && c.from.on.key == r.key
 	if c.self && !c.replaceMeta && !c.replaceTags && r.in1("X-Amz-Storage-Class") == "" && c.want.Algorithm == noAlgorithm {
 		return nil, errInvalidRequest.say("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
@@ -199,6 +225,9 @@ func (r *request) samePool(a, b string) bool {
 func (r *request) revise(c *copying, v *metapb.Version) error {
 	const tries = 5 // somebody else may write in between
 	for try := 1; ; try++ {
+		if err := r.permitSource(c.from, v); err != nil {
+			return err
+		}
 		if err := c.from.check(v); err != nil {
 			return err
 		}

@@ -37,7 +37,10 @@ func (r *request) details() (*metapb.Details, error) {
 	if id, ok := r.query.look("versionId"); ok {
 		return nil, badArgument("versionId", id, "This operation does not accept a version-id.")
 	}
-	d := &metapb.Details{Owner: r.s.opt.Owner}
+	if err := r.permitGiven(); err != nil {
+		return nil, err
+	}
+	d := new(metapb.Details)
 	for _, k := range kept {
 		v := r.in1(k.header)
 		if k.header == "Content-Encoding" {

@@ -21,11 +21,18 @@ type reading struct {
 	ifRange    string
 	part       int
 	partial    bool
+	on         *subject
+	asks       bool // whether the caller may read depends on the object
 }
 
 // newReading reads the request's parameters.
 func (r *request) newReading() (*reading, error) {
-	g := &reading{r: r, conditions: r.readConditions(""), rangeSpec: r.in1("Range"), ifRange: r.in1("If-Range")}
+	g := &reading{r: r, conditions: r.readConditions(""), rangeSpec: r.in1("Range"), ifRange: r.in1("If-Range"), on: r.subject()}
+	if g.asks = r.dependsOnObject(g.on); !g.asks {
+		if err := r.authorize(r.op.actionOn(g.on), g.on); err != nil {
+			return nil, err
+		}
+	}
 	if len(r.query) == 0 {
 		return g, nil
 	}
@@ -72,6 +79,12 @@ func partNumber(v string) (int, error) {
 func (g *reading) pick(v *metapb.Version) (object.Span, error) {
 	size := int64(v.Size)
 	whole := object.Span{N: size}
+	if g.asks {
+		g.on.object = v
+		if err := g.r.authorize(g.r.op.actionOn(g.on), g.on); err != nil {
+			return whole, err
+		}
+	}
 	if err := g.conditions.check(v); err != nil {
 		return whole, err
 	}
@@ -164,7 +177,7 @@ func (r *request) headPart(g *reading) error {
 // notRead answers a read that did not come to its body.
 func (r *request) notRead(v *metapb.Version, err error) error {
 	if !errors.Is(err, errNotModified) {
-		return r.withKey(err)
+		return r.withKey(r.hidden(err, r.subject()))
 	}
 	r.header.set("ETag", quoted(v))
 	r.header.set("Last-Modified", modified(v).Format(http.TimeFormat))

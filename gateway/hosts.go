@@ -18,6 +18,11 @@ func (s *Server) clientHost(r *http.Request) string {
 	return r.Host
 }
 
+// secure reports whether the client's own connection is encrypted.
+func (r *request) secure() bool {
+	return r.http.TLS != nil || r.s.trusts(r.http.RemoteAddr) && r.in1("X-Forwarded-Proto") == "https"
+}
+
 // clientAddr is the address of the client: the last of X-Forwarded-For that is not itself a trusted proxy.
 func (s *Server) clientAddr(r *http.Request) string {
 	if !s.trusts(r.RemoteAddr) {

@@ -100,7 +100,7 @@ func (r *request) list(l *listing, finish func(*meta.ListPage), begin func([]byt
 	l.head.Truncated = page.Truncated
 	finish(&page)
 	b := begin((*doc)[:0], &l.head)
-	b = appendEntries(b, page.Entries, l, r.s.owner())
+	b = appendEntries(b, page.Entries, l, r.s.ownerXML(r.bucket.Owner))
 	*doc = s3xml.EndList(b)
 	return r.sendXML(http.StatusOK, *doc)
 }

@@ -19,15 +19,17 @@ func (s scope) resource() string { return [...]string{"SERVICE", "BUCKET", "OBJE
 
 // op is one row of the table of operations: how a request is recognised, and what S3 and IAM call it.
 type op struct {
-	name   string
-	scope  scope
-	method string
-	sub    string               // the query parameter that selects it; "": none
-	sub2   string               // a second one that must be there too
-	header string               // a request header that selects it, canonical
-	action string               // IAM's name for the permission
-	handle func(*request) error // nil: 501 NotImplemented
-	note   string               // for docs/s3-compatibility.md
+	name      string
+	scope     scope
+	method    string
+	sub       string               // the query parameter that selects it; "": none
+	sub2      string               // a second one that must be there too
+	header    string               // a request header that selects it, canonical
+	action    string               // IAM's name for the permission
+	ofVersion string               // its name where a version is named; "": the same
+	asks      bool                 // the handler asks for permission itself: what it needs depends on more than the request's line
+	handle    func(*request) error // nil: 501 NotImplemented
+	note      string               // for docs/s3-compatibility.md
 
 	index int // in the table; set by newOpTable
 }
@@ -54,7 +56,7 @@ var operations = []op{
 	{name: "ListMultipartUploads", scope: ofBucket, method: get, sub: "uploads", action: "s3:ListBucketMultipartUploads", handle: (*request).listUploads},
 	{name: "ListObjectsV2", scope: ofBucket, method: get, sub: "list-type", action: "s3:ListBucket", handle: (*request).listObjectsV2},
 	{name: "ListObjects", scope: ofBucket, method: get, action: "s3:ListBucket", handle: (*request).listObjectsV1},
-	{name: "DeleteObjects", scope: ofBucket, method: post, sub: "delete", action: "s3:DeleteObject", handle: (*request).deleteObjects},
+	{name: "DeleteObjects", scope: ofBucket, method: post, sub: "delete", action: "s3:DeleteObject", asks: true, handle: (*request).deleteObjects},
 
 	{name: "UploadPartCopy", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", header: copySource, action: "s3:PutObject", handle: (*request).uploadPartCopy},
 	{name: "UploadPart", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", action: "s3:PutObject", handle: (*request).uploadPart},
@@ -64,9 +66,9 @@ var operations = []op{
 	{name: "CompleteMultipartUpload", scope: ofObject, method: post, sub: "uploadId", action: "s3:PutObject", handle: (*request).completeUpload, note: "the same call gets the same answer for 7 days"},
 	{name: "AbortMultipartUpload", scope: ofObject, method: del, sub: "uploadId", action: "s3:AbortMultipartUpload", handle: (*request).abortUpload},
 	{name: "ListParts", scope: ofObject, method: get, sub: "uploadId", action: "s3:ListMultipartUploadParts", handle: (*request).listParts},
-	{name: "GetObject", scope: ofObject, method: get, action: "s3:GetObject", handle: (*request).getObject, note: "one range; partNumber; conditions; response-* overrides"},
-	{name: "HeadObject", scope: ofObject, method: head, action: "s3:GetObject", handle: (*request).headObject},
-	{name: "DeleteObject", scope: ofObject, method: del, action: "s3:DeleteObject", handle: (*request).deleteObject, note: "If-Match"},
+	{name: "GetObject", scope: ofObject, method: get, action: "s3:GetObject", ofVersion: "s3:GetObjectVersion", asks: true, handle: (*request).getObject, note: "one range; partNumber; conditions; response-* overrides"},
+	{name: "HeadObject", scope: ofObject, method: head, action: "s3:GetObject", ofVersion: "s3:GetObjectVersion", asks: true, handle: (*request).headObject},
+	{name: "DeleteObject", scope: ofObject, method: del, action: "s3:DeleteObject", ofVersion: "s3:DeleteObjectVersion", handle: (*request).deleteObject, note: "If-Match"},
 
 	// Not there yet.
 	{name: "GetBucketAcl", scope: ofBucket, method: get, sub: "acl", action: "s3:GetBucketAcl"},
@@ -133,12 +135,12 @@ var operations = []op{
 	{name: "GetBucketWebsite", scope: ofBucket, method: get, sub: "website", action: "s3:GetBucketWebsite"},
 	{name: "PutBucketWebsite", scope: ofBucket, method: put, sub: "website", action: "s3:PutBucketWebsite"},
 	{name: "DeleteBucketWebsite", scope: ofBucket, method: del, sub: "website", action: "s3:DeleteBucketWebsite"},
-	{name: "PostObject", scope: ofBucket, method: post, action: "s3:PutObject", note: "browser forms"},
-	{name: "PreflightRequest", scope: ofBucket, method: http.MethodOptions, action: ""},
+	{name: "PostObject", scope: ofBucket, method: post, action: "s3:PutObject", asks: true, note: "browser forms"},
+	{name: "PreflightRequest", scope: ofBucket, method: http.MethodOptions, action: "", asks: true},
 
-	{name: "GetObjectAcl", scope: ofObject, method: get, sub: "acl", action: "s3:GetObjectAcl"},
-	{name: "PutObjectAcl", scope: ofObject, method: put, sub: "acl", action: "s3:PutObjectAcl"},
-	{name: "GetObjectAttributes", scope: ofObject, method: get, sub: "attributes", action: "s3:GetObjectAttributes"},
+	{name: "GetObjectAcl", scope: ofObject, method: get, sub: "acl", action: "s3:GetObjectAcl", ofVersion: "s3:GetObjectVersionAcl"},
+	{name: "PutObjectAcl", scope: ofObject, method: put, sub: "acl", action: "s3:PutObjectAcl", ofVersion: "s3:PutObjectVersionAcl"},
+	{name: "GetObjectAttributes", scope: ofObject, method: get, sub: "attributes", action: "s3:GetObjectAttributes", ofVersion: "s3:GetObjectVersionAttributes"},
 	{name: "UpdateObjectEncryption", scope: ofObject, method: put, sub: "encryption", action: "s3:UpdateObjectEncryption"},
 	{name: "GetObjectLegalHold", scope: ofObject, method: get, sub: "legal-hold", action: "s3:GetObjectLegalHold"},
 	{name: "PutObjectLegalHold", scope: ofObject, method: put, sub: "legal-hold", action: "s3:PutObjectLegalHold"},
@@ -147,9 +149,9 @@ var operations = []op{
 	{name: "GetObjectRetention", scope: ofObject, method: get, sub: "retention", action: "s3:GetObjectRetention"},
 	{name: "PutObjectRetention", scope: ofObject, method: put, sub: "retention", action: "s3:PutObjectRetention"},
 	{name: "SelectObjectContent", scope: ofObject, method: post, sub: "select", action: "s3:GetObject"},
-	{name: "GetObjectTagging", scope: ofObject, method: get, sub: "tagging", action: "s3:GetObjectTagging"},
-	{name: "PutObjectTagging", scope: ofObject, method: put, sub: "tagging", action: "s3:PutObjectTagging"},
-	{name: "DeleteObjectTagging", scope: ofObject, method: del, sub: "tagging", action: "s3:DeleteObjectTagging"},
+	{name: "GetObjectTagging", scope: ofObject, method: get, sub: "tagging", action: "s3:GetObjectTagging", ofVersion: "s3:GetObjectVersionTagging"},
+	{name: "PutObjectTagging", scope: ofObject, method: put, sub: "tagging", action: "s3:PutObjectTagging", ofVersion: "s3:PutObjectVersionTagging"},
+	{name: "DeleteObjectTagging", scope: ofObject, method: del, sub: "tagging", action: "s3:DeleteObjectTagging", ofVersion: "s3:DeleteObjectVersionTagging"},
 	{name: "GetObjectTorrent", scope: ofObject, method: get, sub: "torrent", action: "s3:GetObjectTorrent"},
 	{name: "PreflightRequest", scope: ofObject, method: http.MethodOptions, action: ""},
 }

@@ -97,7 +97,11 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) (failed map[int]*apiEr
 	batch := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Keys: make([]string, 0, len(objects))}
 	for i := range objects {
 		o := &objects[i]
-		if e := refuseDelete(o); e != nil {
+		e := refuseDelete(o)
+		if e == nil {
+			e = r.mayDelete(o)
+		}
+		if e != nil {
 			failed[i] = e
 			continue
 		}
@@ -114,6 +118,19 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) (failed map[int]*apiEr
 		return failed, nil
 	}
 	return failed, r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, batch)
+}
+
+// mayDelete is why the caller must not delete o; nil if he may.
+func (r *request) mayDelete(o *s3xml.DeleteObject) *apiError {
+	action := "s3:DeleteObject"
+	if o.VersionID != "" {
+		action = "s3:DeleteObjectVersion"
+	}
+	on := &subject{bucket: r.bucket, name: r.name, key: o.Key, version: o.VersionID}
+	if err := r.authorize(action, on); err != nil {
+		return toAPI(err)
+	}
+	return nil
 }
 
 func refuseDelete(o *s3xml.DeleteObject) *apiError {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -30,11 +31,14 @@ type request struct {
 	id     string
 	op     *op
 	auth   sigv4.Auth
+	caller *caller
 	query  params
 	host   string            // as the client knew it
 	name   string            // of the bucket
 	bucket *placement.Bucket // nil where there need be none
 	key    string
+
+	givenTags url.Values // that the body gives; nil: a header may
 
 	header responseHeader
 	status int   // 0: nothing sent yet
@@ -134,11 +138,14 @@ func (r *request) serve() error {
 	if err := r.authenticate(); err != nil {
 		return err
 	}
-	if r.op.handle == nil {
-		return errNotImplemented.say("%s is not implemented.", r.op.name)
-	}
 	if err := r.resolve(); err != nil {
 		return err
+	}
+	if err := r.permit(); err != nil {
+		return err
+	}
+	if r.op.handle == nil {
+		return errNotImplemented.say("%s is not implemented.", r.op.name)
 	}
 	err = r.op.handle(r)
 	if errors.Is(err, meta.ErrSealed) {
@@ -184,14 +191,13 @@ func (r *request) scope() scope {
 	return ofObject
 }
 
-// authenticate checks the signature and what the caller may do. There is only root as yet.
+// authenticate checks the signature and finds out whose it is. Nobody's is fine here: what he may do is another question.
 func (r *request) authenticate() (err error) {
 	if r.auth, err = r.s.verifier.VerifyHost(r.http, r.host); err != nil {
 		return err
 	}
-	id, _ := r.auth.Identity.(Identity)
-	if r.auth.Anonymous || !id.Root || r.auth.SessionToken != "" {
-		return errAccessDenied
+	if err := r.identify(); err != nil {
+		return err
 	}
 	if r.s.opt.ControlAge() > r.s.opt.Staleness {
 		return errUnavailable.say("This node has had no contact with the control store for too long.")
@@ -210,7 +216,12 @@ func (r *request) resolve() (err error) {
 			return err
 		}
 	}
-	if want := r.in1("X-Amz-Expected-Bucket-Owner"); want != "" && want != r.s.opt.Owner {
+	return r.ownedBy(r.in1("X-Amz-Expected-Bucket-Owner"), r.bucket)
+}
+
+// ownedBy checks an expected-bucket-owner header; "" expects nobody.
+func (r *request) ownedBy(want string, b *placement.Bucket) error {
+	if want != "" && b != nil && want != r.s.ownerID(b) {
 		return errAccessDenied
 	}
 	return nil

@@ -70,10 +70,10 @@ var (
 	ErrConflict   = errors.New("conflict")
 )
 
-// Identity is who makes a request, as Options.Credentials gives it.
+// Identity is whose access key a request is signed with, as Options.Credentials gives it.
 type Identity struct {
-	Name string
-	Root bool
+	Account string // its id; "": the account that the cluster began with
+	User    string // "": the account's root
 }
 
 // Options configures New. A zero field means the default given here.
@@ -91,7 +91,6 @@ type Options struct {
 	Region         string         // "us-east-1": of buckets that are made without one
 	Domains        []string       // bucket.DOMAIN is virtual-host style
 	TrustedProxies []netip.Prefix // whose X-Forwarded-Host and -For count
-	Owner          string         // "sherd": the id of everything's owner in answers
 	Pool           ids.Pool       // of new buckets; default: the least that the map has
 	Version        string         // in the Server header after "sherd"
 	Pprof          http.Handler   // served to root under /_/debug/pprof/; none: 404
@@ -112,7 +111,6 @@ func (o *Options) validate() error {
 		return errors.New("gateway: Objects, Records and Buckets are required")
 	}
 	setDefault(&o.Region, "us-east-1")
-	setDefault(&o.Owner, "sherd")
 	setDefault(&o.Requests, 256)
 	setDefault(&o.AdmitWait, 5*time.Second)
 	setDefault(&o.IdleTimeout, time.Minute)
@@ -152,10 +150,14 @@ func (o *Options) fromMap(accessKey string) (string, Identity, bool) {
 		return "", Identity{}, false
 	}
 	id := m.Identities[accessKey]
-	if id.Inactive || id.Secret == "" {
-		return "", Identity{}, false
+	if account, user, ok := m.Holder(id); ok {
+		who := Identity{Account: account.ID}
+		if user != nil {
+			who.User = user.Name
+		}
+		return id.Secret, who, true
 	}
-	return id.Secret, Identity{Name: accessKey, Root: id.Root}, true
+	return "", Identity{}, false
 }
 
 // Server serves S3 and the admin API. It is an http.Handler.
@@ -170,7 +172,10 @@ type Server struct {
 	buffers  sync.Pool // *[]byte: documents
 	ids      idSource
 	deleting deletions
-	server   string // the Server header
+
+	callers   callers
+	documents documentCache
+	server    string // the Server header
 }
 
 // New returns a server. It starts no goroutine.

@@ -70,8 +70,19 @@ func (s *Server) ownRequest(w http.ResponseWriter, hr *http.Request) *request {
 	return r
 }
 
-func (r *request) admin() (any, error) {
+// authenticateAdmin lets in the root of the account that the cluster began with, and nobody else.
+func (r *request) authenticateAdmin() error {
 	if err := r.authenticate(); err != nil {
+		return err
+	}
+	if !r.caller.Root || r.caller.Account != r.s.account("").ID {
+		return errAccessDenied
+	}
+	return nil
+}
+
+func (r *request) admin() (any, error) {
+	if err := r.authenticateAdmin(); err != nil {
 		return nil, toAPI(err)
 	}
 	if r.s.opt.Admin == nil {
@@ -116,7 +127,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // pprof serves profiles to root.
 func (s *Server) pprof(w http.ResponseWriter, hr *http.Request) {
 	r := s.ownRequest(w, hr)
-	if err := r.authenticate(); err != nil {
+	if err := r.authenticateAdmin(); err != nil {
 		page(w, toAPI(err).status, toAPI(err).Error()+"\n")
 		return
 	}

@@ -207,7 +207,7 @@ func completeParts(named []s3xml.CompletedPart) ([]object.CompletePart, error) {
 // location is the object's URL as the client would write it.
 func (r *request) location() string {
 	scheme := "http"
-	if r.http.TLS != nil || r.s.trusts(r.http.RemoteAddr) && r.in1("X-Forwarded-Proto") == "https" {
+	if r.secure() {
 		scheme = "https"
 	}
 	return scheme + "://" + r.host + r.http.URL.EscapedPath()
@@ -232,7 +232,7 @@ func (r *request) listParts() error {
 	if err != nil {
 		return err
 	}
-	doc := s3xml.ListParts{Bucket: r.name, Key: r.key, UploadID: text, Owner: r.s.owner(), Initiator: r.s.owner()}
+	doc := s3xml.ListParts{Bucket: r.name, Key: r.key, UploadID: text, Owner: r.s.ownerXML(r.bucket.Owner), Initiator: r.s.ownerXML(r.bucket.Owner)}
 	if doc.MaxParts, err = r.query.count("max-parts", partsPage, partsPage); err != nil {
 		return err
 	}
@@ -293,20 +293,21 @@ func (r *request) listUploads() error {
 			doc.NextUploadIDMarker = page.NextID.String()
 		}
 	}
+	owner := r.s.ownerXML(r.bucket.Owner)
 	for _, u := range page.Entries {
 		if u.Upload == nil {
 			doc.CommonPrefixes = append(doc.CommonPrefixes, u.Key)
 			continue
 		}
-		doc.Uploads = append(doc.Uploads, r.s.uploadXML(&u))
+		doc.Uploads = append(doc.Uploads, uploadXML(&u, owner))
 	}
 	return r.sendXML(http.StatusOK, doc.Append(nil))
 }
 
-func (s *Server) uploadXML(u *meta.UploadEntry) s3xml.Upload {
+func uploadXML(u *meta.UploadEntry, owner s3xml.Owner) s3xml.Upload {
 	d := u.Upload.GetDetails()
 	return s3xml.Upload{
-		Key: u.Key, ID: u.ID.String(), Initiator: s.owner(), Owner: s.owner(), StorageClass: d.GetStorageClass(),
+		Key: u.Key, ID: u.ID.String(), Initiator: owner, Owner: owner, StorageClass: d.GetStorageClass(),
 		Initiated:         hlc.Stamp(u.Upload.Initiated).Time(),
 		ChecksumAlgorithm: object.AlgorithmName(d.GetChecksum().GetAlgorithm()), ChecksumType: checksumType(d.GetChecksum()),
 	}

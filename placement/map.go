@@ -28,6 +28,7 @@ type Map struct {
 	Users          map[Name]*User
 	Groups         map[Name]*Group
 	Policies       map[Name]*Policy
+	IAM            int64                // as Revision, of the newest change to those four
 	Identities     map[string]*Identity // by access key
 	DataKey        *WrappedKey          // nil: secrets are not sealed yet
 }

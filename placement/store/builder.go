@@ -322,6 +322,9 @@ func (b *builder) build(revision int64) *placement.Map {
 		b.nameDefaultAccount()
 	}
 	b.m.Revision = b.base + revision
+	if b.accounts || b.users || b.groups || b.policies {
+		b.m.IAM = b.m.Revision
+	}
 	m := b.m
 	return &m
 }

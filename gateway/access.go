@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"errors"
+
+	"github.com/sherd-io/sherd/gateway/policy"
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// identify finds out who makes the request. The signature held, or there is none.
+func (r *request) identify() (err error) {
+	if r.auth.SessionToken != "" {
+		return newError(403, "InvalidToken", "The provided token is malformed or otherwise invalid.") // nobody gives any out
+	}
+	if r.auth.Anonymous {
+		r.caller = nobody
+		return nil
+	}
+	id, _ := r.auth.Identity.(Identity)
+	r.caller, err = r.s.callers.find(r.s.opt.Buckets.Map(), id)
+	if err != nil && !errors.Is(err, errAccessDenied) {
+		r.s.opt.Logger.Error("a user is refused because of a policy that is not understood", "err", err)
+		return errAccessDenied
+	}
+	return err
+}
+
+// target is the bucket or the object that the request names.
+func (r *request) subject() *subject {
+	return &subject{bucket: r.bucket, name: r.name, key: r.key, version: r.query.get("versionId")}
+}
+
+// permit checks that the caller may do what the operation's row says, unless its handler asks by itself.
+func (r *request) permit() error {
+	if r.op.asks {
+		return nil
+	}
+	on := r.subject()
+	return r.authorize(r.op.actionOn(on), on)
+}
+
+// actionOn is the permission that the operation needs: for a version that is named it is another one.
+func (o *op) actionOn(on *subject) string {
+	if on.version != "" && o.ofVersion != "" {
+		return o.ofVersion
+	}
+	return o.action
+}
+
+// authorize is nil if the caller may do action. Errors: errAccessDenied, saying why to those who may know.
+func (r *request) authorize(action string, on *subject) error {
+	d := r.decide(action, on)
+	if d.Allowed() {
+		return nil
+	}
+	return r.denied(d, action, on)
+}
+
+// may is authorize where a refusal is no error.
+func (r *request) may(action string, on *subject) bool { return r.decide(action, on).Allowed() }
+
+// denied says who may not do what, and why, but to strangers.
+func (r *request) denied(d policy.Decision, action string, on *subject) error {
+	if r.caller.Anonymous() || on.bucket != nil && r.s.ownerID(on.bucket) != r.caller.Account {
+		return errAccessDenied
+	}
+	return errAccessDenied.say("User: %s is not authorized to perform: %s on resource: %q %s", r.caller.ARN, action, on.arn(), d.Reason(action))
+}
+
+// decide puts together who asks, what the policies say, and the ACLs where those count.
+func (r *request) decide(action string, on *subject) policy.Decision {
+	owner := r.caller.Account // of what has no owner: a list of the caller's own buckets
+	docs := &noDocuments
+	if on.bucket != nil {
+		owner = r.s.ownerID(on.bucket)
+		var err error
+		if docs, err = r.s.documents.get(on.bucket); err != nil {
+			r.s.opt.Logger.Error("a bucket is closed because of a document that is not understood", "bucket", on.bucket.Name, "err", err)
+			return policy.DeniedByResource
+		}
+	}
+	if r.caller.Root && r.caller.Account == owner && docs.policy == nil && !docs.aclsCount() {
+		return policy.Allowed
+	}
+	access := policy.Access{
+		Owner: owner, Identity: r.caller.policies, Bucket: docs.policy,
+		RestrictPublic: docs.restricted(),
+	}
+	question := policy.Request{Principal: r.caller.Principal, Action: action, Resource: on.arn(), Context: situation{r, on}}
+	return policy.Decide(&question, &access)
+}
+
+// stat reads the version that a subject names.
+func (r *request) stat(on *subject) (*metapb.Version, error) {
+	return r.s.opt.Objects.Stat(r.ctx, on.bucket.ID, on.key)
+}
+
+// hidden makes of an absence what the caller may know: whether a key is there is for those who may list the bucket.
+func (r *request) hidden(err error, on *subject) error {
+	if !errors.Is(err, meta.ErrNoSuchKey) {
+		return err
+	}
+	bucket := subject{bucket: on.bucket, name: on.name}
+	if r.may("s3:ListBucket", &bucket) {
+		return err
+	}
+	return errAccessDenied
+}
+
+// ownerID is the id of the account that owns a bucket.
+func (s *Server) ownerID(b *placement.Bucket) string { return s.account(b.Owner).ID }
+
+// account is the account of an owner as rows name it. One that is gone is shown by its id.
+func (s *Server) account(owner string) *placement.Account {
+	if a := s.opt.Buckets.Map().Account(owner); a != nil {
+		return a
+	}
+	return &placement.Account{ID: owner, Name: owner}
+}
+
+// ownerXML is an owner as listings show it.
+func (s *Server) ownerXML(owner string) s3xml.Owner {
+	a := s.account(owner)
+	return s3xml.Owner{ID: a.Canonical, DisplayName: a.Name}
+}
+
+// givenRights are the permissions that it takes to give a new object more than its bytes.
+var givenRights = [...]struct{ header, action string }{
+	{"X-Amz-Tagging", "s3:PutObjectTagging"},
+	{"X-Amz-Acl", "s3:PutObjectAcl"},
+	{"X-Amz-Grant-Full-Control", "s3:PutObjectAcl"},
+	{"X-Amz-Grant-Read", "s3:PutObjectAcl"},
+	{"X-Amz-Grant-Read-Acp", "s3:PutObjectAcl"},
+	{"X-Amz-Grant-Write", "s3:PutObjectAcl"},
+	{"X-Amz-Grant-Write-Acp", "s3:PutObjectAcl"},
+	{"X-Amz-Object-Lock-Mode", "s3:PutObjectRetention"},
+	{"X-Amz-Object-Lock-Retain-Until-Date", "s3:PutObjectRetention"},
+	{"X-Amz-Object-Lock-Legal-Hold", "s3:PutObjectLegalHold"},
+}
+
+// permitGiven checks the permissions for what the request's headers give a new object. Source: PutObject, "Permissions".
+func (r *request) permitGiven() error {
+	for i := range givenRights {
+		if g := &givenRights[i]; r.http.Header[g.header] != nil {
+			if err := r.authorize(g.action, r.subject()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dependsOnObject reports whether it takes the object itself to say whether the caller may do something with it: then the object that is
+// read is the one to ask about, not one that was there before.
+func (r *request) dependsOnObject(on *subject) bool {
+	if on.bucket == nil {
+		return false
+	}
+	docs, err := r.s.documents.get(on.bucket)
+	if err != nil {
+		return false // nobody may do anything
+	}
+	if docs.aclsCount() || docs.policy != nil && docs.policy.Asks(existingTagKey) {
+		return true
+	}
+	for _, p := range r.caller.policies {
+		if p.Asks(existingTagKey) {
+			return true
+		}
+	}
+	return false
+}
+
+const existingTagKey = "s3:existingobjecttag/"

@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/sherd-io/sherd/gateway/policy"
+	"github.com/sherd-io/sherd/placement"
+)
+
+// caller is who makes a request, as the map has him. It is not changed once made.
+type caller struct {
+	policy.Principal
+	account  *placement.Account // nil: anonymous
+	user     *placement.User    // nil: the account's root, or anonymous
+	policies []*policy.Policy   // of the user and of his groups; a root has none
+}
+
+var nobody = new(caller)
+
+// owner is the caller's account as rows name it.
+func (c *caller) owner() string {
+	if c.account == nil {
+		return ""
+	}
+	return c.account.ID
+}
+
+// tags are the user's, for aws:PrincipalTag.
+func (c *caller) tags() url.Values {
+	if c.user == nil {
+		return nil
+	}
+	set := make(url.Values, len(c.user.Tags))
+	for _, t := range c.user.Tags {
+		set[t.Key] = []string{t.Value}
+	}
+	return set
+}
+
+// callers keeps what was made of the map's users and their policies, for as long as those stay as they are. The zero value is
+// ready. Safe for concurrent use.
+type callers struct {
+	mu  sync.RWMutex
+	at  int64 // placement.Map.IAM of what is kept
+	all map[placement.Name]*caller
+}
+
+// find is the caller that an identity stands for. A user whose policies cannot be understood is an error: what cannot be
+// understood may be what was to forbid.
+func (c *callers) find(m *placement.Map, id Identity) (*caller, error) {
+	name := placement.NameOf(id.Account, id.User)
+	c.mu.RLock()
+	found := c.all[name]
+	fresh := c.at == m.IAM
+	c.mu.RUnlock()
+	if found != nil && fresh {
+		return found, nil
+	}
+	made, err := newCaller(m, id)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at < m.IAM || c.all == nil {
+		c.at, c.all = m.IAM, map[placement.Name]*caller{}
+	}
+	if c.at == m.IAM {
+		c.all[name] = made
+	}
+	return made, nil
+}
+
+func newCaller(m *placement.Map, id Identity) (*caller, error) {
+	account := m.Account(id.Account)
+	if account == nil {
+		return nil, errAccessDenied
+	}
+	c := &caller{account: account, Principal: policy.Principal{Account: account.ID, Canonical: account.Canonical}}
+	if id.User == "" {
+		c.Root, c.UserID = true, account.ID
+		c.ARN = "arn:aws:iam::" + account.ID + ":root"
+		return c, nil
+	}
+	if c.user = m.User(account.ID, id.User); c.user == nil {
+		return nil, errAccessDenied
+	}
+	c.Name, c.UserID = c.user.Name, c.user.ID
+	c.ARN = "arn:aws:iam::" + account.ID + ":user" + c.user.Path + c.user.Name
+	if err := c.take(m, &c.user.Permissions); err != nil {
+		return nil, err
+	}
+	for _, name := range c.user.Groups {
+		if g := m.Group(account.ID, name); g != nil {
+			if err := c.take(m, &g.Permissions); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return c, nil
+}
+
+// take compiles the policies of a user or a group.
+func (c *caller) take(m *placement.Map, p *placement.Permissions) error {
+	for name, document := range p.Inline {
+		if err := c.takeDocument(name, document); err != nil {
+			return err
+		}
+	}
+	for _, arn := range p.Attached {
+		document, ok := managedDocument(m, c.account.ID, arn)
+		if !ok {
+			return fmt.Errorf("gateway: user %s: policy %s is not there", c.ARN, arn)
+		}
+		if err := c.takeDocument(arn, document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// managedDocument is the version in force of a policy that comes with sherd, or of one of the account's own.
+func managedDocument(m *placement.Map, account, arn string) (string, bool) {
+	if built, ok := policy.FindManaged(arn); ok {
+		return built.Document, true
+	}
+	own := m.Policy(account, arn[strings.LastIndexByte(arn, '/')+1:])
+	if own == nil {
+		return "", false
+	}
+	for _, v := range own.Versions {
+		if v.ID == own.Default {
+			return v.Document, true
+		}
+	}
+	return "", false
+}
+
+func (c *caller) takeDocument(name, document string) error {
+	p, err := policy.ParseIdentity(document)
+	if err != nil {
+		return fmt.Errorf("gateway: user %s: policy %s: %w", c.ARN, name, err)
+	}
+	c.policies = append(c.policies, p)
+	return nil
+}
