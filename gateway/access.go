@@ -163,15 +163,8 @@ func (r *request) dependsOnObject(on *subject) bool {
 	if err != nil {
 		return false // nobody may do anything
 	}
-	if docs.aclsCount() || docs.policy != nil && docs.policy.Asks(existingTagKey) {
-		return true
-	}
-	for _, p := range r.caller.policies {
-		if p.Asks(existingTagKey) {
-			return true
-		}
-	}
-	return false
+	return docs.aclsCount() || docs.asksTags || r.caller.asksTags
 }
 
+// existingTagKey begins the condition keys that are an object's tags.
 const existingTagKey = "s3:existingobjecttag/"

@@ -16,6 +16,7 @@ type caller struct {
 	account  *placement.Account // nil: anonymous
 	user     *placement.User    // nil: the account's root, or anonymous
 	policies []*policy.Policy   // of the user and of his groups; a root has none
+	asksTags bool               // one of them asks for an object's tags
 }
 
 var nobody = new(caller)
@@ -145,5 +146,6 @@ func (c *caller) takeDocument(name, document string) error {
 		return fmt.Errorf("gateway: user %s: policy %s: %w", c.ARN, name, err)
 	}
 	c.policies = append(c.policies, p)
+	c.asksTags = c.asksTags || p.Asks(existingTagKey)
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/sherd-io/sherd/gateway/policy"
-	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -36,6 +35,7 @@ const (
 type documents struct {
 	of        *placement.Bucket
 	policy    *policy.Policy // nil: none
+	asksTags  bool           // it asks for an object's tags
 	ownership string
 	public    publicAccess
 }
@@ -98,6 +98,7 @@ func parseDocuments(b *placement.Bucket) (*documents, error) {
 		if err != nil {
 			return nil, fmt.Errorf("document %s: %w", configPolicy, err)
 		}
+		d.asksTags = d.policy.Asks(existingTagKey)
 	}
 	return &d, nil
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
-	"github.com/sherd-io/sherd/placement"
 )
 
 // source is what x-amz-copy-source names.

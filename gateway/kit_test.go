@@ -254,11 +254,15 @@ type buckets struct {
 	mark  func() // before a bucket is marked as being deleted; nil: nothing
 }
 
+var testAccount = placement.NewDefaultAccount(ids.Cluster{1})
+
 func newBuckets() *buckets {
 	return &buckets{next: 1, late: map[string]*placement.Bucket{}, m: &placement.Map{
-		Buckets:    map[string]*placement.Bucket{},
-		Pools:      map[ids.Pool]*placement.Pool{1: {ID: 1}, 2: {ID: 2, StorageClass: "ARCHIVE"}},
-		Identities: map[string]*placement.Identity{rootKey: {AccessKey: rootKey, Secret: rootSecret, Root: true}, "guest": {AccessKey: "guest", Secret: "guestsecret"}},
+		Buckets:        map[string]*placement.Bucket{},
+		Pools:          map[ids.Pool]*placement.Pool{1: {ID: 1}, 2: {ID: 2, StorageClass: "ARCHIVE"}},
+		Identities:     map[string]*placement.Identity{rootKey: {AccessKey: rootKey, Secret: rootSecret, Root: true}, "guest": {AccessKey: "guest", Secret: "guestsecret", Account: testAccount.ID, User: "guest"}},
+		DefaultAccount: testAccount,
+		Users:          map[placement.Name]*placement.User{placement.NameOf(testAccount.ID, "guest"): {Account: testAccount.ID, Name: "guest", Path: "/", ID: "AIDAGUEST"}},
 	}}
 }
 

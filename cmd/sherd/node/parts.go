@@ -222,13 +222,23 @@ func ownPages(h http.Handler) http.Handler {
 // credentials knows root's pair, and the map's.
 func (n *Node) credentials(accessKey string) (string, gateway.Identity, bool) {
 	if accessKey == n.root.AccessKey {
-		return n.root.SecretKey, gateway.Identity{Name: accessKey, Root: true}, true
+		return n.root.SecretKey, gateway.Identity{}, true
 	}
-	id := n.store.Map().Identities[accessKey]
-	if id == nil || id.Root { // a stored root pair is not in force beside the environment's
+	m := n.store.Map()
+	id := m.Identities[accessKey]
+	if id == nil {
 		return "", gateway.Identity{}, false
 	}
-	return id.Secret, gateway.Identity{Name: accessKey}, true
+	account, user, ok := m.Holder(id)
+	switch {
+	case !ok:
+		return "", gateway.Identity{}, false
+	case user != nil:
+		return id.Secret, gateway.Identity{Account: account.ID, User: user.Name}, true
+	case account.ID == m.Account("").ID: // a stored root pair is not in force beside the environment's
+		return "", gateway.Identity{}, false
+	}
+	return id.Secret, gateway.Identity{Account: account.ID}, true
 }
 
 // unready gives the reasons why requests cannot all be served.
