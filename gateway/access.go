@@ -13,7 +13,7 @@ import (
 // identify finds out who makes the request. The signature held, or there is none.
 func (r *request) identify() (err error) {
 	if r.auth.SessionToken != "" {
-		return newError(403, "InvalidToken", "The provided token is malformed or otherwise invalid.") // nobody gives any out
+		return newError(400, "InvalidToken", "The provided token is malformed or otherwise invalid.") // nobody gives any out
 	}
 	if r.auth.Anonymous {
 		r.caller = nobody
@@ -35,7 +35,7 @@ func (r *request) subject() *subject {
 
 // permit checks that the caller may do what the operation's row says, unless its handler asks by itself.
 func (r *request) permit() error {
-	if r.op.asks {
+	if r.op.asks && r.op.handle != nil {
 		return nil
 	}
 	on := r.subject()

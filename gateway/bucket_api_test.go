@@ -179,7 +179,7 @@ func TestListBuckets(t *testing.T) {
 		}
 		return names
 	}
-	if got := list(""); len(got) != 6 || got[0] != "bucket-0" || got[5] != "other" || doc.Owner.ID != "sherd" {
+	if got := list(""); len(got) != 6 || got[0] != "bucket-0" || got[5] != "other" || doc.Owner.ID != testAccount.Canonical {
 		t.Errorf("all: %v of %v", got, doc.Owner)
 	}
 	if got := list("?prefix=oth"); len(got) != 1 {

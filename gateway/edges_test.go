@@ -129,7 +129,7 @@ func TestCopySourceOwner(t *testing.T) {
 		return pairs([]string{"x-amz-copy-source", "bucket/key", "x-amz-source-expected-bucket-owner", owner})
 	}
 	k.want("AccessDenied", call{method: "PUT", path: "/bucket/to", header: header("somebody")})
-	k.want("200", call{method: "PUT", path: "/bucket/to", header: header("sherd")})
+	k.want("200", call{method: "PUT", path: "/bucket/to", header: header(testAccount.ID)})
 }
 
 // A condition or a checksum that is not understood is refused: to ignore it would be to act against it.

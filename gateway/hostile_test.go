@@ -54,7 +54,7 @@ func TestBadRequestsStoreNothing(t *testing.T) {
 		{"not root", "AccessDenied", with(func(c *call) { c.credentials = &sigv4.Credentials{AccessKey: "guest", Secret: "guestsecret"} })},
 		{"unknown key", "InvalidAccessKeyId", with(func(c *call) { c.credentials = &sigv4.Credentials{AccessKey: "nobody", Secret: "x"} })},
 		{"wrong secret", "SignatureDoesNotMatch", with(func(c *call) { c.credentials = &sigv4.Credentials{AccessKey: rootKey, Secret: "x"} })},
-		{"session token", "AccessDenied", with(func(c *call) {
+		{"session token", "InvalidToken", with(func(c *call) {
 			c.credentials = &sigv4.Credentials{AccessKey: rootKey, Secret: rootSecret, SessionToken: "x"}
 		})},
 		{"changed path", "SignatureDoesNotMatch", with(func(c *call) { c.change = func(r *http.Request) { r.URL.Path += "x" } })},

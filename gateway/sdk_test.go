@@ -20,7 +20,7 @@ import (
 	"github.com/sherd-io/sherd/gateway/object"
 )
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
