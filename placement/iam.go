@@ -96,6 +96,22 @@ const (
 	WrapCluster = "cluster" // the secret of the cluster's first nodes
 )
 
+// IAMChange puts or deletes one record of accounts and what is theirs: one of the pointers is set, and with Delete the record that it names
+// goes; that there is none is no error.
+type IAMChange struct {
+	Account *Account
+	User    *User
+	Group   *Group
+	Policy  *Policy
+	// Identity has its Secret; where the map's has none, for it cannot be opened, Sealed stays as it is.
+	Identity *Identity
+	DataKey  *WrappedKey // is never deleted
+	Delete   bool
+}
+
+// IAMChangesMax is how many records one step changes at most: an external etcd allows 128 operations by default.
+const IAMChangesMax = 100
+
 // Kinds of ObjectLock.Mode.
 const (
 	LockGovernance = "GOVERNANCE" // who has the permission may shorten it

@@ -28,6 +28,7 @@ var edges = []struct {
 	{"gateway/acl", nil},
 	{"gateway/form", nil}, // pure: what the policy of a form means to a signature is the gateway's
 	{"gateway/cors", nil},
+	{"gateway/iam", []string{"gateway/policy", "placement"}},
 	{"gateway/object", []string{"meta/...", "erasure", "placement"}},
 	{"gateway", []string{"gateway/...", "meta/...", "erasure", "placement"}},
 	{"erasure/codec", nil},
