@@ -15,11 +15,15 @@ debian() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# node_packages FOLDER installs what its package-lock.json pins. What it brings must not depend on what it brought before.
+# node_packages installs what package-lock.json pins beside this file: the packages of all clients that run in node.
 node_packages() {
   debian node nodejs
   debian npm npm
-  (cd "$1" && npm ci --silent --no-audit --no-fund)
+  local here
+  here=$(dirname "${BASH_SOURCE[0]}")
+  cmp -s "$here/package-lock.json" "$here/node_modules/.installed" && return
+  (cd "$here" && npm ci --silent --no-audit --no-fund)
+  cp "$here/package-lock.json" "$here/node_modules/.installed"
 }
 
 # needs_node skips where node is older than the AWS SDK takes (Debian 12 has 18).
