@@ -48,17 +48,7 @@ func (k *kit) users(policies map[string]string) {
 func (k *kit) config(bucket, kind string, doc any) {
 	raw, err := json.Marshal(doc)
 	check(k.t, err)
-	k.buckets.mu.Lock()
-	defer k.buckets.mu.Unlock()
-	k.buckets.change(func(all map[string]*placement.Bucket) {
-		b := *all[bucket]
-		b.Config = placement.BucketConfig{}
-		for k, v := range all[bucket].Config {
-			b.Config[k] = v
-		}
-		b.Config[kind] = raw
-		all[bucket] = &b
-	})
+	check(k.t, k.buckets.SetBucketConfig(k.t.Context(), k.buckets.Map().Buckets[bucket], kind, raw))
 }
 
 func as(name string) *sigv4.Credentials {
@@ -234,6 +224,9 @@ func TestNoRouteWithoutRight(t *testing.T) {
 			c.body = []byte("<x/>")
 		}
 		for _, who := range []string{"", "nothing", "their-it", "nobody"} {
+			if o.method == http.MethodOptions {
+				continue // asks for nothing
+			}
 			if o.scope == service && who == "their-it" || o.name == "CreateBucket" && who == "their-it" {
 				continue // his own account's
 			}

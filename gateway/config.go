@@ -5,18 +5,17 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sherd-io/sherd/gateway/cors"
 	"github.com/sherd-io/sherd/gateway/policy"
+	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
 
 // Kinds of documents that are kept with a bucket, as keys of placement.BucketConfig. Each is JSON: a name is for ever.
 const (
-	configACL          = "acl"               // acl.ACL; none: the owner's alone
 	configAcceleration = "acceleration"      // string: Enabled or Suspended
-	configCORS         = "cors"              // []cors.Rule
-	configEncryption   = "encryption"        // s3xml.Encryption
-	configLogging      = "logging"           // s3xml.Logging
+	configCORS         = "cors"              // cors.Config
 	configOwnership    = "ownership"         // string; none: BucketOwnerEnforced
 	configPayer        = "payer"             // string; none: BucketOwner
 	configPolicy       = "policy"            // string: the document as it was given
@@ -37,7 +36,8 @@ type documents struct {
 	policy    *policy.Policy // nil: none
 	asksTags  bool           // it asks for an object's tags
 	ownership string
-	public    publicAccess
+	public    s3xml.PublicAccessBlock
+	cors      *cors.Config // nil: none
 }
 
 // noDocuments are those of a bucket that has none.
@@ -82,7 +82,7 @@ func (c *documentCache) forget(id ids.Bucket) { c.all.Delete(id) }
 func parseDocuments(b *placement.Bucket) (*documents, error) {
 	d := noDocuments
 	d.of = b
-	for kind, into := range map[string]any{configOwnership: &d.ownership, configPublicAccess: &d.public} {
+	for kind, into := range map[string]any{configOwnership: &d.ownership, configPublicAccess: &d.public, configCORS: &d.cors} {
 		if raw := b.Config[kind]; raw != nil {
 			if err := json.Unmarshal(raw, into); err != nil {
 				return nil, fmt.Errorf("document %s: %w", kind, err)
@@ -102,5 +102,3 @@ func parseDocuments(b *placement.Bucket) (*documents, error) {
 	}
 	return &d, nil
 }
-
-type publicAccess struct{ RestrictPublicBuckets bool }

@@ -14,10 +14,10 @@ func readXML[T any](doc []byte, parse func(io.Reader) (T, error)) (T, error) {
 	switch {
 	case errors.Is(err, s3xml.ErrTooLarge):
 		return v, errRequestTooLarge
-	case err != nil:
-		return v, errMalformedXML
+	case err == nil, tagError(err) != nil:
+		return v, err
 	}
-	return v, nil
+	return v, errMalformedXML
 }
 
 // bufferKept is up to which size a document's buffer is worth keeping.

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/gateway/cors"
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
@@ -81,6 +82,7 @@ var (
 	errMethodNotAllowed     = newError(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
 	errMissingContentLength = newError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
 	errMissingMD5           = newError(400, "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
+	errNoBucketPolicy       = newError(404, "NoSuchBucketPolicy", "The bucket policy does not exist")
 	errNoSuchBucket         = newError(404, "NoSuchBucket", "The specified bucket does not exist")
 	errNoSuchKey            = newError(404, "NoSuchKey", "The specified key does not exist.")
 	errNoSuchUpload         = newError(404, "NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")
@@ -150,6 +152,12 @@ func toAPI(err error) *apiError {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return errRequestTooLarge.with(s3xml.Extra{Name: "MaxMessageLengthBytes", Value: fmt.Sprint(tooLarge.Limit)})
 	}
+	if bad, ok := errors.AsType[*cors.Error](err); ok {
+		return newError(400, bad.Code, bad.Message)
+	}
+	if tag := tagError(err); tag != nil {
+		return tag
+	}
 	for _, row := range s3Errors {
 		if errors.Is(err, row.is) {
 			return detailed(row.api, err)
@@ -158,6 +166,30 @@ func toAPI(err error) *apiError {
 	api := *errInternal
 	api.cause = err
 	return &api
+}
+
+// tagError is what S3 says of tags that it does not take; nil if err is nothing of the kind.
+func tagError(err error) *apiError {
+	say := func(message string) *apiError {
+		api := newError(400, "InvalidTag", message)
+		if bad, ok := errors.AsType[*s3xml.TagError](err); ok {
+			api = api.with(s3xml.Extra{Name: "TagKey", Value: bad.Tag.Key[:min(len(bad.Tag.Key), 256)]}, s3xml.Extra{Name: "TagValue", Value: bad.Tag.Value[:min(len(bad.Tag.Value), 512)]})
+		}
+		return api
+	}
+	switch {
+	case errors.Is(err, s3xml.ErrTagCount):
+		return newError(400, "BadRequest", "Object tags cannot be greater than 10")
+	case errors.Is(err, s3xml.ErrTagKey):
+		return say("The TagKey you have provided is invalid")
+	case errors.Is(err, s3xml.ErrTagValue):
+		return say("The TagValue you have provided is invalid")
+	case errors.Is(err, s3xml.ErrTagDuplicate):
+		return say("Cannot provide multiple Tags with the same key")
+	case errors.Is(err, s3xml.ErrTagReserved):
+		return say("System tags cannot be added/updated by requester")
+	}
+	return nil
 }
 
 func fromSignature(sig *sigv4.Error) *apiError {

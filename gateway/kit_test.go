@@ -3,10 +3,12 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -321,6 +323,25 @@ func (b *buckets) LockBucket(_ context.Context, id ids.Bucket) (func(), error) {
 	b.mu.Unlock()
 	l.Lock()
 	return l.Unlock, nil
+}
+
+func (b *buckets) SetBucketConfig(_ context.Context, of *placement.Bucket, kind string, doc json.RawMessage) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.m.Buckets[of.Name]
+	if now == nil || now.ID != of.ID {
+		return errors.New("not found")
+	}
+	c := *now
+	c.Config = maps.Clone(c.Config)
+	if c.Config == nil {
+		c.Config = placement.BucketConfig{}
+	}
+	if c.Config[kind] = doc; doc == nil {
+		delete(c.Config, kind)
+	}
+	b.change(func(all map[string]*placement.Bucket) { all[of.Name] = &c })
+	return nil
 }
 
 func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting bool) (uint64, error) {

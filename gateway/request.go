@@ -132,6 +132,10 @@ func (r *request) serve() error {
 		return errMethodNotAllowed.with(s3xml.Extra{Name: "Method", Value: r.http.Method}, s3xml.Extra{Name: "ResourceType", Value: r.scope().resource()})
 	}
 	r.s.metrics.begin(r.op)
+	if r.op.method == http.MethodOptions {
+		return r.preflight()
+	}
+	r.allowOrigin()
 	if r.weight, err = r.s.admit.acquire(r.ctx, smallBytes); err != nil {
 		return err
 	}

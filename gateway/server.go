@@ -42,6 +42,8 @@ type Buckets interface {
 	// another, and the bucket is removed by the last one only.
 	SetDeleting(ctx context.Context, b *placement.Bucket, deleting bool) (mark uint64, err error)
 	DeleteBucket(ctx context.Context, b *placement.Bucket, mark uint64) error
+	// SetBucketConfig puts a document of a kind in the place of the one that a bucket has; nil removes it.
+	SetBucketConfig(ctx context.Context, b *placement.Bucket, kind string, doc json.RawMessage) error
 	// LockBucket waits until no other process deletes the bucket or takes its deletion back; unlock must be called.
 	LockBucket(ctx context.Context, id ids.Bucket) (unlock func(), err error)
 }
