@@ -88,7 +88,7 @@ func (s *source) check(v *metapb.Version) error {
 
 // open opens what is to be copied. pick says which bytes.
 func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span, error)) (*object.Reading, error) {
-	o, err := r.s.opt.Objects.Open(r.ctx, s.on.bucket.ID, s.on.key, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, s.on.bucket.ID, s.on.key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
 		if err := r.permitSource(s, v); err != nil {
 			return object.Span{}, err
 		}
@@ -186,7 +186,7 @@ func (r *request) copyObject() error {
 		return err
 	}
 	if c.self {
-		if v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key); err != nil {
+		if v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}); err != nil {
 			return r.withKey(err)
 		} else if r.samePool(c.given.StorageClass, v.Details.GetStorageClass()) && (c.want.Algorithm == noAlgorithm || c.want.Algorithm == v.Details.GetChecksum().GetAlgorithm()) {
 			return r.revise(c, v)
@@ -238,7 +238,7 @@ func (r *request) revise(c *copying, v *metapb.Version) error {
 		if !errors.Is(err, meta.ErrPrecondition) || c.condition != nil || try == tries {
 			return r.withKey(err)
 		}
-		if v, err = r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key); err != nil {
+		if v, err = r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}); err != nil {
 			return r.withKey(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
 	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
@@ -115,7 +116,7 @@ func (r *request) getObject() error {
 		return err
 	}
 	var seen *metapb.Version
-	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
 		seen = v
 		return g.pick(v)
 	})
@@ -147,7 +148,7 @@ func (r *request) headObject() error {
 	if g.part > 0 {
 		return r.headPart(g)
 	}
-	v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key)
+	v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, meta.VersionRef{})
 	if err != nil {
 		return r.notRead(nil, err)
 	}
@@ -162,7 +163,7 @@ func (r *request) headObject() error {
 // headPart is headObject of one part, which needs the extents' rows.
 func (r *request) headPart(g *reading) error {
 	var seen *metapb.Version
-	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
 		seen = v
 		return g.pick(v)
 	})

@@ -100,19 +100,25 @@ func (r *records) do(cmd *metapb.Command) (*metapb.Result, error) {
 
 var codes = map[metapb.Code]error{
 	metapb.Code_PRECONDITION_FAILED: meta.ErrPrecondition, metapb.Code_NO_SUCH_KEY: meta.ErrNoSuchKey,
+	metapb.Code_NO_SUCH_VERSION: meta.ErrNoSuchVersion, metapb.Code_LOCKED: meta.ErrLocked,
 	metapb.Code_NO_SUCH_UPLOAD: meta.ErrNoSuchUpload, metapb.Code_PART_CHANGED: meta.ErrPartChanged,
 	metapb.Code_TOO_OLD: meta.ErrTooOld, metapb.Code_RECLAIMED: meta.ErrReclaimed, metapb.Code_SEALED: meta.ErrSealed,
 	metapb.Code_STALE_RULES: meta.ErrStaleRules, metapb.Code_BAD_COMMAND: meta.ErrBadCommand, metapb.Code_STALE_RANGE: meta.ErrUnavailable,
 }
 
-func (r *records) PutVersion(_ context.Context, rules int64, c *metapb.PutVersion) (hlc.Stamp, error) {
+func (r *records) PutVersion(_ context.Context, rules int64, c *metapb.PutVersion) (meta.Made, error) {
 	res, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Put{Put: c}})
-	return hlc.Stamp(res.GetTs()), err
+	return meta.Made{TS: hlc.Stamp(res.GetTs()), Versioned: res.GetVersioned()}, err
 }
 
-func (r *records) DeleteVersions(_ context.Context, rules int64, c *metapb.DeleteVersions) error {
-	_, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: c}})
-	return err
+func (r *records) UpdateVersion(_ context.Context, rules int64, c *metapb.UpdateVersion) (meta.Made, error) {
+	res, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Update{Update: c}})
+	return meta.Made{TS: hlc.Stamp(res.GetTs()), Versioned: res.GetVersioned()}, err
+}
+
+func (r *records) DeleteVersions(_ context.Context, rules int64, c *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
+	res, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: c}})
+	return res.GetDeleted(), err
 }
 
 func (r *records) CreateUpload(_ context.Context, rules int64, c *metapb.CreateUpload) error {
@@ -141,7 +147,7 @@ func (r *records) Seal(_ context.Context, bucket ids.Bucket, off bool) error {
 }
 
 func (r *records) Get(_ context.Context, bucket ids.Bucket, key string, opt meta.GetOptions) (*metapb.Version, []byte, error) {
-	return state.Get(r.db, bucket, key, opt.AsOf, opt.Inline)
+	return state.Get(r.db, bucket, key, opt)
 }
 
 func (r *records) Extents(_ context.Context, bucket ids.Bucket, key string, ts hlc.Stamp, off int64, max int) ([]*metapb.Extent, error) {

@@ -53,7 +53,7 @@ func (r *request) deleteObject() error {
 		return err
 	}
 	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Keys: []string{r.key}, Condition: condition}
-	if err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, cmd); err != nil {
+	if _, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, cmd); err != nil {
 		return r.withKey(err)
 	}
 	return r.sendEmpty(http.StatusNoContent)
@@ -110,14 +110,15 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) (failed map[int]*apiEr
 			continue
 		}
 		one := &metapb.DeleteVersions{Bucket: batch.Bucket, Keys: []string{o.Key}, Condition: &metapb.Condition{IfMatch: bareETag(o.ETag)}}
-		if err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, one); err != nil {
+		if _, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, one); err != nil {
 			failed[i] = toAPI(err)
 		}
 	}
 	if len(batch.Keys) == 0 {
 		return failed, nil
 	}
-	return failed, r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, batch)
+	_, err = r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, batch)
+	return failed, err
 }
 
 // mayDelete is why the caller must not delete o; nil if he may.

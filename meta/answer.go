@@ -188,6 +188,7 @@ func done(err error) *remotepb.Response {
 		code remotepb.Code
 	}{
 		{nil, remotepb.Code_OK},
+		{ErrNoSuchVersion, remotepb.Code_NO_SUCH_VERSION}, // before what it is, too
 		{ErrNoSuchKey, remotepb.Code_NO_SUCH_KEY},
 		{ErrNoSuchUpload, remotepb.Code_NO_SUCH_UPLOAD},
 		{ErrBadCommand, remotepb.Code_BAD_REQUEST},

@@ -11,6 +11,7 @@ import (
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -72,7 +73,7 @@ func (n *Node) doRequest(ctx context.Context, which finder, cmd *metapb.Command)
 			return nil, rng, fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, rng.ID, err)
 		}
 		// Each try has its own command: an earlier one may still be under way.
-		try := &metapb.Command{Request: request[:], Rules: cmd.Rules, From: cmd.From, Op: cmd.Op}
+		try := &metapb.Command{Request: request[:], Rules: cmd.Rules, From: cmd.From, Level: uint32(n.opt.Level()), Op: cmd.Op}
 		result, hint, err := n.attempt(ctx, to, rng, try, tried)
 		switch cause := ctx.Err(); {
 		case err == nil:
@@ -126,7 +127,8 @@ func undone(err error) bool {
 // addsData reports whether a command needs room.
 func addsData(cmd *metapb.Command) bool {
 	switch cmd.Op.(type) {
-	case *metapb.Command_Put, *metapb.Command_CreateUpload, *metapb.Command_PutPart, *metapb.Command_CompleteUpload, *metapb.Command_Reencode:
+	case *metapb.Command_Put, *metapb.Command_CreateUpload, *metapb.Command_PutPart, *metapb.Command_CompleteUpload, *metapb.Command_Reencode,
+		*metapb.Command_Update:
 		return true
 	}
 	return false
@@ -160,27 +162,81 @@ func outcomeError(result *metapb.Result) error {
 	return err
 }
 
-// PutVersion commits a version and returns its stamp. rules, here and below, is the revision of the bucket's rules that the
-// command was built with (I11): after ErrStaleRules it is to be built again, with those of today.
-// Errors: ErrPrecondition, ErrTooOld, ErrReclaimed, ErrPoolClosed, ErrSealed, ErrStaleRules, ErrFull, ErrUnavailable.
-func (n *Node) PutVersion(ctx context.Context, rules int64, p *metapb.PutVersion) (hlc.Stamp, error) {
-	r, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_Put{Put: p}})
-	return hlc.Stamp(r.GetTs()), err
+// knowsVersions is nil if all nodes of the cluster know what is said of versions; a leader that does not would take it for
+// something else. Errors: ErrUnavailable.
+func (n *Node) knowsVersions() error {
+	if at := n.opt.Level(); at < state.LevelVersions {
+		return fmt.Errorf("%w: versions need feature level %d, and the cluster is at %d", ErrUnavailable, state.LevelVersions, at)
+	}
+	return nil
 }
 
-// DeleteVersions removes the newest version of each key; one that has none is fine. Keys of one range go together,
-// atomically; of several ranges, range by range.
-// Errors: ErrPrecondition, ErrStaleRules, ErrUnavailable.
-func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) error {
+// Made is a version that a command made.
+type Made struct {
+	TS        hlc.Stamp
+	Versioned bool // it has an id, TS; else it is the key's null version
+}
+
+// PutVersion commits a version. rules, here and below, is the revision of the bucket's rules that the
+// command was built with (I11): after ErrStaleRules it is to be built again, with those of today.
+// Errors: ErrPrecondition, ErrLocked, ErrTooOld, ErrReclaimed, ErrPoolClosed, ErrSealed, ErrStaleRules, ErrFull, ErrUnavailable.
+func (n *Node) PutVersion(ctx context.Context, rules int64, p *metapb.PutVersion) (Made, error) {
+	r, err := n.run(ctx, ids.Bucket(p.Bucket), p.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_Put{Put: p}})
+	return Made{hlc.Stamp(r.GetTs()), r.GetVersioned()}, err
+}
+
+// UpdateVersion changes tags, ACL or lock of a version, in place.
+// Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrPrecondition if it is not what was expected, ErrLocked, ErrStaleRules, ErrFull, ErrUnavailable.
+func (n *Node) UpdateVersion(ctx context.Context, rules int64, u *metapb.UpdateVersion) (Made, error) {
+	if err := n.knowsVersions(); err != nil {
+		return Made{}, err
+	}
+	r, err := n.run(ctx, ids.Bucket(u.Bucket), u.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_Update{Update: u}})
+	return Made{hlc.Stamp(r.GetTs()), r.GetVersioned()}, err
+}
+
+// DeleteVersions deletes keys, or versions of keys, as the bucket's versioning has it; what is absent is fine. What is of one
+// range goes together, atomically; of several ranges, range by range.
+//
+// Keys have no results. Of targets the i-th result is the i-th's: see DeleteError. After an error those of some ranges are there,
+// and what has none may be deleted, now or later, or not; after ErrStaleRules it is not.
+// Errors: ErrStaleRules, ErrUnavailable; of keys also ErrPrecondition, ErrLocked, ErrSealed.
+func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
 	bucket := ids.Bucket(d.Bucket)
-	return byRange(ctx, n, d.Keys, func(key string) []byte { return keys.Route(bucket, key) }, func(part []string) *metapb.Command {
-		cmd := &metapb.DeleteVersions{Bucket: d.Bucket, Keys: part, Condition: d.Condition}
-		return &metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: cmd}}
+	command := func(d *metapb.DeleteVersions) *metapb.Command {
+		return &metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: d}}
+	}
+	if len(d.Targets) == 0 {
+		route := func(key string) []byte { return keys.Route(bucket, key) }
+		return nil, byRange(ctx, n, d.Keys, route, func(part []string) *metapb.Command {
+			return command(&metapb.DeleteVersions{Bucket: d.Bucket, Keys: part, Condition: d.Condition, Owner: d.Owner})
+		}, nil)
+	}
+	if err := n.knowsVersions(); err != nil {
+		return nil, err
+	}
+	places := make([]int, len(d.Targets)) // in d.Targets
+	for i := range places {
+		places[i] = i
+	}
+	results := make([]*metapb.DeleteResult, len(d.Targets))
+	route := func(i int) []byte { return keys.Route(bucket, d.Targets[i].GetKey()) }
+	return results, byRange(ctx, n, places, route, func(part []int) *metapb.Command {
+		some := &metapb.DeleteVersions{Bucket: d.Bucket, Owner: d.Owner}
+		for _, i := range part {
+			some.Targets = append(some.Targets, d.Targets[i])
+		}
+		return command(some)
+	}, func(part []int, r *metapb.Result) {
+		for j, result := range r.GetDeleted() {
+			results[part[j]] = result
+		}
 	})
 }
 
 // byRange sends a command about several keys to each range that has some of them. If a range splits meanwhile, so are they.
-func byRange[T any](ctx context.Context, n *Node, all []T, route func(T) []byte, command func(part []T) *metapb.Command) error {
+// took, if not nil, is told what became of each part.
+func byRange[T any](ctx context.Context, n *Node, all []T, route func(T) []byte, command func(part []T) *metapb.Command, took func(part []T, r *metapb.Result)) error {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
 	defer cancel()
 	for len(all) > 0 {
@@ -207,6 +263,9 @@ func byRange[T any](ctx context.Context, n *Node, all []T, route func(T) []byte,
 		case err != nil:
 			return err
 		default:
+			if took != nil {
+				took(part, result)
+			}
 			all = rest
 		}
 		if cause := ctx.Err(); cause != nil {
@@ -236,7 +295,7 @@ func (n *Node) PutPart(ctx context.Context, rules int64, p *metapb.PutPart) erro
 }
 
 // CompleteUpload makes a version of the named parts; a repetition gets the version that the first made (I21).
-// Errors: ErrNoSuchUpload, ErrPartChanged (a *PartChangedError), ErrPrecondition, ErrStaleRules, ErrSealed, ErrFull, ErrUnavailable.
+// Errors: ErrNoSuchUpload, ErrPartChanged (a *PartChangedError), ErrPrecondition, ErrLocked, ErrStaleRules, ErrSealed, ErrFull, ErrUnavailable.
 func (n *Node) CompleteUpload(ctx context.Context, rules int64, c *metapb.CompleteUpload) (*metapb.Version, error) {
 	r, err := n.run(ctx, ids.Bucket(c.Bucket), c.Key, &metapb.Command{Rules: rules, Op: &metapb.Command_CompleteUpload{CompleteUpload: c}})
 	if err != nil {

@@ -13,8 +13,11 @@ var (
 	ErrNoSuchKey    = state.ErrNoSuchKey
 	ErrNoSuchUpload = state.ErrNoSuchUpload
 	ErrCorrupt      = state.ErrCorrupt // a row or a record that is present but wrong
+	// ErrNoSuchVersion is an ErrNoSuchKey, too.
+	ErrNoSuchVersion = state.ErrNoSuchVersion
 
 	ErrPrecondition = errors.New("meta: precondition failed")
+	ErrLocked       = errors.New("meta: version is locked") // object lock keeps it as it is
 	ErrPartChanged  = errors.New("meta: a named part is absent or another body: read the parts again")
 	ErrSealed       = errors.New("meta: bucket is sealed") // it may be unsealed within seconds
 	ErrTooOld       = errors.New("meta: request or upload id is older than the range takes")
@@ -37,6 +40,15 @@ func (e *PartChangedError) Error() string { return fmt.Sprintf("%v: part %d", Er
 // Is makes it an ErrPartChanged.
 func (e *PartChangedError) Is(target error) bool { return target == ErrPartChanged }
 
+// DeleteError is what became of one target of a DeleteVersions; nil if it was deleted.
+// Errors: ErrLocked, ErrPrecondition, ErrNoSuchKey of a condition, ErrSealed; ErrUnavailable for nil, which is not known.
+func DeleteError(r *metapb.DeleteResult) error {
+	if r == nil {
+		return ErrUnavailable
+	}
+	return codeError(&metapb.Result{Code: r.Code})
+}
+
 // codeError is what a command's result means to its caller; nil if it was done.
 func codeError(r *metapb.Result) error {
 	switch r.GetCode() {
@@ -46,6 +58,10 @@ func codeError(r *metapb.Result) error {
 		return ErrPrecondition
 	case metapb.Code_NO_SUCH_KEY:
 		return ErrNoSuchKey
+	case metapb.Code_NO_SUCH_VERSION:
+		return ErrNoSuchVersion
+	case metapb.Code_LOCKED:
+		return ErrLocked
 	case metapb.Code_NO_SUCH_UPLOAD:
 		return ErrNoSuchUpload
 	case metapb.Code_PART_CHANGED:

@@ -15,12 +15,14 @@ import (
 // pageMax bounds what one request may ask for, whatever it says: more than any caller here does.
 const pageMax = 1 << 16
 
-// evaluateKey answers a read of one key's rows. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrBadCommand; else the drive's.
+// evaluateKey answers a read of one key's rows. Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrNoSuchUpload, ErrBadCommand; else the drive's.
 func evaluateKey(rows pebble.Reader, req *remotepb.Request, resp *remotepb.Response) (err error) {
 	switch op := req.Op.(type) {
 	case *remotepb.Request_Get:
 		q := op.Get
-		resp.Version, resp.Inline, err = state.Get(rows, ids.Bucket(q.Bucket), q.Key, hlc.Stamp(q.AsOf), q.Inline)
+		resp.Version, resp.Inline, err = state.Get(rows, ids.Bucket(q.Bucket), q.Key, GetOptions{
+			Inline: q.Inline, AsOf: hlc.Stamp(q.AsOf), Version: VersionRef{ID: hlc.Stamp(q.Version), Null: q.Null},
+		})
 		resp.HasInline = resp.Inline != nil
 	case *remotepb.Request_Extents:
 		q := op.Extents
@@ -54,6 +56,8 @@ func evaluate(rows pebble.Reader, span state.Span, req *remotepb.Request, resp *
 	switch op := req.Op.(type) {
 	case *remotepb.Request_List:
 		resp.Page, err = evaluateList(rows, span, op.List)
+	case *remotepb.Request_ListVersions:
+		resp.Page, err = evaluateListVersions(rows, span, op.ListVersions)
 	case *remotepb.Request_ListUploads:
 		resp.Uploads, err = evaluateListUploads(rows, span, op.ListUploads)
 	case *remotepb.Request_Counters:
@@ -110,6 +114,24 @@ func listMessage(req ListRequest) *remotepb.List {
 	return &remotepb.List{
 		Bucket: uint64(req.Bucket), Prefix: []byte(req.Prefix), Delimiter: []byte(req.Delimiter), After: []byte(req.After),
 		Max: uint32(max(req.Max, 0)), AsOf: uint64(req.AsOf),
+	}
+}
+
+func evaluateListVersions(rows pebble.Reader, span state.Span, q *remotepb.ListVersions) (*remotepb.Page, error) {
+	page, err := state.ListVersions(rows, span, ListVersionsRequest{
+		Bucket: ids.Bucket(q.Bucket), Prefix: string(q.Prefix), Delimiter: string(q.Delimiter), KeyMarker: string(q.KeyMarker),
+		VersionMarker: hlc.Stamp(q.VersionMarker), NullMarker: q.NullMarker, Max: bounded(q.Max),
+	}, nil)
+	return &remotepb.Page{
+		Entries: page.Entries, Count: uint32(page.Count), Truncated: page.Truncated,
+		Next: []byte(page.NextKey), NextVersion: uint64(page.NextVersion),
+	}, err
+}
+
+func listVersionsMessage(req ListVersionsRequest) *remotepb.ListVersions {
+	return &remotepb.ListVersions{
+		Bucket: uint64(req.Bucket), Prefix: []byte(req.Prefix), Delimiter: []byte(req.Delimiter), KeyMarker: []byte(req.KeyMarker),
+		VersionMarker: uint64(req.VersionMarker), NullMarker: req.NullMarker, Max: uint32(max(req.Max, 0)),
 	}
 }
 

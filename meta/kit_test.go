@@ -21,6 +21,7 @@ import (
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -231,6 +232,9 @@ func (tn *testNode) start() {
 	tn.t.Helper()
 	opt := tn.opt
 	opt.Map, opt.Clock = tn.current, tn.clock
+	if opt.Level == nil {
+		opt.Level = func() int { return state.LevelVersions }
+	}
 	if opt.Tick == 0 {
 		opt.Tick = 20 * time.Millisecond
 	}

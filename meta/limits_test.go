@@ -32,7 +32,8 @@ func TestI12_FullDrivesRefuseDataOnly(t *testing.T) {
 	if _, err := tn.node.PutVersion(tn.ctx(), 0, putOf("k", "x")); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
-	check(t, tn.node.DeleteVersions(tn.ctx(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{"k"}}))
+	_, err := tn.node.DeleteVersions(tn.ctx(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{"k"}})
+	check(t, err)
 	low.Store(0)
 	tn.put("k", "y")
 }

@@ -125,7 +125,7 @@ func (tn *testNode) perform(in register.Op) (out register.Out) {
 		_, body, err = tn.node.Get(ctx, bucket, in.Key, GetOptions{Inline: true})
 		out.Body = string(body)
 	case register.Delete:
-		err = tn.node.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{in.Key}})
+		_, err = tn.node.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{in.Key}})
 	default:
 		sum := md5.Sum([]byte(in.Body))
 		p := putOf(in.Key, in.Body)

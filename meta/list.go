@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/remote/remotepb"
 	"github.com/sherd-io/sherd/meta/state"
@@ -12,9 +13,13 @@ import (
 
 // Requests and answers of listings are package state's.
 type (
-	ListRequest        = state.ListRequest
-	ListPage           = state.ListPage
-	Entry              = state.Entry
+	ListRequest = state.ListRequest
+	ListPage    = state.ListPage
+	Entry       = state.Entry
+
+	ListVersionsRequest = state.ListVersionsRequest
+	ListVersionsPage    = state.ListVersionsPage
+
 	ListUploadsRequest = state.ListUploadsRequest
 	ListUploadsPage    = state.ListUploadsPage
 	UploadEntry        = state.UploadEntry
@@ -66,7 +71,11 @@ func orElse(s, other string) string {
 
 // listRange lists the range that has place. end is where that range ended.
 func (n *Node) listRange(ctx context.Context, place []byte, req ListRequest, buf []byte) (page ListPage, end []byte, err error) {
-	if page, end, ok := n.listHere(ctx, place, req, buf); ok {
+	here := func(rows pebble.Reader, span state.Span) (err error) {
+		page, err = state.List(rows, span, req, buf)
+		return err
+	}
+	if end, ok := n.listHere(ctx, place, here); ok {
 		return page, end, nil
 	}
 	resp, err := n.ask(ctx, findPlace(place), &remotepb.Request{Op: &remotepb.Request_List{List: listMessage(req)}})
@@ -76,15 +85,15 @@ func (n *Node) listRange(ctx context.Context, place []byte, req ListRequest, buf
 	}, resp.GetEnd(), err
 }
 
-// listHere is listRange without a copy of the page, if the range is led here and nothing goes wrong.
-func (n *Node) listHere(ctx context.Context, place []byte, req ListRequest, buf []byte) (page ListPage, end []byte, ok bool) {
+// listHere lists the range that has place without a copy of the page, if it is led here and nothing goes wrong.
+func (n *Node) listHere(ctx context.Context, place []byte, list func(pebble.Reader, state.Span) error) (end []byte, ok bool) {
 	row := findPlace(place).in(n.directory())
 	if row == nil {
-		return page, nil, false
+		return nil, false
 	}
 	lead, _ := n.leaderNow(row.ID, nil)
 	if lead == nil {
-		return page, nil, false
+		return nil, false
 	}
 	err := lead.Read(ctx, snapshotted(func(rows pebble.Reader) error {
 		span, err := lead.ReadSpan(rows)
@@ -95,10 +104,61 @@ func (n *Node) listHere(ctx context.Context, place []byte, req ListRequest, buf 
 			return errSplit
 		}
 		end = span.End
-		page, err = state.List(rows, span, req, buf)
-		return err
+		return list(rows, span)
 	}))
-	return page, end, err == nil
+	return end, err == nil
+}
+
+// ListVersions reads one page of all versions, ordered by key, then newest first, and appends its entries to buf. Each range is
+// read at one state that has all that was acknowledged before the call. Errors: ErrUnavailable.
+func (n *Node) ListVersions(ctx context.Context, req ListVersionsRequest, buf []byte) (ListVersionsPage, error) {
+	page := ListVersionsPage{Entries: buf}
+	if err := n.knowsVersions(); err != nil {
+		return page, err
+	}
+	span := bucketSpan(req.Bucket)
+	for place := keys.AppendPrefix(nil, req.Bucket, max(req.Prefix, req.KeyMarker)); ; {
+		rest := req
+		rest.Max -= page.Count
+		if page.Count > 0 {
+			rest.KeyMarker, rest.VersionMarker, rest.NullMarker = page.NextKey, page.NextVersion, false
+		}
+		full := page.Count == req.Max && page.Count > 0
+		if full {
+			rest.Max = 1 // only to know whether there is more
+		}
+		part, end, err := n.listVersionsRange(ctx, place, rest, page.Entries)
+		switch {
+		case err != nil:
+			return ListVersionsPage{Entries: buf}, err
+		case full:
+			page.Truncated = part.Count > 0
+		case part.Count > 0:
+			part.Count += page.Count
+			page = part
+		}
+		if page.Truncated || ends(end, span) || req.Max <= 0 {
+			return page, nil
+		}
+		place = end
+	}
+}
+
+// listVersionsRange lists the range that has place. end is where that range ended.
+func (n *Node) listVersionsRange(ctx context.Context, place []byte, req ListVersionsRequest, buf []byte) (page ListVersionsPage, end []byte, err error) {
+	here := func(rows pebble.Reader, span state.Span) (err error) {
+		page, err = state.ListVersions(rows, span, req, buf)
+		return err
+	}
+	if end, ok := n.listHere(ctx, place, here); ok {
+		return page, end, nil
+	}
+	resp, err := n.ask(ctx, findPlace(place), &remotepb.Request{Op: &remotepb.Request_ListVersions{ListVersions: listVersionsMessage(req)}})
+	p := resp.GetPage()
+	return ListVersionsPage{
+		Entries: append(buf, p.GetEntries()...), Count: int(p.GetCount()), Truncated: p.GetTruncated(),
+		NextKey: string(p.GetNext()), NextVersion: hlc.Stamp(p.GetNextVersion()),
+	}, resp.GetEnd(), err
 }
 
 // ListUploads reads one page of unfinished uploads. Errors: ErrUnavailable.

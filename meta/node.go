@@ -29,6 +29,9 @@ type Options struct {
 	Staging func(ids.Drive) (fs vfs.FS, dir string)
 	// Low reports whether a drive is under its reserve. While a majority of a range's drives are, it takes no data.
 	Low func(ids.Drive) bool
+	// Level is the feature level that every node of the cluster has: what commands write that older versions do not know, they
+	// write from it on. nil: 0, which every version knows.
+	Level func() int
 	// Keep reports whether the directory may be older than the replicas (Rebuild): then none is destroyed on its word. nil: never.
 	Keep func() bool
 	// OnLost is told, once for each, of replicas that the directory names on a drive that does not hold them.
@@ -63,6 +66,9 @@ func (o *Options) validate() error {
 	}
 	if o.Low == nil {
 		o.Low = func(ids.Drive) bool { return false }
+	}
+	if o.Level == nil {
+		o.Level = func() int { return 0 }
 	}
 	if o.Keep == nil {
 		o.Keep = func() bool { return false }

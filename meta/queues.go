@@ -118,21 +118,21 @@ func (n *Node) Queued(ctx context.Context, r *placement.Range) (repairs, reclaim
 func (n *Node) AddRepair(ctx context.Context, rows []*metapb.Repair) error {
 	return byRange(ctx, n, rows, repairRoute, func(part []*metapb.Repair) *metapb.Command {
 		return &metapb.Command{Op: &metapb.Command_AddRepair{AddRepair: &metapb.AddRepair{Rows: part}}}
-	})
+	}, nil)
 }
 
 // AckRepair takes rows off the repair queue. Errors: ErrUnavailable.
 func (n *Node) AckRepair(ctx context.Context, rows []*metapb.Repair) error {
 	return byRange(ctx, n, rows, repairRoute, func(part []*metapb.Repair) *metapb.Command {
 		return &metapb.Command{Op: &metapb.Command_AckRepair{AckRepair: &metapb.AckRepair{Rows: part}}}
-	})
+	}, nil)
 }
 
 // AckReclaim takes rows off the reclaim queue: their chunks are deleted. Errors: ErrUnavailable.
 func (n *Node) AckReclaim(ctx context.Context, rows []*metapb.Reclaim) error {
 	return byRange(ctx, n, rows, reclaimRoute, func(part []*metapb.Reclaim) *metapb.Command {
 		return &metapb.Command{Op: &metapb.Command_AckReclaim{AckReclaim: &metapb.AckReclaim{Rows: part}}}
-	})
+	}, nil)
 }
 
 func repairRoute(r *metapb.Repair) []byte { return keys.Route(ids.Bucket(r.Bucket), r.Key) }
@@ -158,6 +158,11 @@ func (n *Node) Seal(ctx context.Context, bucket ids.Bucket, off bool) error {
 // older ones (I11). Calling it again, also by others, is harmless.
 // Errors: ErrStaleRules if a range has later ones, ErrUnavailable: then some may have them and some not.
 func (n *Node) SetRules(ctx context.Context, bucket ids.Bucket, rules *metapb.Rules) error {
+	if rules.GetVersioning() != metapb.Versioning_NEVER {
+		if err := n.knowsVersions(); err != nil {
+			return err
+		}
+	}
 	set := &metapb.SetRules{Bucket: uint64(bucket), Rules: rules}
 	return n.command(ctx, bucketSpan(bucket), &metapb.Command{Op: &metapb.Command_SetRules{SetRules: set}})
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// GetOptions chooses what Get reads.
-type GetOptions struct {
-	Inline bool      // the body too, if it lives in the range
-	AsOf   hlc.Stamp // not the newest version but the newest that is not newer than this; 0: the newest
-}
+// What Get reads is package state's to say.
+type (
+	GetOptions = state.GetOptions
+	VersionRef = state.VersionRef
+)
 
 // readKey calls fn with a state of the rows of (bucket, key) that has all that was acknowledged before the call, if its range
 // is led here. fn may be called more than once; only its last call counts.
@@ -91,11 +91,11 @@ func (n *Node) leaderNow(rng ids.Range, not *replica.Replica) (*replica.Replica,
 	return nil, nil
 }
 
-// Get returns the newest version of a key, and its body if asked for and inline. A delete marker is returned as such.
-// Errors: ErrNoSuchKey, ErrUnavailable.
+// Get returns a version of a key, the newest unless opt says which, and its body if asked for and inline. A delete marker is
+// returned as such. Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrUnavailable.
 func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (v *metapb.Version, inline []byte, err error) {
 	err = n.readKey(ctx, bucket, key, func(rows pebble.Reader) (err error) {
-		v, inline, err = state.Get(rows, bucket, key, opt.AsOf, opt.Inline)
+		v, inline, err = state.Get(rows, bucket, key, opt)
 		return err
 	})
 	if err == errElsewhere { //nolint:errorlint // it is never wrapped
@@ -108,7 +108,14 @@ func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOp
 }
 
 func (n *Node) getElsewhere(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (*metapb.Version, []byte, error) {
-	get := &remotepb.Get{Bucket: uint64(bucket), Key: key, AsOf: uint64(opt.AsOf), Inline: opt.Inline}
+	if opt.Version != (VersionRef{}) {
+		if err := n.knowsVersions(); err != nil {
+			return nil, nil, err
+		}
+	}
+	get := &remotepb.Get{
+		Bucket: uint64(bucket), Key: key, AsOf: uint64(opt.AsOf), Inline: opt.Inline, Version: uint64(opt.Version.ID), Null: opt.Version.Null,
+	}
 	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Get{Get: get}})
 	if err != nil {
 		return nil, nil, err

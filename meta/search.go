@@ -218,6 +218,8 @@ func answerError(r *remotepb.Response) error {
 		return errSplit
 	case remotepb.Code_NO_SUCH_KEY:
 		return ErrNoSuchKey
+	case remotepb.Code_NO_SUCH_VERSION:
+		return ErrNoSuchVersion
 	case remotepb.Code_NO_SUCH_UPLOAD:
 		return ErrNoSuchUpload
 	case remotepb.Code_FULL:

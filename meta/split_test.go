@@ -63,7 +63,7 @@ func (l *loaded) write(key string, remove bool) {
 	l.mu.Unlock()
 	var err error
 	if remove {
-		err = l.tn.node.DeleteVersions(context.Background(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{key}})
+		_, err = l.tn.node.DeleteVersions(context.Background(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{key}})
 	} else {
 		_, err = l.tn.node.PutVersion(context.Background(), 0, putOf(key, key))
 	}
@@ -424,9 +424,9 @@ func TestI13_StampsAreTheRanges(t *testing.T) {
 		upload := ids.NewUpload(tn.clock.Now())
 		p.HasInline, p.Version.Size = false, 1
 		p.Version.Details.Extent = &metapb.Extent{Upload: upload[:], Pool: 1, Size: 1, BlobSize: 64 << 20, Pgs: make([]byte, 2)}
-		at, err := tn.node.PutVersion(tn.ctx(), 0, p)
+		made, err := tn.node.PutVersion(tn.ctx(), 0, p)
 		check(t, err)
-		return at
+		return made.TS
 	}
 	for _, key := range []string{"10", "90"} {
 		put(key)

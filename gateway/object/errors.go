@@ -3,6 +3,9 @@ package object
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
 )
 
 var (
@@ -31,6 +34,16 @@ var (
 	// errChanged: the object was overwritten between two reads of its records; read again.
 	errChanged = errors.New("object: changed while it was opened")
 )
+
+// MarkerError reports a delete marker where an object was looked for. It is meta.ErrNoSuchKey.
+type MarkerError struct {
+	Version *metapb.Version // the marker
+}
+
+func (e *MarkerError) Error() string { return "object: a delete marker is there" }
+
+// Is makes errors.Is(err, meta.ErrNoSuchKey) true.
+func (e *MarkerError) Is(target error) bool { return target == meta.ErrNoSuchKey }
 
 // DigestError says which digest did not match. It is ErrBadDigest.
 type DigestError struct {

@@ -37,31 +37,31 @@ type located struct {
 	off int64
 }
 
-// Stat reads the newest version's record. Errors: meta.ErrNoSuchKey, also for a delete marker.
-func (s *Store) Stat(ctx context.Context, bucket ids.Bucket, key string) (*metapb.Version, error) {
-	v, _, err := s.get(ctx, bucket, key, false)
+// Stat reads a version's record. Errors: meta.ErrNoSuchKey, meta.ErrNoSuchVersion; a *MarkerError for a delete marker.
+func (s *Store) Stat(ctx context.Context, bucket ids.Bucket, key string, version meta.VersionRef) (*metapb.Version, error) {
+	v, _, err := s.get(ctx, bucket, key, meta.GetOptions{Version: version})
 	return v, err
 }
 
-func (s *Store) get(ctx context.Context, bucket ids.Bucket, key string, inline bool) (*metapb.Version, []byte, error) {
-	v, body, err := s.opt.Records.Get(ctx, bucket, key, meta.GetOptions{Inline: inline})
+func (s *Store) get(ctx context.Context, bucket ids.Bucket, key string, opt meta.GetOptions) (*metapb.Version, []byte, error) {
+	v, body, err := s.opt.Records.Get(ctx, bucket, key, opt)
 	if err == nil && v.DeleteMarker {
-		err = meta.ErrNoSuchKey
+		err = &MarkerError{Version: v}
 	}
 	return v, body, err
 }
 
-// Open opens the newest version. pick looks at it and says which bytes to read, or refuses; it is called
+// Open opens a version. pick looks at it and says which bytes to read, or refuses; it is called
 // again if the object changed while it was opened. Close must be called if there was no error.
 //
-// Errors: pick's own, meta's, ErrNoSuchPart.
-func (s *Store) Open(ctx context.Context, bucket ids.Bucket, key string, pick func(*metapb.Version) (Span, error)) (*Reading, error) {
+// Errors: pick's own, meta's, *MarkerError, ErrNoSuchPart.
+func (s *Store) Open(ctx context.Context, bucket ids.Bucket, key string, version meta.VersionRef, pick func(*metapb.Version) (Span, error)) (*Reading, error) {
 	const tries = 10
 	r := &Reading{store: s}
 	s.reads.begin(&r.open)
 	var err error
 	for range tries {
-		if err = s.tryOpen(ctx, r, bucket, key, pick); !errors.Is(err, errChanged) {
+		if err = s.tryOpen(ctx, r, bucket, key, version, pick); !errors.Is(err, errChanged) {
 			break
 		}
 	}
@@ -75,8 +75,8 @@ func (s *Store) Open(ctx context.Context, bucket ids.Bucket, key string, pick fu
 	return r, nil
 }
 
-func (s *Store) tryOpen(ctx context.Context, r *Reading, bucket ids.Bucket, key string, pick func(*metapb.Version) (Span, error)) (err error) {
-	if r.Version, r.inline, err = s.get(ctx, bucket, key, true); err != nil {
+func (s *Store) tryOpen(ctx context.Context, r *Reading, bucket ids.Bucket, key string, version meta.VersionRef, pick func(*metapb.Version) (Span, error)) (err error) {
+	if r.Version, r.inline, err = s.get(ctx, bucket, key, meta.GetOptions{Inline: true, Version: version}); err != nil {
 		return err
 	}
 	if r.Span, err = pick(r.Version); err != nil {

@@ -28,14 +28,16 @@ const (
 // Records is what the path of one object needs of the object records. meta.Node provides it; every
 // method is linearizable, and its errors are meta's.
 type Records interface {
-	PutVersion(ctx context.Context, rules int64, cmd *metapb.PutVersion) (hlc.Stamp, error)
-	DeleteVersions(ctx context.Context, rules int64, cmd *metapb.DeleteVersions) error
+	PutVersion(ctx context.Context, rules int64, cmd *metapb.PutVersion) (meta.Made, error)
+	// DeleteVersions gives a result for each target, nil where it is not known, also after an error.
+	DeleteVersions(ctx context.Context, rules int64, cmd *metapb.DeleteVersions) ([]*metapb.DeleteResult, error)
+	UpdateVersion(ctx context.Context, rules int64, cmd *metapb.UpdateVersion) (meta.Made, error)
 	CreateUpload(ctx context.Context, rules int64, cmd *metapb.CreateUpload) error
 	PutPart(ctx context.Context, rules int64, cmd *metapb.PutPart) error
 	// CompleteUpload answers a repetition with the version it made first (I21).
 	CompleteUpload(ctx context.Context, rules int64, cmd *metapb.CompleteUpload) (*metapb.Version, error)
 	AbortUpload(ctx context.Context, cmd *metapb.AbortUpload) error
-	// Get returns the newest version, a delete marker as such.
+	// Get returns a version, a delete marker as such.
 	Get(ctx context.Context, bucket ids.Bucket, key string, opt meta.GetOptions) (*metapb.Version, []byte, error)
 	// Extents returns at most max extents of a multipart version, ascending, from the one that holds off;
 	// none if the version is gone.

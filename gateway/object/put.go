@@ -86,9 +86,9 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	p.Details.Checksum = &metapb.Checksum{Algorithm: algorithm, Value: b.sum(algorithm)}
 	cmd.Version = &metapb.Version{Size: uint64(p.Size), Md5: b.md5Sum(), Details: p.Details}
 	err = s.commit(ctx, p.Bucket, p.Rules, func(rules int64) (err error) {
-		cmd.Version.Ts = 0
-		ts, err := s.opt.Records.PutVersion(ctx, rules, cmd)
-		cmd.Version.Ts = uint64(ts)
+		cmd.Version.Ts, cmd.Version.Versioned = 0, false
+		made, err := s.opt.Records.PutVersion(ctx, rules, cmd)
+		cmd.Version.Ts, cmd.Version.Versioned = uint64(made.TS), made.Versioned
 		return err
 	})
 	if err != nil {
@@ -98,7 +98,8 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	return cmd.Version, nil
 }
 
-// Revise gives the version ts of a key new headers, tags and storage class; its body stays (I14).
+// Revise gives the version ts of a key new headers, tags, ACL and storage class; its body stays (I14). It is for buckets that
+// never were versioned: in others the object is to be put again, as another version (meta.ErrBadCommand).
 //
 // Errors: meta.ErrPrecondition if ts is not the newest version, or condition does not hold.
 func (s *Store) Revise(ctx context.Context, bucket ids.Bucket, rules int64, key string, v *metapb.Version, details *metapb.Details, c *metapb.Condition) (*metapb.Version, error) {
@@ -108,8 +109,8 @@ func (s *Store) Revise(ctx context.Context, bucket ids.Bucket, rules int64, key 
 	}
 	out := &metapb.Version{Size: v.Size, Md5: v.Md5, Parts: v.Parts, Details: details}
 	err := s.commit(ctx, bucket, rules, func(rules int64) error {
-		ts, err := s.opt.Records.PutVersion(ctx, rules, cmd)
-		out.Ts = uint64(ts)
+		made, err := s.opt.Records.PutVersion(ctx, rules, cmd)
+		out.Ts = uint64(made.TS)
 		return err
 	})
 	return out, err
@@ -120,7 +121,7 @@ func (s *Store) precheck(ctx context.Context, bucket ids.Bucket, key string, c *
 	if c == nil {
 		return nil
 	}
-	v, err := s.Stat(ctx, bucket, key)
+	v, err := s.Stat(ctx, bucket, key, meta.VersionRef{})
 	switch {
 	case errors.Is(err, meta.ErrNoSuchKey):
 		if c.IfMatch != "" {
@@ -166,11 +167,50 @@ func readInline(b *body, size int64) ([]byte, error) {
 	return buf, nil
 }
 
-// Delete removes the newest version of each key that cmd names. Errors: meta's.
-func (s *Store) Delete(ctx context.Context, rules int64, cmd *metapb.DeleteVersions) error {
-	return s.commit(ctx, ids.Bucket(cmd.Bucket), rules, func(rules int64) error {
-		return s.opt.Records.DeleteVersions(ctx, rules, cmd)
+// Delete deletes what cmd names, as the bucket's versioning has it. Of targets, the i-th result is the i-th's, nil if it is not
+// known: see meta.DeleteError. Keys have no results.
+//
+// Errors: meta's; with results, they are of those that have none.
+func (s *Store) Delete(ctx context.Context, rules int64, cmd *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
+	results := make([]*metapb.DeleteResult, len(cmd.Targets))
+	left := cmd
+	var places []int // of left's targets in cmd's; nil: the same
+	err := s.commit(ctx, ids.Bucket(cmd.Bucket), rules, func(rules int64) error {
+		some, err := s.opt.Records.DeleteVersions(ctx, rules, left)
+		for i, r := range some {
+			if r != nil && places != nil {
+				results[places[i]] = r
+			} else if r != nil {
+				results[i] = r
+			}
+		}
+		if err != nil && len(results) > 0 { // what is done is not done again, for a marker would be made twice
+			left, places = remaining(cmd, results)
+		}
+		return err
 	})
+	return results, err
+}
+
+// remaining is cmd with the targets that have no result yet, and where they are in cmd.
+func remaining(cmd *metapb.DeleteVersions, results []*metapb.DeleteResult) (left *metapb.DeleteVersions, places []int) {
+	left = &metapb.DeleteVersions{Bucket: cmd.Bucket, Owner: cmd.Owner}
+	for i, r := range results {
+		if r == nil {
+			left.Targets = append(left.Targets, cmd.Targets[i])
+			places = append(places, i)
+		}
+	}
+	return left, places
+}
+
+// Update changes tags, ACL or lock of a version, in place, and returns what it is. Errors: meta's.
+func (s *Store) Update(ctx context.Context, rules int64, cmd *metapb.UpdateVersion) (made meta.Made, err error) {
+	err = s.commit(ctx, ids.Bucket(cmd.Bucket), rules, func(rules int64) (err error) {
+		made, err = s.opt.Records.UpdateVersion(ctx, rules, cmd)
+		return err
+	})
+	return made, err
 }
 
 // ruleReads is how often a command is built again for rules that changed meanwhile.
@@ -212,7 +252,7 @@ func (s *Store) outwaitSeal(ctx context.Context, propose func() error) error {
 // the range has taken them: they stay, and the scrubber decides (I1, I6).
 func (s *Store) discardRefused(ctx context.Context, err error, e erasure.Extent) {
 	if errors.Is(err, meta.ErrPrecondition) || errors.Is(err, meta.ErrNoSuchUpload) || errors.Is(err, meta.ErrSealed) ||
-		errors.Is(err, meta.ErrStaleRules) || errors.Is(err, meta.ErrPoolClosed) {
+		errors.Is(err, meta.ErrStaleRules) || errors.Is(err, meta.ErrPoolClosed) || errors.Is(err, meta.ErrLocked) {
 		s.discard(ctx, e)
 	}
 }

@@ -12,6 +12,7 @@
 //	0x15   done       route, S3 upload id (16)                     metapb.Upload, finished: kept for 7 days (I21)
 //	0x16   repair     route, body's upload id (16), blob (4), slot (1)   metapb.Repair without bucket, key, upload, blob, slot
 //	0x17   reclaim    route, body's upload id (16)                 died (8), then metapb.Extent
+//	0x18   nulls      route                                        stamp (8) of the key's null version, if it is not the newest
 //	0x20   requests   range (8), request id (16)                   metapb.Result
 //	0x21   counters   range (8), bucket (8)                        Counters
 //	0x22   seals      range (8), bucket (8)                        empty
@@ -29,6 +30,10 @@
 // Invariants:
 //   - Routes order as (bucket, key bytes) and none is a prefix of another.
 //   - A stamp is stored inverted, so the newest version of a key comes first.
+//   - A version's id is its stamp, if its head has flag Versioned; else it is the key's null version, of which there is at most
+//     one: the newest version or the one that the key's row of nulls names, and there is such a row only for one that is not the
+//     newest. So either is found by one look-up, however many versions there are.
+//   - A head has flag Retained if and only if its Details have a lock.
 //   - Comparer orders all keys bytewise. Its Split cuts the stamp off versions and inline keys only, so
 //     that a seek for one object key uses the bloom filters.
 //   - Decoders take any bytes: they answer ErrCorrupt, never panic.

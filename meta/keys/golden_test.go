@@ -25,6 +25,7 @@ func TestGolden(t *testing.T) {
 	line("done", AppendUpload(nil, Done, bucket, key, id))
 	line("repair", AppendRepair(nil, bucket, key, id, 7, 5))
 	line("reclaim", AppendUpload(nil, Reclaims, bucket, key, id))
+	line("nulls", AppendNull(nil, bucket, key))
 	line("requests", AppendRequest(nil, 9, id))
 	line("counters", AppendBucket(nil, Counts, 9, bucket))
 	line("seals", AppendBucket(nil, Seals, 9, bucket))
@@ -36,6 +37,9 @@ func TestGolden(t *testing.T) {
 	line("own", AppendOwn(nil, 9, 3, 'h'))
 	head := Head{Flags: HasExtents | Composite, Algorithm: 2, Size: 10 << 20, MD5: [16]byte{0: 0xd4, 15: 0x7e}, Parts: 2}
 	line("head", head.Append(nil))
+	kept := Head{Flags: HasInline | Versioned | Retained | Described, Class: 8, Size: 1}
+	line("head-versioned", kept.Append(nil))
+	line("nulls-value", AppendNullStamp(nil, ts))
 	applied := Applied{Index: 1, Term: 2, TS: 3, Closed: 4, Request: [16]byte{5}, Reclaimed: [16]byte{6}, Repairs: 7, Reclaims: 8}
 	line("applied-value", applied.Append(nil))
 	line("counters-value", (&Counters{Objects: 1, Versions: 2, Size: 3, Uploads: 4, UploadSize: 5}).Append(nil))

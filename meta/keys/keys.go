@@ -28,6 +28,7 @@ const (
 	Done     Table = 0x15
 	Repairs  Table = 0x16
 	Reclaims Table = 0x17
+	Nulls    Table = 0x18
 )
 
 // Tables of rows that belong to one range.
@@ -54,7 +55,7 @@ const (
 
 // ByRoute lists the tables keyed by route, ascending.
 func ByRoute() []Table {
-	return []Table{Versions, Inline, Extents, Uploads, Parts, Done, Repairs, Reclaims}
+	return []Table{Versions, Inline, Extents, Uploads, Parts, Done, Repairs, Reclaims, Nulls}
 }
 
 // ByRange lists the replicated tables keyed by range id, ascending.

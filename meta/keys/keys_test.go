@@ -147,6 +147,7 @@ func TestRowsReadBack(t *testing.T) {
 				row.TS = hlc.Stamp(rng.Uint64())
 			case Extents:
 				row.TS, row.Offset = hlc.Stamp(rng.Uint64()), rng.Uint64()
+			case Nulls:
 			default:
 				row.ID = leastID(rng.Uint64())
 			}
@@ -161,6 +162,27 @@ func TestRowsReadBack(t *testing.T) {
 				t.Errorf("%+v reads back as %+v, %v", row, got, err)
 			}
 		}
+	}
+}
+
+// TestClassCodes holds the codes: they are in rows.
+func TestClassCodes(t *testing.T) {
+	for code, class := range map[uint8]string{
+		0: "STANDARD", 1: "REDUCED_REDUNDANCY", 2: "STANDARD_IA", 3: "ONEZONE_IA", 4: "INTELLIGENT_TIERING", 5: "GLACIER",
+		6: "DEEP_ARCHIVE", 7: "OUTPOSTS", 8: "GLACIER_IR", 9: "SNOW", 10: "EXPRESS_ONEZONE",
+	} {
+		if got, ok := ClassCode(class); !ok || got != code || ClassName(code) != class {
+			t.Errorf("%s has code %d, %v; code %d is %s", class, got, ok, code, ClassName(code))
+		}
+	}
+	if code, ok := ClassCode(""); !ok || code != 0 {
+		t.Errorf("no class has code %d, %v", code, ok)
+	}
+	if _, ok := ClassCode("FAST"); ok {
+		t.Error("a class that S3 does not know has a code")
+	}
+	if ClassName(200) != "STANDARD" {
+		t.Errorf("a code that nobody gave is %s", ClassName(200))
 	}
 }
 
@@ -191,7 +213,11 @@ func FuzzValues(f *testing.F) {
 	f.Add((&Head{Size: 1}).Append(nil))
 	f.Add((&Applied{Index: 1}).Append(nil))
 	f.Add((&Counters{Objects: 1}).Append(nil))
+	f.Add(AppendNullStamp(nil, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if ts, err := NullStamp(b); err == nil && !bytes.Equal(AppendNullStamp(nil, ts), b) {
+			t.Fatalf("null stamp %x reads as %d", b, ts)
+		}
 		var h Head
 		if rest, err := h.Decode(b); err == nil && !bytes.Equal(append(h.Append(nil), rest...), b) {
 			t.Fatalf("head %x reads as %+v", b, h)

@@ -25,6 +25,11 @@ func AppendUpload(b []byte, t Table, bucket ids.Bucket, key string, id ids.Uploa
 	return append(AppendTable(b, t, bucket, key), id[:]...)
 }
 
+// AppendNull appends the key of a row of Nulls.
+func AppendNull(b []byte, bucket ids.Bucket, key string) []byte {
+	return AppendTable(b, Nulls, bucket, key)
+}
+
 // AppendPart appends the key of a row of Parts.
 func AppendPart(b []byte, bucket ids.Bucket, key string, id ids.Upload, part uint32) []byte {
 	return binary.BigEndian.AppendUint32(AppendUpload(b, Parts, bucket, key, id), part)
@@ -104,6 +109,8 @@ func tailBytes(t Table) int {
 		return idBytes + 4
 	case Repairs:
 		return idBytes + 4 + 1
+	case Nulls:
+		return 0
 	}
 	return -1
 }
@@ -149,6 +156,8 @@ func (r Row) Append(b []byte) []byte {
 		return AppendPart(b, r.Bucket, r.Key, r.ID, r.Part)
 	case Repairs:
 		return AppendRepair(b, r.Bucket, r.Key, r.ID, r.Blob, r.Slot)
+	case Nulls:
+		return AppendNull(b, r.Bucket, r.Key)
 	}
 	return AppendUpload(b, r.Table, r.Bucket, r.Key, r.ID)
 }

@@ -11,9 +11,10 @@ import (
 //
 //	offset  bytes  field
 //	0       1      format, now 1
-//	1       1      flags: 1 delete marker, 2 body inline, 4 extents in rows, 8 composite checksum
+//	1       1      flags: 1 delete marker, 2 body inline, 4 extents in rows, 8 composite checksum, 16 versioned,
+//	               32 retained, 64 described
 //	2       1      checksum algorithm, as metapb.ChecksumAlgorithm; 0 none
-//	3       1      storage class code: 0 is what Details says, or STANDARD
+//	3       1      storage class: see ClassCode
 //	4       8      size, bytes of the body as S3 shows it
 //	12      16     MD5 of the body; of its parts' MD5s if parts > 0
 //	28      4      parts; 0: not multipart
@@ -35,6 +36,9 @@ const (
 	HasInline          // body in table Inline, under the same stamp
 	HasExtents         // body in table Extents, under the same stamp
 	Composite          // of the checksum
+	Versioned          // it has an id of its own; else it is the null version
+	Retained           // Details have a lock
+	Described          // listings need Details: for an owner that is not the bucket's, or a storage class without a code
 )
 
 const (
@@ -61,6 +65,19 @@ func (h *Head) Decode(b []byte) (details []byte, err error) {
 	copy(h.MD5[:], b[12:])
 	h.Parts = binary.BigEndian.Uint32(b[28:])
 	return b[HeadBytes:], nil
+}
+
+// AppendNullStamp appends the value of a row of Nulls.
+func AppendNullStamp(b []byte, ts hlc.Stamp) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(ts))
+}
+
+// NullStamp is AppendNullStamp's inverse.
+func NullStamp(b []byte) (hlc.Stamp, error) {
+	if len(b) != stampBytes {
+		return 0, ErrCorrupt
+	}
+	return hlc.Stamp(binary.BigEndian.Uint64(b)), nil
 }
 
 // Applied is a range's replicated state beside its rows, written with every batch (I17).

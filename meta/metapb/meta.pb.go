@@ -82,6 +82,104 @@ func (ChecksumAlgorithm) EnumDescriptor() ([]byte, []int) {
 	return file_meta_proto_rawDescGZIP(), []int{0}
 }
 
+type LockMode int32
+
+const (
+	LockMode_NO_RETENTION LockMode = 0
+	LockMode_GOVERNANCE   LockMode = 1 // until its time a version goes only by who may bypass it
+	LockMode_COMPLIANCE   LockMode = 2 // until its time a version does not go
+)
+
+// Enum value maps for LockMode.
+var (
+	LockMode_name = map[int32]string{
+		0: "NO_RETENTION",
+		1: "GOVERNANCE",
+		2: "COMPLIANCE",
+	}
+	LockMode_value = map[string]int32{
+		"NO_RETENTION": 0,
+		"GOVERNANCE":   1,
+		"COMPLIANCE":   2,
+	}
+)
+
+func (x LockMode) Enum() *LockMode {
+	p := new(LockMode)
+	*p = x
+	return p
+}
+
+func (x LockMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LockMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_meta_proto_enumTypes[1].Descriptor()
+}
+
+func (LockMode) Type() protoreflect.EnumType {
+	return &file_meta_proto_enumTypes[1]
+}
+
+func (x LockMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LockMode.Descriptor instead.
+func (LockMode) EnumDescriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{1}
+}
+
+type Versioning int32
+
+const (
+	Versioning_NEVER     Versioning = 0 // a key has one version, the null version
+	Versioning_ENABLED   Versioning = 1 // each write adds a version
+	Versioning_SUSPENDED Versioning = 2 // a write replaces the null version; versions with ids stay
+)
+
+// Enum value maps for Versioning.
+var (
+	Versioning_name = map[int32]string{
+		0: "NEVER",
+		1: "ENABLED",
+		2: "SUSPENDED",
+	}
+	Versioning_value = map[string]int32{
+		"NEVER":     0,
+		"ENABLED":   1,
+		"SUSPENDED": 2,
+	}
+)
+
+func (x Versioning) Enum() *Versioning {
+	p := new(Versioning)
+	*p = x
+	return p
+}
+
+func (x Versioning) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Versioning) Descriptor() protoreflect.EnumDescriptor {
+	return file_meta_proto_enumTypes[2].Descriptor()
+}
+
+func (Versioning) Type() protoreflect.EnumType {
+	return &file_meta_proto_enumTypes[2]
+}
+
+func (x Versioning) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Versioning.Descriptor instead.
+func (Versioning) EnumDescriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{2}
+}
+
 type Code int32
 
 const (
@@ -97,6 +195,8 @@ const (
 	Code_STALE_RANGE         Code = 9
 	Code_BAD_COMMAND         Code = 10 // not decodable or not meaningful: refused, applied as nothing
 	Code_POOL_CLOSED         Code = 11 // of a pool that is being removed: choose the pool again
+	Code_LOCKED              Code = 12 // the version is locked, or its lock would be weakened
+	Code_NO_SUCH_VERSION     Code = 13 // UpdateVersion: the one that is named
 )
 
 // Enum value maps for Code.
@@ -114,6 +214,8 @@ var (
 		9:  "STALE_RANGE",
 		10: "BAD_COMMAND",
 		11: "POOL_CLOSED",
+		12: "LOCKED",
+		13: "NO_SUCH_VERSION",
 	}
 	Code_value = map[string]int32{
 		"OK":                  0,
@@ -128,6 +230,8 @@ var (
 		"STALE_RANGE":         9,
 		"BAD_COMMAND":         10,
 		"POOL_CLOSED":         11,
+		"LOCKED":              12,
+		"NO_SUCH_VERSION":     13,
 	}
 )
 
@@ -142,11 +246,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_meta_proto_enumTypes[1].Descriptor()
+	return file_meta_proto_enumTypes[3].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_meta_proto_enumTypes[1]
+	return &file_meta_proto_enumTypes[3]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -155,7 +259,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{1}
+	return file_meta_proto_rawDescGZIP(), []int{3}
 }
 
 // Extent says where the bytes of one body lie: a PutObject's, or one part's.
@@ -393,9 +497,12 @@ type Details struct {
 	Headers       []*Header              `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty"` // content-type, cache-control, …, x-amz-meta-…, as the client gave them
 	Checksum      *Checksum              `protobuf:"bytes,2,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	Extent        *Extent                `protobuf:"bytes,3,opt,name=extent,proto3" json:"extent,omitempty"` // a body from one PutObject or CopyObject; absent if inline, empty or multipart
-	Owner         string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	Owner         string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`   // account id; empty, and what was written before there were accounts: the bucket's owner
 	StorageClass  string                 `protobuf:"bytes,5,opt,name=storage_class,json=storageClass,proto3" json:"storage_class,omitempty"`
 	Tags          string                 `protobuf:"bytes,6,opt,name=tags,proto3" json:"tags,omitempty"` // URL-encoded, as in x-amz-tagging
+	Lock          *Lock                  `protobuf:"bytes,7,opt,name=lock,proto3" json:"lock,omitempty"`
+	Acl           string                 `protobuf:"bytes,8,opt,name=acl,proto3" json:"acl,omitempty"`           // the gateway's document; empty: private
+	Changed       uint64                 `protobuf:"fixed64,9,opt,name=changed,proto3" json:"changed,omitempty"` // stamp of the last UpdateVersion; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +579,88 @@ func (x *Details) GetTags() string {
 	return ""
 }
 
+func (x *Details) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Details) GetAcl() string {
+	if x != nil {
+		return x.Acl
+	}
+	return ""
+}
+
+func (x *Details) GetChanged() uint64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+// Lock keeps a version from being removed (S3's object lock).
+type Lock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          LockMode               `protobuf:"varint,1,opt,name=mode,proto3,enum=sherd.meta.v1.LockMode" json:"mode,omitempty"`
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`                          // milliseconds since 1970; 0 without a mode
+	LegalHold     bool                   `protobuf:"varint,3,opt,name=legal_hold,json=legalHold,proto3" json:"legal_hold,omitempty"` // as long as it is set the version does not go, whatever mode and until say
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_meta_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Lock) GetMode() LockMode {
+	if x != nil {
+		return x.Mode
+	}
+	return LockMode_NO_RETENTION
+}
+
+func (x *Lock) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Lock) GetLegalHold() bool {
+	if x != nil {
+		return x.LegalHold
+	}
+	return false
+}
+
 // Version is one object version as it is proposed and as it is read.
 type Version struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -480,14 +669,15 @@ type Version struct {
 	Parts         uint32                 `protobuf:"varint,3,opt,name=parts,proto3" json:"parts,omitempty"` // 0: not multipart
 	DeleteMarker  bool                   `protobuf:"varint,4,opt,name=delete_marker,json=deleteMarker,proto3" json:"delete_marker,omitempty"`
 	Details       *Details               `protobuf:"bytes,5,opt,name=details,proto3" json:"details,omitempty"`
-	Ts            uint64                 `protobuf:"fixed64,6,opt,name=ts,proto3" json:"ts,omitempty"` // set at apply; as read
+	Ts            uint64                 `protobuf:"fixed64,6,opt,name=ts,proto3" json:"ts,omitempty"`              // set at apply; as read
+	Versioned     bool                   `protobuf:"varint,7,opt,name=versioned,proto3" json:"versioned,omitempty"` // as read: it has an id of its own, its stamp; else it is the key's null version
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_meta_proto_msgTypes[4]
+	mi := &file_meta_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +689,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[4]
+	mi := &file_meta_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +702,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{4}
+	return file_meta_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Version) GetSize() uint64 {
@@ -557,18 +747,29 @@ func (x *Version) GetTs() uint64 {
 	return 0
 }
 
-// Condition is checked against the newest version of the key. Empty fields hold always.
+func (x *Version) GetVersioned() bool {
+	if x != nil {
+		return x.Versioned
+	}
+	return false
+}
+
+// Condition is checked against the newest version of the key, or the one that is named; a delete marker counts as absent.
+// Empty fields hold always.
 type Condition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	IfMatch       string                 `protobuf:"bytes,1,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`               // ETag without quotes, or *
 	IfNoneMatch   string                 `protobuf:"bytes,2,opt,name=if_none_match,json=ifNoneMatch,proto3" json:"if_none_match,omitempty"` // ETag without quotes, or *
+	IfModified    int64                  `protobuf:"varint,3,opt,name=if_modified,json=ifModified,proto3" json:"if_modified,omitempty"`     // last modified in that second since 1970; 0: any
+	IfSize        uint64                 `protobuf:"varint,4,opt,name=if_size,json=ifSize,proto3" json:"if_size,omitempty"`
+	HasIfSize     bool                   `protobuf:"varint,5,opt,name=has_if_size,json=hasIfSize,proto3" json:"has_if_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_meta_proto_msgTypes[5]
+	mi := &file_meta_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +781,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[5]
+	mi := &file_meta_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +794,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{5}
+	return file_meta_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Condition) GetIfMatch() string {
@@ -610,6 +811,27 @@ func (x *Condition) GetIfNoneMatch() string {
 	return ""
 }
 
+func (x *Condition) GetIfModified() int64 {
+	if x != nil {
+		return x.IfModified
+	}
+	return 0
+}
+
+func (x *Condition) GetIfSize() uint64 {
+	if x != nil {
+		return x.IfSize
+	}
+	return 0
+}
+
+func (x *Condition) GetHasIfSize() bool {
+	if x != nil {
+		return x.HasIfSize
+	}
+	return false
+}
+
 // Missed is a slot that a blob could not be written to (I2).
 type Missed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -621,7 +843,7 @@ type Missed struct {
 
 func (x *Missed) Reset() {
 	*x = Missed{}
-	mi := &file_meta_proto_msgTypes[6]
+	mi := &file_meta_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +855,7 @@ func (x *Missed) String() string {
 func (*Missed) ProtoMessage() {}
 
 func (x *Missed) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[6]
+	mi := &file_meta_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +868,7 @@ func (x *Missed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missed.ProtoReflect.Descriptor instead.
 func (*Missed) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{6}
+	return file_meta_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Missed) GetBlob() uint32 {
@@ -673,7 +895,8 @@ type PutVersion struct {
 	Condition *Condition             `protobuf:"bytes,6,opt,name=condition,proto3" json:"condition,omitempty"`
 	Missed    []*Missed              `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"` // of version.details.extent
 	// If set: a revision. The newest version, whose ts this must be (else PRECONDITION_FAILED), gets a new ts and
-	// version.details' headers, tags and storage class; its body stays (I14). Everything else of version is ignored.
+	// version.details' headers, tags, ACL and storage class; its body stays (I14). Everything else of version is ignored.
+	// Only in a bucket that was never versioned: elsewhere the stamp is the version's id (BAD_COMMAND).
 	Revises       uint64 `protobuf:"fixed64,8,opt,name=revises,proto3" json:"revises,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -681,7 +904,7 @@ type PutVersion struct {
 
 func (x *PutVersion) Reset() {
 	*x = PutVersion{}
-	mi := &file_meta_proto_msgTypes[7]
+	mi := &file_meta_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +916,7 @@ func (x *PutVersion) String() string {
 func (*PutVersion) ProtoMessage() {}
 
 func (x *PutVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[7]
+	mi := &file_meta_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +929,7 @@ func (x *PutVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutVersion.ProtoReflect.Descriptor instead.
 func (*PutVersion) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{7}
+	return file_meta_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PutVersion) GetBucket() uint64 {
@@ -765,19 +988,22 @@ func (x *PutVersion) GetRevises() uint64 {
 	return 0
 }
 
-// DeleteVersions removes the newest version of each key (unversioned bucket); an absent key succeeds.
+// DeleteVersions deletes as the bucket's versioning has it. What is absent is deleted already.
+// Either keys, which go all or none and have no results of their own; or, from feature level 3 on, targets, each by itself.
 type DeleteVersions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Keys          []string               `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
-	Condition     *Condition             `protobuf:"bytes,3,opt,name=condition,proto3" json:"condition,omitempty"` // of each
+	Condition     *Condition             `protobuf:"bytes,3,opt,name=condition,proto3" json:"condition,omitempty"` // of each of keys
+	Targets       []*DeleteTarget        `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
+	Owner         string                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"` // of delete markers that are made, as Details.owner
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteVersions) Reset() {
 	*x = DeleteVersions{}
-	mi := &file_meta_proto_msgTypes[8]
+	mi := &file_meta_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +1015,7 @@ func (x *DeleteVersions) String() string {
 func (*DeleteVersions) ProtoMessage() {}
 
 func (x *DeleteVersions) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[8]
+	mi := &file_meta_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1028,7 @@ func (x *DeleteVersions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVersions.ProtoReflect.Descriptor instead.
 func (*DeleteVersions) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{8}
+	return file_meta_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeleteVersions) GetBucket() uint64 {
@@ -826,6 +1052,443 @@ func (x *DeleteVersions) GetCondition() *Condition {
 	return nil
 }
 
+func (x *DeleteVersions) GetTargets() []*DeleteTarget {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+func (x *DeleteVersions) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+// DeleteTarget is a key, or one version of it, that is to go.
+type DeleteTarget struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Key              string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Version          uint64                 `protobuf:"fixed64,2,opt,name=version,proto3" json:"version,omitempty"` // its stamp; 0: none is named
+	Null             bool                   `protobuf:"varint,3,opt,name=null,proto3" json:"null,omitempty"`        // the null version is named
+	Condition        *Condition             `protobuf:"bytes,4,opt,name=condition,proto3" json:"condition,omitempty"`
+	BypassGovernance bool                   `protobuf:"varint,5,opt,name=bypass_governance,json=bypassGovernance,proto3" json:"bypass_governance,omitempty"` // who asks may
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *DeleteTarget) Reset() {
+	*x = DeleteTarget{}
+	mi := &file_meta_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTarget) ProtoMessage() {}
+
+func (x *DeleteTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTarget.ProtoReflect.Descriptor instead.
+func (*DeleteTarget) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteTarget) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DeleteTarget) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DeleteTarget) GetNull() bool {
+	if x != nil {
+		return x.Null
+	}
+	return false
+}
+
+func (x *DeleteTarget) GetCondition() *Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+func (x *DeleteTarget) GetBypassGovernance() bool {
+	if x != nil {
+		return x.BypassGovernance
+	}
+	return false
+}
+
+// DeleteResult is what became of a target.
+type DeleteResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          Code                   `protobuf:"varint,1,opt,name=code,proto3,enum=sherd.meta.v1.Code" json:"code,omitempty"`
+	MarkerMade    bool                   `protobuf:"varint,2,opt,name=marker_made,json=markerMade,proto3" json:"marker_made,omitempty"`
+	MarkerRemoved bool                   `protobuf:"varint,3,opt,name=marker_removed,json=markerRemoved,proto3" json:"marker_removed,omitempty"`
+	Version       uint64                 `protobuf:"fixed64,4,opt,name=version,proto3" json:"version,omitempty"`    // stamp of the version that was made or removed; 0: none
+	Versioned     bool                   `protobuf:"varint,5,opt,name=versioned,proto3" json:"versioned,omitempty"` // that version has an id of its own; else it is a null version
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteResult) Reset() {
+	*x = DeleteResult{}
+	mi := &file_meta_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteResult) ProtoMessage() {}
+
+func (x *DeleteResult) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteResult.ProtoReflect.Descriptor instead.
+func (*DeleteResult) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteResult) GetCode() Code {
+	if x != nil {
+		return x.Code
+	}
+	return Code_OK
+}
+
+func (x *DeleteResult) GetMarkerMade() bool {
+	if x != nil {
+		return x.MarkerMade
+	}
+	return false
+}
+
+func (x *DeleteResult) GetMarkerRemoved() bool {
+	if x != nil {
+		return x.MarkerRemoved
+	}
+	return false
+}
+
+func (x *DeleteResult) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DeleteResult) GetVersioned() bool {
+	if x != nil {
+		return x.Versioned
+	}
+	return false
+}
+
+// UpdateVersion changes what is said of a version, in place: stamp, body and ETag stay. From feature level 3 on.
+type UpdateVersion struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Bucket  uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key     string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Version uint64                 `protobuf:"fixed64,3,opt,name=version,proto3" json:"version,omitempty"` // its stamp; 0: none is named
+	Null    bool                   `protobuf:"varint,4,opt,name=null,proto3" json:"null,omitempty"`        // the null version is named; without a name it is the newest
+	Expect  *Expect                `protobuf:"bytes,5,opt,name=expect,proto3" json:"expect,omitempty"`     // none: whatever it is
+	// Types that are valid to be assigned to Change:
+	//
+	//	*UpdateVersion_Tags
+	//	*UpdateVersion_Acl
+	//	*UpdateVersion_Retention
+	//	*UpdateVersion_LegalHold
+	Change        isUpdateVersion_Change `protobuf_oneof:"change"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateVersion) Reset() {
+	*x = UpdateVersion{}
+	mi := &file_meta_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateVersion) ProtoMessage() {}
+
+func (x *UpdateVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateVersion.ProtoReflect.Descriptor instead.
+func (*UpdateVersion) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *UpdateVersion) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *UpdateVersion) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UpdateVersion) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UpdateVersion) GetNull() bool {
+	if x != nil {
+		return x.Null
+	}
+	return false
+}
+
+func (x *UpdateVersion) GetExpect() *Expect {
+	if x != nil {
+		return x.Expect
+	}
+	return nil
+}
+
+func (x *UpdateVersion) GetChange() isUpdateVersion_Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *UpdateVersion) GetTags() string {
+	if x != nil {
+		if x, ok := x.Change.(*UpdateVersion_Tags); ok {
+			return x.Tags
+		}
+	}
+	return ""
+}
+
+func (x *UpdateVersion) GetAcl() string {
+	if x != nil {
+		if x, ok := x.Change.(*UpdateVersion_Acl); ok {
+			return x.Acl
+		}
+	}
+	return ""
+}
+
+func (x *UpdateVersion) GetRetention() *Retention {
+	if x != nil {
+		if x, ok := x.Change.(*UpdateVersion_Retention); ok {
+			return x.Retention
+		}
+	}
+	return nil
+}
+
+func (x *UpdateVersion) GetLegalHold() bool {
+	if x != nil {
+		if x, ok := x.Change.(*UpdateVersion_LegalHold); ok {
+			return x.LegalHold
+		}
+	}
+	return false
+}
+
+type isUpdateVersion_Change interface {
+	isUpdateVersion_Change()
+}
+
+type UpdateVersion_Tags struct {
+	Tags string `protobuf:"bytes,10,opt,name=tags,proto3,oneof"` // as Details.tags
+}
+
+type UpdateVersion_Acl struct {
+	Acl string `protobuf:"bytes,11,opt,name=acl,proto3,oneof"` // as Details.acl
+}
+
+type UpdateVersion_Retention struct {
+	Retention *Retention `protobuf:"bytes,12,opt,name=retention,proto3,oneof"`
+}
+
+type UpdateVersion_LegalHold struct {
+	LegalHold bool `protobuf:"varint,13,opt,name=legal_hold,json=legalHold,proto3,oneof"`
+}
+
+func (*UpdateVersion_Tags) isUpdateVersion_Change() {}
+
+func (*UpdateVersion_Acl) isUpdateVersion_Change() {}
+
+func (*UpdateVersion_Retention) isUpdateVersion_Change() {}
+
+func (*UpdateVersion_LegalHold) isUpdateVersion_Change() {}
+
+// Expect is how a version was read: if it is another by now, or was changed, PRECONDITION_FAILED.
+type Expect struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ts            uint64                 `protobuf:"fixed64,1,opt,name=ts,proto3" json:"ts,omitempty"`
+	Changed       uint64                 `protobuf:"fixed64,2,opt,name=changed,proto3" json:"changed,omitempty"` // as Details.changed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expect) Reset() {
+	*x = Expect{}
+	mi := &file_meta_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expect) ProtoMessage() {}
+
+func (x *Expect) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expect.ProtoReflect.Descriptor instead.
+func (*Expect) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Expect) GetTs() uint64 {
+	if x != nil {
+		return x.Ts
+	}
+	return 0
+}
+
+func (x *Expect) GetChanged() uint64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+// Retention replaces mode and until of a version's lock. LOCKED if that takes away what the lock promises.
+type Retention struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Mode             LockMode               `protobuf:"varint,1,opt,name=mode,proto3,enum=sherd.meta.v1.LockMode" json:"mode,omitempty"`
+	Until            int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`                                               // milliseconds since 1970; 0 without a mode
+	BypassGovernance bool                   `protobuf:"varint,3,opt,name=bypass_governance,json=bypassGovernance,proto3" json:"bypass_governance,omitempty"` // who asks may
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Retention) Reset() {
+	*x = Retention{}
+	mi := &file_meta_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retention) ProtoMessage() {}
+
+func (x *Retention) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retention.ProtoReflect.Descriptor instead.
+func (*Retention) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Retention) GetMode() LockMode {
+	if x != nil {
+		return x.Mode
+	}
+	return LockMode_NO_RETENTION
+}
+
+func (x *Retention) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Retention) GetBypassGovernance() bool {
+	if x != nil {
+		return x.BypassGovernance
+	}
+	return false
+}
+
 type CreateUpload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -838,7 +1501,7 @@ type CreateUpload struct {
 
 func (x *CreateUpload) Reset() {
 	*x = CreateUpload{}
-	mi := &file_meta_proto_msgTypes[9]
+	mi := &file_meta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1513,7 @@ func (x *CreateUpload) String() string {
 func (*CreateUpload) ProtoMessage() {}
 
 func (x *CreateUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[9]
+	mi := &file_meta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1526,7 @@ func (x *CreateUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUpload.ProtoReflect.Descriptor instead.
 func (*CreateUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{9}
+	return file_meta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateUpload) GetBucket() uint64 {
@@ -907,7 +1570,7 @@ type PutPart struct {
 
 func (x *PutPart) Reset() {
 	*x = PutPart{}
-	mi := &file_meta_proto_msgTypes[10]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1582,7 @@ func (x *PutPart) String() string {
 func (*PutPart) ProtoMessage() {}
 
 func (x *PutPart) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[10]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1595,7 @@ func (x *PutPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPart.ProtoReflect.Descriptor instead.
 func (*PutPart) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{10}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PutPart) GetBucket() uint64 {
@@ -981,7 +1644,7 @@ type PartRef struct {
 
 func (x *PartRef) Reset() {
 	*x = PartRef{}
-	mi := &file_meta_proto_msgTypes[11]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1656,7 @@ func (x *PartRef) String() string {
 func (*PartRef) ProtoMessage() {}
 
 func (x *PartRef) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[11]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1669,7 @@ func (x *PartRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartRef.ProtoReflect.Descriptor instead.
 func (*PartRef) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{11}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PartRef) GetPart() uint32 {
@@ -1044,7 +1707,7 @@ type CompleteUpload struct {
 
 func (x *CompleteUpload) Reset() {
 	*x = CompleteUpload{}
-	mi := &file_meta_proto_msgTypes[12]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1719,7 @@ func (x *CompleteUpload) String() string {
 func (*CompleteUpload) ProtoMessage() {}
 
 func (x *CompleteUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[12]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1732,7 @@ func (x *CompleteUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteUpload.ProtoReflect.Descriptor instead.
 func (*CompleteUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{12}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CompleteUpload) GetBucket() uint64 {
@@ -1125,7 +1788,7 @@ type AbortUpload struct {
 
 func (x *AbortUpload) Reset() {
 	*x = AbortUpload{}
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1800,7 @@ func (x *AbortUpload) String() string {
 func (*AbortUpload) ProtoMessage() {}
 
 func (x *AbortUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1813,7 @@ func (x *AbortUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUpload.ProtoReflect.Descriptor instead.
 func (*AbortUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{13}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AbortUpload) GetBucket() uint64 {
@@ -1192,7 +1855,7 @@ type Repair struct {
 
 func (x *Repair) Reset() {
 	*x = Repair{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1867,7 @@ func (x *Repair) String() string {
 func (*Repair) ProtoMessage() {}
 
 func (x *Repair) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1880,7 @@ func (x *Repair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repair.ProtoReflect.Descriptor instead.
 func (*Repair) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Repair) GetBucket() uint64 {
@@ -1296,7 +1959,7 @@ type Reclaim struct {
 
 func (x *Reclaim) Reset() {
 	*x = Reclaim{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1971,7 @@ func (x *Reclaim) String() string {
 func (*Reclaim) ProtoMessage() {}
 
 func (x *Reclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1984,7 @@ func (x *Reclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaim.ProtoReflect.Descriptor instead.
 func (*Reclaim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Reclaim) GetBucket() uint64 {
@@ -1361,7 +2024,7 @@ type AckRepair struct {
 
 func (x *AckRepair) Reset() {
 	*x = AckRepair{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +2036,7 @@ func (x *AckRepair) String() string {
 func (*AckRepair) ProtoMessage() {}
 
 func (x *AckRepair) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +2049,7 @@ func (x *AckRepair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckRepair.ProtoReflect.Descriptor instead.
 func (*AckRepair) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AckRepair) GetRows() []*Repair {
@@ -1405,7 +2068,7 @@ type AckReclaim struct {
 
 func (x *AckReclaim) Reset() {
 	*x = AckReclaim{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +2080,7 @@ func (x *AckReclaim) String() string {
 func (*AckReclaim) ProtoMessage() {}
 
 func (x *AckReclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +2093,7 @@ func (x *AckReclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckReclaim.ProtoReflect.Descriptor instead.
 func (*AckReclaim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AckReclaim) GetRows() []*Reclaim {
@@ -1449,7 +2112,7 @@ type AddRepair struct {
 
 func (x *AddRepair) Reset() {
 	*x = AddRepair{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +2124,7 @@ func (x *AddRepair) String() string {
 func (*AddRepair) ProtoMessage() {}
 
 func (x *AddRepair) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +2137,7 @@ func (x *AddRepair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRepair.ProtoReflect.Descriptor instead.
 func (*AddRepair) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AddRepair) GetRows() []*Repair {
@@ -1494,7 +2157,7 @@ type RaiseClosed struct {
 
 func (x *RaiseClosed) Reset() {
 	*x = RaiseClosed{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +2169,7 @@ func (x *RaiseClosed) String() string {
 func (*RaiseClosed) ProtoMessage() {}
 
 func (x *RaiseClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +2182,7 @@ func (x *RaiseClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseClosed.ProtoReflect.Descriptor instead.
 func (*RaiseClosed) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RaiseClosed) GetClosed() uint64 {
@@ -1540,7 +2203,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +2215,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +2228,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Seal) GetBucket() uint64 {
@@ -1584,15 +2247,21 @@ func (x *Seal) GetOff() bool {
 
 // Rules are what decides the fate of a bucket's data, as its ranges hold them (I11).
 type Rules struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // raised by every change, in the bucket's record; 0: never changed
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Revision   int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // raised by every change, in the bucket's record; 0: never changed
+	Versioning Versioning             `protobuf:"varint,2,opt,name=versioning,proto3,enum=sherd.meta.v1.Versioning" json:"versioning,omitempty"`
+	Lock       bool                   `protobuf:"varint,3,opt,name=lock,proto3" json:"lock,omitempty"` // versions can be locked; only while versioning is ENABLED
+	// What a new version without a retention of its own gets; one of days and years is set if there is a mode.
+	DefaultMode   LockMode `protobuf:"varint,4,opt,name=default_mode,json=defaultMode,proto3,enum=sherd.meta.v1.LockMode" json:"default_mode,omitempty"`
+	DefaultDays   uint32   `protobuf:"varint,5,opt,name=default_days,json=defaultDays,proto3" json:"default_days,omitempty"`
+	DefaultYears  uint32   `protobuf:"varint,6,opt,name=default_years,json=defaultYears,proto3" json:"default_years,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rules) Reset() {
 	*x = Rules{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +2273,7 @@ func (x *Rules) String() string {
 func (*Rules) ProtoMessage() {}
 
 func (x *Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,12 +2286,47 @@ func (x *Rules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rules.ProtoReflect.Descriptor instead.
 func (*Rules) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Rules) GetRevision() int64 {
 	if x != nil {
 		return x.Revision
+	}
+	return 0
+}
+
+func (x *Rules) GetVersioning() Versioning {
+	if x != nil {
+		return x.Versioning
+	}
+	return Versioning_NEVER
+}
+
+func (x *Rules) GetLock() bool {
+	if x != nil {
+		return x.Lock
+	}
+	return false
+}
+
+func (x *Rules) GetDefaultMode() LockMode {
+	if x != nil {
+		return x.DefaultMode
+	}
+	return LockMode_NO_RETENTION
+}
+
+func (x *Rules) GetDefaultDays() uint32 {
+	if x != nil {
+		return x.DefaultDays
+	}
+	return 0
+}
+
+func (x *Rules) GetDefaultYears() uint32 {
+	if x != nil {
+		return x.DefaultYears
 	}
 	return 0
 }
@@ -1638,7 +2342,7 @@ type SetRules struct {
 
 func (x *SetRules) Reset() {
 	*x = SetRules{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +2354,7 @@ func (x *SetRules) String() string {
 func (*SetRules) ProtoMessage() {}
 
 func (x *SetRules) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +2367,7 @@ func (x *SetRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
 func (*SetRules) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetRules) GetBucket() uint64 {
@@ -1697,7 +2401,7 @@ type Reencode struct {
 
 func (x *Reencode) Reset() {
 	*x = Reencode{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +2413,7 @@ func (x *Reencode) String() string {
 func (*Reencode) ProtoMessage() {}
 
 func (x *Reencode) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +2426,7 @@ func (x *Reencode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reencode.ProtoReflect.Descriptor instead.
 func (*Reencode) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Reencode) GetBucket() uint64 {
@@ -1786,7 +2490,7 @@ type ClosePool struct {
 
 func (x *ClosePool) Reset() {
 	*x = ClosePool{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +2502,7 @@ func (x *ClosePool) String() string {
 func (*ClosePool) ProtoMessage() {}
 
 func (x *ClosePool) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +2515,7 @@ func (x *ClosePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClosePool.ProtoReflect.Descriptor instead.
 func (*ClosePool) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ClosePool) GetPool() uint32 {
@@ -1839,7 +2543,7 @@ type PrepareSplit struct {
 
 func (x *PrepareSplit) Reset() {
 	*x = PrepareSplit{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2555,7 @@ func (x *PrepareSplit) String() string {
 func (*PrepareSplit) ProtoMessage() {}
 
 func (x *PrepareSplit) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2568,7 @@ func (x *PrepareSplit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareSplit.ProtoReflect.Descriptor instead.
 func (*PrepareSplit) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PrepareSplit) GetAt() []byte {
@@ -1892,7 +2596,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2608,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2621,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Split) GetAt() []byte {
@@ -1992,7 +2696,7 @@ type SplitState struct {
 
 func (x *SplitState) Reset() {
 	*x = SplitState{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2708,7 @@ func (x *SplitState) String() string {
 func (*SplitState) ProtoMessage() {}
 
 func (x *SplitState) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2721,7 @@ func (x *SplitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitState.ProtoReflect.Descriptor instead.
 func (*SplitState) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SplitState) GetAt() []byte {
@@ -2070,6 +2774,9 @@ type Command struct {
 	Rules      int64                  `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`           // revision of the bucket's rules that it was built with (I11)
 	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of the range, as the proposer knows it (I4)
 	From       []byte                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`              // RaiseClosed, Seal, SetRules, ClosePool: a place that the sender takes for the range's
+	// The feature level of the cluster as the proposer knows it. What a newer version writes into rows of old commands, too, it
+	// writes from that level on: so replicas of different versions write the same.
+	Level uint32 `protobuf:"varint,6,opt,name=level,proto3" json:"level,omitempty"`
 	// Types that are valid to be assigned to Op:
 	//
 	//	*Command_Put
@@ -2088,6 +2795,7 @@ type Command struct {
 	//	*Command_Split
 	//	*Command_Reencode
 	//	*Command_ClosePool
+	//	*Command_Update
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2095,7 +2803,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2815,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2828,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Command) GetRequest() []byte {
@@ -2156,6 +2864,13 @@ func (x *Command) GetFrom() []byte {
 		return x.From
 	}
 	return nil
+}
+
+func (x *Command) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 func (x *Command) GetOp() isCommand_Op {
@@ -2309,6 +3024,15 @@ func (x *Command) GetClosePool() *ClosePool {
 	return nil
 }
 
+func (x *Command) GetUpdate() *UpdateVersion {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Update); ok {
+			return x.Update
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -2377,6 +3101,10 @@ type Command_ClosePool struct {
 	ClosePool *ClosePool `protobuf:"bytes,25,opt,name=close_pool,json=closePool,proto3,oneof"` // from feature level 2 on
 }
 
+type Command_Update struct {
+	Update *UpdateVersion `protobuf:"bytes,26,opt,name=update,proto3,oneof"` // from feature level 3 on
+}
+
 func (*Command_Put) isCommand_Op() {}
 
 func (*Command_Delete) isCommand_Op() {}
@@ -2409,6 +3137,8 @@ func (*Command_Reencode) isCommand_Op() {}
 
 func (*Command_ClosePool) isCommand_Op() {}
 
+func (*Command_Update) isCommand_Op() {}
+
 // Result is what applying a command gives; kept with the request id (I1).
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2416,15 +3146,17 @@ type Result struct {
 	Ts            uint64                 `protobuf:"fixed64,2,opt,name=ts,proto3" json:"ts,omitempty"`       // of the version made
 	Upload        []byte                 `protobuf:"bytes,3,opt,name=upload,proto3" json:"upload,omitempty"` // PART_CHANGED: which part's
 	Part          uint32                 `protobuf:"varint,4,opt,name=part,proto3" json:"part,omitempty"`
-	Version       *Version               `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"` // CompleteUpload: the version made, also for a repeated Complete (I21)
-	End           []byte                 `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`         // RaiseClosed, Seal, SetRules, ClosePool: where the range ends; empty: past the greatest
+	Version       *Version               `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`      // CompleteUpload: the version made, also for a repeated Complete (I21)
+	End           []byte                 `protobuf:"bytes,6,opt,name=end,proto3" json:"end,omitempty"`              // RaiseClosed, Seal, SetRules, ClosePool: where the range ends; empty: past the greatest
+	Deleted       []*DeleteResult        `protobuf:"bytes,7,rep,name=deleted,proto3" json:"deleted,omitempty"`      // DeleteVersions with targets: of each
+	Versioned     bool                   `protobuf:"varint,8,opt,name=versioned,proto3" json:"versioned,omitempty"` // PutVersion: the version made has an id of its own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +3168,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +3181,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Result) GetCode() Code {
@@ -2494,6 +3226,20 @@ func (x *Result) GetEnd() []byte {
 	return nil
 }
 
+func (x *Result) GetDeleted() []*DeleteResult {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *Result) GetVersioned() bool {
+	if x != nil {
+		return x.Versioned
+	}
+	return false
+}
+
 // Upload is the value of an upload's row.
 type Upload struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2509,7 +3255,7 @@ type Upload struct {
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +3267,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +3280,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Upload) GetDetails() *Details {
@@ -2585,7 +3331,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +3343,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +3356,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Counters) GetObjects() int64 {
@@ -2672,24 +3418,37 @@ const file_meta_proto_rawDesc = "" +
 	"\tcomposite\x18\x03 \x01(\bR\tcomposite\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xed\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xc2\x02\n" +
 	"\aDetails\x12/\n" +
 	"\aheaders\x18\x01 \x03(\v2\x15.sherd.meta.v1.HeaderR\aheaders\x123\n" +
 	"\bchecksum\x18\x02 \x01(\v2\x17.sherd.meta.v1.ChecksumR\bchecksum\x12-\n" +
 	"\x06extent\x18\x03 \x01(\v2\x15.sherd.meta.v1.ExtentR\x06extent\x12\x14\n" +
 	"\x05owner\x18\x04 \x01(\tR\x05owner\x12#\n" +
 	"\rstorage_class\x18\x05 \x01(\tR\fstorageClass\x12\x12\n" +
-	"\x04tags\x18\x06 \x01(\tR\x04tags\"\xac\x01\n" +
+	"\x04tags\x18\x06 \x01(\tR\x04tags\x12'\n" +
+	"\x04lock\x18\a \x01(\v2\x13.sherd.meta.v1.LockR\x04lock\x12\x10\n" +
+	"\x03acl\x18\b \x01(\tR\x03acl\x12\x18\n" +
+	"\achanged\x18\t \x01(\x06R\achanged\"h\n" +
+	"\x04Lock\x12+\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x17.sherd.meta.v1.LockModeR\x04mode\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x1d\n" +
+	"\n" +
+	"legal_hold\x18\x03 \x01(\bR\tlegalHold\"\xca\x01\n" +
 	"\aVersion\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x10\n" +
 	"\x03md5\x18\x02 \x01(\fR\x03md5\x12\x14\n" +
 	"\x05parts\x18\x03 \x01(\rR\x05parts\x12#\n" +
 	"\rdelete_marker\x18\x04 \x01(\bR\fdeleteMarker\x120\n" +
 	"\adetails\x18\x05 \x01(\v2\x16.sherd.meta.v1.DetailsR\adetails\x12\x0e\n" +
-	"\x02ts\x18\x06 \x01(\x06R\x02ts\"J\n" +
+	"\x02ts\x18\x06 \x01(\x06R\x02ts\x12\x1c\n" +
+	"\tversioned\x18\a \x01(\bR\tversioned\"\xa4\x01\n" +
 	"\tCondition\x12\x19\n" +
 	"\bif_match\x18\x01 \x01(\tR\aifMatch\x12\"\n" +
-	"\rif_none_match\x18\x02 \x01(\tR\vifNoneMatch\"0\n" +
+	"\rif_none_match\x18\x02 \x01(\tR\vifNoneMatch\x12\x1f\n" +
+	"\vif_modified\x18\x03 \x01(\x03R\n" +
+	"ifModified\x12\x17\n" +
+	"\aif_size\x18\x04 \x01(\x04R\x06ifSize\x12\x1e\n" +
+	"\vhas_if_size\x18\x05 \x01(\bR\thasIfSize\"0\n" +
 	"\x06Missed\x12\x12\n" +
 	"\x04blob\x18\x01 \x01(\rR\x04blob\x12\x12\n" +
 	"\x04slot\x18\x02 \x01(\rR\x04slot\"\xa0\x02\n" +
@@ -2703,11 +3462,46 @@ const file_meta_proto_rawDesc = "" +
 	"has_inline\x18\x05 \x01(\bR\thasInline\x126\n" +
 	"\tcondition\x18\x06 \x01(\v2\x18.sherd.meta.v1.ConditionR\tcondition\x12-\n" +
 	"\x06missed\x18\a \x03(\v2\x15.sherd.meta.v1.MissedR\x06missed\x12\x18\n" +
-	"\arevises\x18\b \x01(\x06R\arevises\"t\n" +
+	"\arevises\x18\b \x01(\x06R\arevises\"\xc1\x01\n" +
 	"\x0eDeleteVersions\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x12\n" +
 	"\x04keys\x18\x02 \x03(\tR\x04keys\x126\n" +
-	"\tcondition\x18\x03 \x01(\v2\x18.sherd.meta.v1.ConditionR\tcondition\"z\n" +
+	"\tcondition\x18\x03 \x01(\v2\x18.sherd.meta.v1.ConditionR\tcondition\x125\n" +
+	"\atargets\x18\x04 \x03(\v2\x1b.sherd.meta.v1.DeleteTargetR\atargets\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\tR\x05owner\"\xb3\x01\n" +
+	"\fDeleteTarget\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x06R\aversion\x12\x12\n" +
+	"\x04null\x18\x03 \x01(\bR\x04null\x126\n" +
+	"\tcondition\x18\x04 \x01(\v2\x18.sherd.meta.v1.ConditionR\tcondition\x12+\n" +
+	"\x11bypass_governance\x18\x05 \x01(\bR\x10bypassGovernance\"\xb7\x01\n" +
+	"\fDeleteResult\x12'\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x13.sherd.meta.v1.CodeR\x04code\x12\x1f\n" +
+	"\vmarker_made\x18\x02 \x01(\bR\n" +
+	"markerMade\x12%\n" +
+	"\x0emarker_removed\x18\x03 \x01(\bR\rmarkerRemoved\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x06R\aversion\x12\x1c\n" +
+	"\tversioned\x18\x05 \x01(\bR\tversioned\"\xa5\x02\n" +
+	"\rUpdateVersion\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x06R\aversion\x12\x12\n" +
+	"\x04null\x18\x04 \x01(\bR\x04null\x12-\n" +
+	"\x06expect\x18\x05 \x01(\v2\x15.sherd.meta.v1.ExpectR\x06expect\x12\x14\n" +
+	"\x04tags\x18\n" +
+	" \x01(\tH\x00R\x04tags\x12\x12\n" +
+	"\x03acl\x18\v \x01(\tH\x00R\x03acl\x128\n" +
+	"\tretention\x18\f \x01(\v2\x18.sherd.meta.v1.RetentionH\x00R\tretention\x12\x1f\n" +
+	"\n" +
+	"legal_hold\x18\r \x01(\bH\x00R\tlegalHoldB\b\n" +
+	"\x06change\"2\n" +
+	"\x06Expect\x12\x0e\n" +
+	"\x02ts\x18\x01 \x01(\x06R\x02ts\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\x06R\achanged\"{\n" +
+	"\tRetention\x12+\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x17.sherd.meta.v1.LockModeR\x04mode\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12+\n" +
+	"\x11bypass_governance\x18\x03 \x01(\bR\x10bypassGovernance\"z\n" +
 	"\fCreateUpload\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
@@ -2760,9 +3554,16 @@ const file_meta_proto_rawDesc = "" +
 	"\x06closed\x18\x01 \x01(\x06R\x06closed\"0\n" +
 	"\x04Seal\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
-	"\x03off\x18\x02 \x01(\bR\x03off\"#\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\"\xf6\x01\n" +
 	"\x05Rules\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"N\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x129\n" +
+	"\n" +
+	"versioning\x18\x02 \x01(\x0e2\x19.sherd.meta.v1.VersioningR\n" +
+	"versioning\x12\x12\n" +
+	"\x04lock\x18\x03 \x01(\bR\x04lock\x12:\n" +
+	"\fdefault_mode\x18\x04 \x01(\x0e2\x17.sherd.meta.v1.LockModeR\vdefaultMode\x12!\n" +
+	"\fdefault_days\x18\x05 \x01(\rR\vdefaultDays\x12#\n" +
+	"\rdefault_years\x18\x06 \x01(\rR\fdefaultYears\"N\n" +
 	"\bSetRules\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12*\n" +
 	"\x05rules\x18\x02 \x01(\v2\x14.sherd.meta.v1.RulesR\x05rules\"\xd2\x01\n" +
@@ -2799,7 +3600,7 @@ const file_meta_proto_rawDesc = "" +
 	"\breclaims\x18\x05 \x01(\x12R\breclaims\x12\x1e\n" +
 	"\n" +
 	"unexpiring\x18\x06 \x01(\fR\n" +
-	"unexpiring\"\xab\b\n" +
+	"unexpiring\"\xf9\b\n" +
 	"\aCommand\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\fR\arequest\x12\x0e\n" +
 	"\x02ts\x18\x02 \x01(\x06R\x02ts\x12\x14\n" +
@@ -2807,7 +3608,8 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x04 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04from\x18\x05 \x01(\fR\x04from\x12-\n" +
+	"\x04from\x18\x05 \x01(\fR\x04from\x12\x14\n" +
+	"\x05level\x18\x06 \x01(\rR\x05level\x12-\n" +
 	"\x03put\x18\n" +
 	" \x01(\v2\x19.sherd.meta.v1.PutVersionH\x00R\x03put\x127\n" +
 	"\x06delete\x18\v \x01(\v2\x1d.sherd.meta.v1.DeleteVersionsH\x00R\x06delete\x12B\n" +
@@ -2828,15 +3630,18 @@ const file_meta_proto_rawDesc = "" +
 	"\x05split\x18\x17 \x01(\v2\x14.sherd.meta.v1.SplitH\x00R\x05split\x125\n" +
 	"\breencode\x18\x18 \x01(\v2\x17.sherd.meta.v1.ReencodeH\x00R\breencode\x129\n" +
 	"\n" +
-	"close_pool\x18\x19 \x01(\v2\x18.sherd.meta.v1.ClosePoolH\x00R\tclosePoolB\x04\n" +
-	"\x02op\"\xb1\x01\n" +
+	"close_pool\x18\x19 \x01(\v2\x18.sherd.meta.v1.ClosePoolH\x00R\tclosePool\x126\n" +
+	"\x06update\x18\x1a \x01(\v2\x1c.sherd.meta.v1.UpdateVersionH\x00R\x06updateB\x04\n" +
+	"\x02op\"\x86\x02\n" +
 	"\x06Result\x12'\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x13.sherd.meta.v1.CodeR\x04code\x12\x0e\n" +
 	"\x02ts\x18\x02 \x01(\x06R\x02ts\x12\x16\n" +
 	"\x06upload\x18\x03 \x01(\fR\x06upload\x12\x12\n" +
 	"\x04part\x18\x04 \x01(\rR\x04part\x120\n" +
 	"\aversion\x18\x05 \x01(\v2\x16.sherd.meta.v1.VersionR\aversion\x12\x10\n" +
-	"\x03end\x18\x06 \x01(\fR\x03end\"\xd4\x01\n" +
+	"\x03end\x18\x06 \x01(\fR\x03end\x125\n" +
+	"\adeleted\x18\a \x03(\v2\x1b.sherd.meta.v1.DeleteResultR\adeleted\x12\x1c\n" +
+	"\tversioned\x18\b \x01(\bR\tversioned\"\xd4\x01\n" +
 	"\x06Upload\x120\n" +
 	"\adetails\x18\x01 \x01(\v2\x16.sherd.meta.v1.DetailsR\adetails\x12\x1c\n" +
 	"\tinitiated\x18\x02 \x01(\x06R\tinitiated\x124\n" +
@@ -2858,7 +3663,18 @@ const file_meta_proto_rawDesc = "" +
 	"\tCRC64NVME\x10\x03\x12\b\n" +
 	"\x04SHA1\x10\x04\x12\n" +
 	"\n" +
-	"\x06SHA256\x10\x05*\xca\x01\n" +
+	"\x06SHA256\x10\x05*<\n" +
+	"\bLockMode\x12\x10\n" +
+	"\fNO_RETENTION\x10\x00\x12\x0e\n" +
+	"\n" +
+	"GOVERNANCE\x10\x01\x12\x0e\n" +
+	"\n" +
+	"COMPLIANCE\x10\x02*3\n" +
+	"\n" +
+	"Versioning\x12\t\n" +
+	"\x05NEVER\x10\x00\x12\v\n" +
+	"\aENABLED\x10\x01\x12\r\n" +
+	"\tSUSPENDED\x10\x02*\xeb\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x17\n" +
 	"\x13PRECONDITION_FAILED\x10\x01\x12\x0f\n" +
@@ -2873,7 +3689,10 @@ const file_meta_proto_rawDesc = "" +
 	"\vSTALE_RANGE\x10\t\x12\x0f\n" +
 	"\vBAD_COMMAND\x10\n" +
 	"\x12\x0f\n" +
-	"\vPOOL_CLOSED\x10\vB'Z%github.com/sherd-io/sherd/meta/metapbb\x06proto3"
+	"\vPOOL_CLOSED\x10\v\x12\n" +
+	"\n" +
+	"\x06LOCKED\x10\f\x12\x13\n" +
+	"\x0fNO_SUCH_VERSION\x10\rB'Z%github.com/sherd-io/sherd/meta/metapbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -2887,95 +3706,115 @@ func file_meta_proto_rawDescGZIP() []byte {
 	return file_meta_proto_rawDescData
 }
 
-var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_meta_proto_goTypes = []any{
 	(ChecksumAlgorithm)(0), // 0: sherd.meta.v1.ChecksumAlgorithm
-	(Code)(0),              // 1: sherd.meta.v1.Code
-	(*Extent)(nil),         // 2: sherd.meta.v1.Extent
-	(*Checksum)(nil),       // 3: sherd.meta.v1.Checksum
-	(*Header)(nil),         // 4: sherd.meta.v1.Header
-	(*Details)(nil),        // 5: sherd.meta.v1.Details
-	(*Version)(nil),        // 6: sherd.meta.v1.Version
-	(*Condition)(nil),      // 7: sherd.meta.v1.Condition
-	(*Missed)(nil),         // 8: sherd.meta.v1.Missed
-	(*PutVersion)(nil),     // 9: sherd.meta.v1.PutVersion
-	(*DeleteVersions)(nil), // 10: sherd.meta.v1.DeleteVersions
-	(*CreateUpload)(nil),   // 11: sherd.meta.v1.CreateUpload
-	(*PutPart)(nil),        // 12: sherd.meta.v1.PutPart
-	(*PartRef)(nil),        // 13: sherd.meta.v1.PartRef
-	(*CompleteUpload)(nil), // 14: sherd.meta.v1.CompleteUpload
-	(*AbortUpload)(nil),    // 15: sherd.meta.v1.AbortUpload
-	(*Repair)(nil),         // 16: sherd.meta.v1.Repair
-	(*Reclaim)(nil),        // 17: sherd.meta.v1.Reclaim
-	(*AckRepair)(nil),      // 18: sherd.meta.v1.AckRepair
-	(*AckReclaim)(nil),     // 19: sherd.meta.v1.AckReclaim
-	(*AddRepair)(nil),      // 20: sherd.meta.v1.AddRepair
-	(*RaiseClosed)(nil),    // 21: sherd.meta.v1.RaiseClosed
-	(*Seal)(nil),           // 22: sherd.meta.v1.Seal
-	(*Rules)(nil),          // 23: sherd.meta.v1.Rules
-	(*SetRules)(nil),       // 24: sherd.meta.v1.SetRules
-	(*Reencode)(nil),       // 25: sherd.meta.v1.Reencode
-	(*ClosePool)(nil),      // 26: sherd.meta.v1.ClosePool
-	(*PrepareSplit)(nil),   // 27: sherd.meta.v1.PrepareSplit
-	(*Split)(nil),          // 28: sherd.meta.v1.Split
-	(*SplitState)(nil),     // 29: sherd.meta.v1.SplitState
-	(*Command)(nil),        // 30: sherd.meta.v1.Command
-	(*Result)(nil),         // 31: sherd.meta.v1.Result
-	(*Upload)(nil),         // 32: sherd.meta.v1.Upload
-	(*Counters)(nil),       // 33: sherd.meta.v1.Counters
+	(LockMode)(0),          // 1: sherd.meta.v1.LockMode
+	(Versioning)(0),        // 2: sherd.meta.v1.Versioning
+	(Code)(0),              // 3: sherd.meta.v1.Code
+	(*Extent)(nil),         // 4: sherd.meta.v1.Extent
+	(*Checksum)(nil),       // 5: sherd.meta.v1.Checksum
+	(*Header)(nil),         // 6: sherd.meta.v1.Header
+	(*Details)(nil),        // 7: sherd.meta.v1.Details
+	(*Lock)(nil),           // 8: sherd.meta.v1.Lock
+	(*Version)(nil),        // 9: sherd.meta.v1.Version
+	(*Condition)(nil),      // 10: sherd.meta.v1.Condition
+	(*Missed)(nil),         // 11: sherd.meta.v1.Missed
+	(*PutVersion)(nil),     // 12: sherd.meta.v1.PutVersion
+	(*DeleteVersions)(nil), // 13: sherd.meta.v1.DeleteVersions
+	(*DeleteTarget)(nil),   // 14: sherd.meta.v1.DeleteTarget
+	(*DeleteResult)(nil),   // 15: sherd.meta.v1.DeleteResult
+	(*UpdateVersion)(nil),  // 16: sherd.meta.v1.UpdateVersion
+	(*Expect)(nil),         // 17: sherd.meta.v1.Expect
+	(*Retention)(nil),      // 18: sherd.meta.v1.Retention
+	(*CreateUpload)(nil),   // 19: sherd.meta.v1.CreateUpload
+	(*PutPart)(nil),        // 20: sherd.meta.v1.PutPart
+	(*PartRef)(nil),        // 21: sherd.meta.v1.PartRef
+	(*CompleteUpload)(nil), // 22: sherd.meta.v1.CompleteUpload
+	(*AbortUpload)(nil),    // 23: sherd.meta.v1.AbortUpload
+	(*Repair)(nil),         // 24: sherd.meta.v1.Repair
+	(*Reclaim)(nil),        // 25: sherd.meta.v1.Reclaim
+	(*AckRepair)(nil),      // 26: sherd.meta.v1.AckRepair
+	(*AckReclaim)(nil),     // 27: sherd.meta.v1.AckReclaim
+	(*AddRepair)(nil),      // 28: sherd.meta.v1.AddRepair
+	(*RaiseClosed)(nil),    // 29: sherd.meta.v1.RaiseClosed
+	(*Seal)(nil),           // 30: sherd.meta.v1.Seal
+	(*Rules)(nil),          // 31: sherd.meta.v1.Rules
+	(*SetRules)(nil),       // 32: sherd.meta.v1.SetRules
+	(*Reencode)(nil),       // 33: sherd.meta.v1.Reencode
+	(*ClosePool)(nil),      // 34: sherd.meta.v1.ClosePool
+	(*PrepareSplit)(nil),   // 35: sherd.meta.v1.PrepareSplit
+	(*Split)(nil),          // 36: sherd.meta.v1.Split
+	(*SplitState)(nil),     // 37: sherd.meta.v1.SplitState
+	(*Command)(nil),        // 38: sherd.meta.v1.Command
+	(*Result)(nil),         // 39: sherd.meta.v1.Result
+	(*Upload)(nil),         // 40: sherd.meta.v1.Upload
+	(*Counters)(nil),       // 41: sherd.meta.v1.Counters
 }
 var file_meta_proto_depIdxs = []int32{
-	3,  // 0: sherd.meta.v1.Extent.checksum:type_name -> sherd.meta.v1.Checksum
+	5,  // 0: sherd.meta.v1.Extent.checksum:type_name -> sherd.meta.v1.Checksum
 	0,  // 1: sherd.meta.v1.Checksum.algorithm:type_name -> sherd.meta.v1.ChecksumAlgorithm
-	4,  // 2: sherd.meta.v1.Details.headers:type_name -> sherd.meta.v1.Header
-	3,  // 3: sherd.meta.v1.Details.checksum:type_name -> sherd.meta.v1.Checksum
-	2,  // 4: sherd.meta.v1.Details.extent:type_name -> sherd.meta.v1.Extent
-	5,  // 5: sherd.meta.v1.Version.details:type_name -> sherd.meta.v1.Details
-	6,  // 6: sherd.meta.v1.PutVersion.version:type_name -> sherd.meta.v1.Version
-	7,  // 7: sherd.meta.v1.PutVersion.condition:type_name -> sherd.meta.v1.Condition
-	8,  // 8: sherd.meta.v1.PutVersion.missed:type_name -> sherd.meta.v1.Missed
-	7,  // 9: sherd.meta.v1.DeleteVersions.condition:type_name -> sherd.meta.v1.Condition
-	5,  // 10: sherd.meta.v1.CreateUpload.details:type_name -> sherd.meta.v1.Details
-	2,  // 11: sherd.meta.v1.PutPart.extent:type_name -> sherd.meta.v1.Extent
-	8,  // 12: sherd.meta.v1.PutPart.missed:type_name -> sherd.meta.v1.Missed
-	13, // 13: sherd.meta.v1.CompleteUpload.parts:type_name -> sherd.meta.v1.PartRef
-	6,  // 14: sherd.meta.v1.CompleteUpload.version:type_name -> sherd.meta.v1.Version
-	7,  // 15: sherd.meta.v1.CompleteUpload.condition:type_name -> sherd.meta.v1.Condition
-	2,  // 16: sherd.meta.v1.Reclaim.extent:type_name -> sherd.meta.v1.Extent
-	16, // 17: sherd.meta.v1.AckRepair.rows:type_name -> sherd.meta.v1.Repair
-	17, // 18: sherd.meta.v1.AckReclaim.rows:type_name -> sherd.meta.v1.Reclaim
-	16, // 19: sherd.meta.v1.AddRepair.rows:type_name -> sherd.meta.v1.Repair
-	23, // 20: sherd.meta.v1.SetRules.rules:type_name -> sherd.meta.v1.Rules
-	2,  // 21: sherd.meta.v1.Reencode.extent:type_name -> sherd.meta.v1.Extent
-	8,  // 22: sherd.meta.v1.Reencode.missed:type_name -> sherd.meta.v1.Missed
-	33, // 23: sherd.meta.v1.Split.counters:type_name -> sherd.meta.v1.Counters
-	33, // 24: sherd.meta.v1.SplitState.counters:type_name -> sherd.meta.v1.Counters
-	9,  // 25: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
-	10, // 26: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
-	11, // 27: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
-	12, // 28: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
-	14, // 29: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
-	15, // 30: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
-	18, // 31: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
-	19, // 32: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
-	20, // 33: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
-	21, // 34: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
-	22, // 35: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
-	24, // 36: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
-	27, // 37: sherd.meta.v1.Command.prepare_split:type_name -> sherd.meta.v1.PrepareSplit
-	28, // 38: sherd.meta.v1.Command.split:type_name -> sherd.meta.v1.Split
-	25, // 39: sherd.meta.v1.Command.reencode:type_name -> sherd.meta.v1.Reencode
-	26, // 40: sherd.meta.v1.Command.close_pool:type_name -> sherd.meta.v1.ClosePool
-	1,  // 41: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
-	6,  // 42: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
-	5,  // 43: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
-	6,  // 44: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	6,  // 2: sherd.meta.v1.Details.headers:type_name -> sherd.meta.v1.Header
+	5,  // 3: sherd.meta.v1.Details.checksum:type_name -> sherd.meta.v1.Checksum
+	4,  // 4: sherd.meta.v1.Details.extent:type_name -> sherd.meta.v1.Extent
+	8,  // 5: sherd.meta.v1.Details.lock:type_name -> sherd.meta.v1.Lock
+	1,  // 6: sherd.meta.v1.Lock.mode:type_name -> sherd.meta.v1.LockMode
+	7,  // 7: sherd.meta.v1.Version.details:type_name -> sherd.meta.v1.Details
+	9,  // 8: sherd.meta.v1.PutVersion.version:type_name -> sherd.meta.v1.Version
+	10, // 9: sherd.meta.v1.PutVersion.condition:type_name -> sherd.meta.v1.Condition
+	11, // 10: sherd.meta.v1.PutVersion.missed:type_name -> sherd.meta.v1.Missed
+	10, // 11: sherd.meta.v1.DeleteVersions.condition:type_name -> sherd.meta.v1.Condition
+	14, // 12: sherd.meta.v1.DeleteVersions.targets:type_name -> sherd.meta.v1.DeleteTarget
+	10, // 13: sherd.meta.v1.DeleteTarget.condition:type_name -> sherd.meta.v1.Condition
+	3,  // 14: sherd.meta.v1.DeleteResult.code:type_name -> sherd.meta.v1.Code
+	17, // 15: sherd.meta.v1.UpdateVersion.expect:type_name -> sherd.meta.v1.Expect
+	18, // 16: sherd.meta.v1.UpdateVersion.retention:type_name -> sherd.meta.v1.Retention
+	1,  // 17: sherd.meta.v1.Retention.mode:type_name -> sherd.meta.v1.LockMode
+	7,  // 18: sherd.meta.v1.CreateUpload.details:type_name -> sherd.meta.v1.Details
+	4,  // 19: sherd.meta.v1.PutPart.extent:type_name -> sherd.meta.v1.Extent
+	11, // 20: sherd.meta.v1.PutPart.missed:type_name -> sherd.meta.v1.Missed
+	21, // 21: sherd.meta.v1.CompleteUpload.parts:type_name -> sherd.meta.v1.PartRef
+	9,  // 22: sherd.meta.v1.CompleteUpload.version:type_name -> sherd.meta.v1.Version
+	10, // 23: sherd.meta.v1.CompleteUpload.condition:type_name -> sherd.meta.v1.Condition
+	4,  // 24: sherd.meta.v1.Reclaim.extent:type_name -> sherd.meta.v1.Extent
+	24, // 25: sherd.meta.v1.AckRepair.rows:type_name -> sherd.meta.v1.Repair
+	25, // 26: sherd.meta.v1.AckReclaim.rows:type_name -> sherd.meta.v1.Reclaim
+	24, // 27: sherd.meta.v1.AddRepair.rows:type_name -> sherd.meta.v1.Repair
+	2,  // 28: sherd.meta.v1.Rules.versioning:type_name -> sherd.meta.v1.Versioning
+	1,  // 29: sherd.meta.v1.Rules.default_mode:type_name -> sherd.meta.v1.LockMode
+	31, // 30: sherd.meta.v1.SetRules.rules:type_name -> sherd.meta.v1.Rules
+	4,  // 31: sherd.meta.v1.Reencode.extent:type_name -> sherd.meta.v1.Extent
+	11, // 32: sherd.meta.v1.Reencode.missed:type_name -> sherd.meta.v1.Missed
+	41, // 33: sherd.meta.v1.Split.counters:type_name -> sherd.meta.v1.Counters
+	41, // 34: sherd.meta.v1.SplitState.counters:type_name -> sherd.meta.v1.Counters
+	12, // 35: sherd.meta.v1.Command.put:type_name -> sherd.meta.v1.PutVersion
+	13, // 36: sherd.meta.v1.Command.delete:type_name -> sherd.meta.v1.DeleteVersions
+	19, // 37: sherd.meta.v1.Command.create_upload:type_name -> sherd.meta.v1.CreateUpload
+	20, // 38: sherd.meta.v1.Command.put_part:type_name -> sherd.meta.v1.PutPart
+	22, // 39: sherd.meta.v1.Command.complete_upload:type_name -> sherd.meta.v1.CompleteUpload
+	23, // 40: sherd.meta.v1.Command.abort_upload:type_name -> sherd.meta.v1.AbortUpload
+	26, // 41: sherd.meta.v1.Command.ack_repair:type_name -> sherd.meta.v1.AckRepair
+	27, // 42: sherd.meta.v1.Command.ack_reclaim:type_name -> sherd.meta.v1.AckReclaim
+	28, // 43: sherd.meta.v1.Command.add_repair:type_name -> sherd.meta.v1.AddRepair
+	29, // 44: sherd.meta.v1.Command.raise_closed:type_name -> sherd.meta.v1.RaiseClosed
+	30, // 45: sherd.meta.v1.Command.seal:type_name -> sherd.meta.v1.Seal
+	32, // 46: sherd.meta.v1.Command.set_rules:type_name -> sherd.meta.v1.SetRules
+	35, // 47: sherd.meta.v1.Command.prepare_split:type_name -> sherd.meta.v1.PrepareSplit
+	36, // 48: sherd.meta.v1.Command.split:type_name -> sherd.meta.v1.Split
+	33, // 49: sherd.meta.v1.Command.reencode:type_name -> sherd.meta.v1.Reencode
+	34, // 50: sherd.meta.v1.Command.close_pool:type_name -> sherd.meta.v1.ClosePool
+	16, // 51: sherd.meta.v1.Command.update:type_name -> sherd.meta.v1.UpdateVersion
+	3,  // 52: sherd.meta.v1.Result.code:type_name -> sherd.meta.v1.Code
+	9,  // 53: sherd.meta.v1.Result.version:type_name -> sherd.meta.v1.Version
+	15, // 54: sherd.meta.v1.Result.deleted:type_name -> sherd.meta.v1.DeleteResult
+	7,  // 55: sherd.meta.v1.Upload.details:type_name -> sherd.meta.v1.Details
+	9,  // 56: sherd.meta.v1.Upload.completed:type_name -> sherd.meta.v1.Version
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2983,7 +3822,13 @@ func file_meta_proto_init() {
 	if File_meta_proto != nil {
 		return
 	}
-	file_meta_proto_msgTypes[28].OneofWrappers = []any{
+	file_meta_proto_msgTypes[12].OneofWrappers = []any{
+		(*UpdateVersion_Tags)(nil),
+		(*UpdateVersion_Acl)(nil),
+		(*UpdateVersion_Retention)(nil),
+		(*UpdateVersion_LegalHold)(nil),
+	}
+	file_meta_proto_msgTypes[34].OneofWrappers = []any{
 		(*Command_Put)(nil),
 		(*Command_Delete)(nil),
 		(*Command_CreateUpload)(nil),
@@ -3000,14 +3845,15 @@ func file_meta_proto_init() {
 		(*Command_Split)(nil),
 		(*Command_Reencode)(nil),
 		(*Command_ClosePool)(nil),
+		(*Command_Update)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   32,
+			NumEnums:      4,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

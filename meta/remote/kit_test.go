@@ -26,6 +26,7 @@ import (
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/replica"
+	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -289,6 +290,7 @@ func (n *testNode) start() {
 		opt.Peers = func(node string) meta.Peer { return c.cfg.wrap(n, node, n.peers.Peer(node)) }
 	}
 	opt.Logger = n.logger()
+	opt.Level = func() int { return state.LevelVersions }
 	opt.Tick = c.cfg.tick
 	if opt.Tick == 0 {
 		opt.Tick = 20 * time.Millisecond

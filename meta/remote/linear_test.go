@@ -139,7 +139,7 @@ func (n *testNode) perform(in register.Op) (out register.Out) {
 		_, body, err = records.Get(ctx, bucket, in.Key, meta.GetOptions{Inline: true})
 		out.Body = string(body)
 	case register.Delete:
-		err = records.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{in.Key}})
+		_, err = records.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{in.Key}})
 	default:
 		sum := md5.Sum([]byte(in.Body))
 		p := putOf(in.Key, in.Body)

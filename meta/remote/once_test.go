@@ -45,7 +45,8 @@ func TestI1_RetriedForwardedCommandActsOnce(t *testing.T) {
 	}})
 	gateway := c.nodes[3]
 	gateway.put("k", "first")
-	check(t, gateway.records.DeleteVersions(c.ctx(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{"k"}}))
+	_, err := gateway.records.DeleteVersions(c.ctx(), 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Keys: []string{"k"}})
+	check(t, err)
 	once.Do(func() { t.Fatal("no answer was lost") })
 	gateway.want("k", "of another")
 }

@@ -329,7 +329,7 @@ func (c *cluster) putCommand(key, body string) *metapb.Command {
 // get reads one object's body from a replica, linearizably.
 func get(ctx context.Context, r *Replica, key string) (body string, err error) {
 	err = r.Read(ctx, func(rows pebble.Reader) error {
-		_, inline, err := state.Get(rows, 1, key, 0, true)
+		_, inline, err := state.Get(rows, 1, key, state.GetOptions{Inline: true})
 		body = string(inline)
 		return err
 	})

@@ -101,7 +101,7 @@ func BenchmarkReads(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			n = (n + 7919) % benchObjects
-			if _, _, err := Get(r.db, 1, benchKey(n), 0, true); err != nil {
+			if _, _, err := Get(r.db, 1, benchKey(n), GetOptions{Inline: true}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -111,7 +111,7 @@ func BenchmarkReads(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			n = (n + 7919) % 1000
-			if _, _, err := Get(r.db, 1, benchKey(n), 0, true); err != nil {
+			if _, _, err := Get(r.db, 1, benchKey(n), GetOptions{Inline: true}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -121,7 +121,7 @@ func BenchmarkReads(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			n = (n + 7919) % benchObjects
-			if _, _, err := Get(r.db, 1, benchKey(n)+"x", 0, true); err != ErrNoSuchKey {
+			if _, _, err := Get(r.db, 1, benchKey(n)+"x", GetOptions{Inline: true}); err != ErrNoSuchKey {
 				b.Fatal(err)
 			}
 		}

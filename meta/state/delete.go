@@ -10,21 +10,40 @@ import (
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
-// deleteVersions applies DeleteVersions: all keys or, if a condition fails for one, none.
+// outcome is what became of one deletion: what a DeleteResult says.
+type outcome struct {
+	code          metapb.Code
+	made, removed bool      // a delete marker
+	version       hlc.Stamp // that was made or removed; 0: none
+	versioned     bool
+}
+
+func (o outcome) result() *metapb.DeleteResult {
+	return &metapb.DeleteResult{
+		Code: o.code, MarkerMade: o.made, MarkerRemoved: o.removed, Version: uint64(o.version), Versioned: o.versioned,
+	}
+}
+
+// deleteVersions applies DeleteVersions.
 func (m *Machine) deleteVersions(d *metapb.DeleteVersions, ts hlc.Stamp) (*metapb.Result, error) {
 	if !validDelete(d) {
 		return refuse(metapb.Code_BAD_COMMAND)
 	}
+	if len(d.Targets) > 0 {
+		return m.deleteTargets(d, ts)
+	}
+	return m.deleteKeys(d, ts)
+}
+
+// deleteKeys deletes all keys or, if one is refused, none.
+func (m *Machine) deleteKeys(d *metapb.DeleteVersions, ts hlc.Stamp) (*metapb.Result, error) {
 	bucket := ids.Bucket(d.Bucket)
 	for _, key := range d.Keys {
-		if !m.inSpan(bucket, key) {
-			return refuse(metapb.Code_STALE_RANGE)
+		if c := m.mine(bucket, key); c != metapb.Code_OK {
+			return refuse(c)
 		}
-		if !m.current(bucket) {
-			return refuse(metapb.Code_STALE_RULES)
-		}
-		if d.Condition == nil {
-			continue
+		if d.Condition == nil && m.rules[bucket] == nil {
+			continue // nothing can be refused
 		}
 		p, err := m.newest(bucket, key)
 		if err != nil {
@@ -33,39 +52,129 @@ func (m *Machine) deleteVersions(d *metapb.DeleteVersions, ts hlc.Stamp) (*metap
 		if c := check(d.Condition, &p); c != metapb.Code_OK {
 			return refuse(c)
 		}
+		if c, err := m.keepsKey(bucket, key, &p, ts); c != metapb.Code_OK || err != nil {
+			return &metapb.Result{Code: c}, err
+		}
 	}
 	for _, key := range d.Keys {
-		if err := m.deleteVersion(bucket, key, ts); err != nil {
+		if _, err := m.deleteKey(bucket, key, nil, d.Owner, ts); err != nil {
 			return nil, err
 		}
 	}
 	return &metapb.Result{Ts: uint64(ts)}, nil
 }
 
-// deleteVersion removes the newest version of key, if there is one; an older one becomes the newest.
-func (m *Machine) deleteVersion(bucket ids.Bucket, key string, ts hlc.Stamp) error {
-	old, err := m.newest(bucket, key)
-	if err != nil || !old.found {
-		return err
+// keepsKey says why the deletion of a key, whose newest version is old, is refused.
+func (m *Machine) keepsKey(bucket ids.Bucket, key string, old *prior, ts hlc.Stamp) (metapb.Code, error) {
+	if m.seals[bucket] && m.marks(bucket, old) {
+		return metapb.Code_SEALED, nil
 	}
-	if m.it.Next() { // within the key: newest sought by prefix
-		v, err := m.it.ValueAndErr()
+	v, err := m.victim(bucket, key, old)
+	if err != nil {
+		return metapb.Code_OK, err
+	}
+	if locked, err := v.locked(ts, false); locked || err != nil {
+		return metapb.Code_LOCKED, err
+	}
+	return metapb.Code_OK, nil
+}
+
+// mine reports whether versions of a key may be removed here.
+func (m *Machine) mine(bucket ids.Bucket, key string) metapb.Code {
+	switch {
+	case !m.inSpan(bucket, key):
+		return metapb.Code_STALE_RANGE
+	case !m.current(bucket):
+		return metapb.Code_STALE_RULES
+	}
+	return metapb.Code_OK
+}
+
+// deleteTargets deletes each target by itself: one that is refused does not matter to the others.
+func (m *Machine) deleteTargets(d *metapb.DeleteVersions, ts hlc.Stamp) (*metapb.Result, error) {
+	bucket := ids.Bucket(d.Bucket)
+	for _, t := range d.Targets {
+		if c := m.mine(bucket, t.Key); c != metapb.Code_OK {
+			return refuse(c)
+		}
+	}
+	res := &metapb.Result{Ts: uint64(ts), Deleted: make([]*metapb.DeleteResult, len(d.Targets))}
+	for i, t := range d.Targets {
+		o, err := m.deleteTarget(bucket, t, d.Owner, ts)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		var h keys.Head
-		if _, err := h.Decode(v); err != nil {
-			return corrupt(err)
-		}
-		if h.Flags&keys.DeleteMarker == 0 {
-			if err := m.count(bucket, key, keys.Counters{Objects: 1}); err != nil {
-				return err
-			}
-		}
-	} else if err := m.it.Error(); err != nil {
-		return err
+		res.Deleted[i] = o.result()
 	}
-	return m.supersede(bucket, key, &old, ts)
+	return res, nil
+}
+
+func (m *Machine) deleteTarget(bucket ids.Bucket, t *metapb.DeleteTarget, owner string, ts hlc.Stamp) (outcome, error) {
+	if t.Version == 0 && !t.Null {
+		return m.deleteKey(bucket, t.Key, t.Condition, owner, ts)
+	}
+	p, err := m.newest(bucket, t.Key)
+	if err != nil {
+		return outcome{}, err
+	}
+	if p, err = m.find(bucket, t.Key, hlc.Stamp(t.Version), t.Null, &p); err != nil {
+		return outcome{}, err
+	}
+	if c := check(t.Condition, &p); c != metapb.Code_OK {
+		return outcome{code: c}, nil
+	}
+	return m.take(bucket, t.Key, &p, ts, t.BypassGovernance)
+}
+
+// deleteKey deletes a key as the bucket's versioning has it: with a marker on top, or by removing the newest version.
+func (m *Machine) deleteKey(bucket ids.Bucket, key string, c *metapb.Condition, owner string, ts hlc.Stamp) (outcome, error) {
+	old, err := m.newest(bucket, key)
+	if err != nil {
+		return outcome{}, err
+	}
+	if code := check(c, &old); code != metapb.Code_OK {
+		return outcome{code: code}, nil
+	}
+	if m.marks(bucket, &old) {
+		return m.mark(bucket, key, &old, owner, ts)
+	}
+	o, err := m.take(bucket, key, &old, ts, false)
+	return outcome{code: o.code}, err // what is not versioned shows no versions
+}
+
+// mark puts a delete marker on top of a key, whose newest version is old. A command that names a key twice makes one.
+func (m *Machine) mark(bucket ids.Bucket, key string, old *prior, owner string, ts hlc.Stamp) (outcome, error) {
+	if m.seals[bucket] {
+		return outcome{code: metapb.Code_SEALED}, nil
+	}
+	if old.found && old.ts == ts {
+		return outcome{made: true, version: ts, versioned: !old.null()}, nil
+	}
+	r, code, err := m.makeRoom(bucket, key, old, ts)
+	if code != metapb.Code_OK || err != nil {
+		return outcome{code: code}, err
+	}
+	v := &metapb.Version{DeleteMarker: true, Details: &metapb.Details{Owner: owner}}
+	o := outcome{made: true, version: ts, versioned: r.flags&keys.Versioned != 0}
+	return o, m.addVersion(bucket, key, v, r, r.flags, ts)
+}
+
+// take removes a version. If it was the newest, an older one becomes that.
+func (m *Machine) take(bucket ids.Bucket, key string, p *prior, ts hlc.Stamp, bypass bool) (o outcome, err error) {
+	if !p.found {
+		return o, nil
+	}
+	var next beneath
+	if p.newest {
+		if next, err = m.below(); err != nil {
+			return o, err
+		}
+	}
+	if o.code, err = m.remove(bucket, key, p, ts, bypass); o.code != metapb.Code_OK || err != nil {
+		return o, err
+	}
+	o.removed, o.version, o.versioned = !p.exists(), p.ts, !p.null()
+	return o, m.uncover(bucket, key, next)
 }
 
 // reclaim queues an encoded extent that nothing refers to from ts on, and drops its repairs.

@@ -27,6 +27,34 @@
 //   - A body in a pool that is closed is refused: what a range refers to is in a pool that is there.
 //   - Counters are exact after every batch.
 //
+// # Versions
+//
+// Rows are multi-version; what a bucket's rules say of versioning decides what a write does to the versions that are there:
+//
+//	            put, complete                delete without an id
+//	never       replaces the null version    removes the newest version
+//	enabled     adds a version with an id    adds a delete marker with an id
+//	suspended   replaces the null version    removes the null version, adds a null delete marker
+//
+// Deleting a version by its id, or the null version, removes it; the one before it becomes the newest. All of it by the range's own
+// rules (I11), whatever the gateway thought. A key whose newest version has an id counts as suspended, should its rules say never: rules
+// from before may come back with an old copy of the control state, and then no version with an id goes unasked.
+//
+//   - A key has at most one null version, and a row in table nulls if and only if it has one that is not the newest. So every
+//     command is a fixed number of seeks, however many versions a key has.
+//   - A version's stamp never changes, but by a revision (PutVersion.revises), which only never-versioned buckets take.
+//   - UpdateVersion changes Details only: the row keeps its stamp, its body and all that its head says of it.
+//   - Objects counts the keys whose newest version is not a delete marker; versions and size count all versions.
+//
+// # Object lock
+//
+// A version whose Details hold a lock is removed by no command while it lasts: a legal hold until it is taken off, compliance until its
+// time, governance until its time but for who may bypass it. All that removes a version goes through remove, which is where this is
+// enforced; it depends on the version alone, not on the bucket's rules of today. Rules decide only what a new version gets, and whether
+// locks may be changed. The present is the command's stamp. Retention is changed by UpdateVersion, which does not weaken what is promised
+// (retain). Reencode keeps a version's lock as it keeps all its details. A bucket with a locked version is not empty: its counters say so,
+// so it is not deleted (I20). A pool that holds its body is not removed before the body was moved (ClosePool only refuses new ones).
+//
 // # Splits (I20)
 //
 // A split ends a range's span at a border and lets a child range begin there. No row keyed by route moves, for the tables of

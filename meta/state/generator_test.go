@@ -80,8 +80,13 @@ func (g *generator) dead(key string) []byte {
 
 func (g *generator) condition() *metapb.Condition {
 	etag := "*"
-	if o := g.m.objects[g.key()]; o != nil && g.rng.IntN(2) == 0 {
+	o := g.m.newest(g.key())
+	if o != nil && !o.marker && g.rng.IntN(2) == 0 {
 		etag = o.etag
+	}
+	if c := new(metapb.Condition); o != nil && g.rng.IntN(16) == 0 {
+		c.IfModified, c.HasIfSize, c.IfSize = o.ts.Time().Unix(), g.rng.IntN(2) == 0, o.size+uint64(g.rng.IntN(2))
+		return c
 	}
 	switch g.rng.IntN(8) {
 	case 0:
@@ -102,9 +107,17 @@ func (g *generator) upload() []byte {
 
 func (g *generator) op(c *metapb.Command) {
 	key := g.key()
+	if g.rng.IntN(4) == 0 {
+		g.version(c, key)
+		return
+	}
 	switch n := g.rng.IntN(100); {
 	case n < 35:
 		p := g.k.object(1, key, uint64(1+g.rng.IntN(9000)))
+		if g.m.set.GetLock() && g.rng.IntN(3) == 0 {
+			p.Version.Details.Lock = &metapb.Lock{LegalHold: g.rng.IntN(4) == 0}
+			p.Version.Details.Lock.Mode, p.Version.Details.Lock.Until = g.retention()
+		}
 		p.Condition, p.Missed = g.condition(), g.missed()
 		if dead := g.dead(key); dead != nil && g.rng.IntN(4) == 0 {
 			p.Version.Details.Extent.Upload = dead
@@ -149,7 +162,7 @@ func (g *generator) rare(c *metapb.Command, n int) {
 	case 95:
 		c.Op = &metapb.Command_RaiseClosed{RaiseClosed: &metapb.RaiseClosed{Closed: uint64(g.k.now - 1<<20)}}
 	case 97:
-		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: 1, Rules: &metapb.Rules{Revision: max(1, g.m.rules+int64(g.rng.IntN(3))-1)}}}
+		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: 1, Rules: g.rules()}}
 	case 98:
 		c.Op = &metapb.Command_ClosePool{ClosePool: &metapb.ClosePool{Pool: uint32(1 + g.rng.IntN(2)), Off: g.rng.IntN(3) > 0}}
 	case 96:
@@ -163,7 +176,7 @@ func (g *generator) rare(c *metapb.Command, n int) {
 func (g *generator) reencode(key string) *metapb.Reencode {
 	c := &metapb.Reencode{Bucket: 1, Key: key, Extent: g.k.extent(1), Missed: g.missed()}
 	c.Extent.Pool = uint32(1 + g.rng.IntN(3))
-	o := g.m.objects[key]
+	o := g.any(key)
 	if o == nil || len(o.bodies) == 0 {
 		id := g.k.id()
 		c.Upload = id[:]
@@ -210,4 +223,86 @@ func (g *generator) complete() *metapb.CompleteUpload {
 	}
 	c.Version.Parts = uint32(len(c.Parts))
 	return c
+}
+
+// any is some version of a key; nil if it has none.
+func (g *generator) any(key string) *modelObject {
+	all := g.m.objects[key]
+	if len(all) == 0 {
+		return nil
+	}
+	return all[g.rng.IntN(len(all))]
+}
+
+// retention ends soon, if there is one.
+func (g *generator) retention() (mode metapb.LockMode, until int64) {
+	if mode = metapb.LockMode(g.rng.IntN(3)); mode != metapb.LockMode_NO_RETENTION {
+		until = g.k.now.Time().UnixMilli() + int64(g.rng.IntN(60)) - 5
+	}
+	return mode, until
+}
+
+func (g *generator) rules() *metapb.Rules {
+	r := &metapb.Rules{Revision: max(1, g.m.rules+int64(g.rng.IntN(3))-1)}
+	r.Versioning = metapb.Versioning(min(g.rng.IntN(5), 2)) // mostly suspended: where most can happen
+	if g.rng.IntN(3) == 0 {
+		r.Versioning, r.Lock = metapb.Versioning_ENABLED, g.rng.IntN(3) > 0
+	}
+	if r.Lock && g.rng.IntN(4) == 0 {
+		r.DefaultMode, r.DefaultDays = metapb.LockMode_GOVERNANCE, 1
+	}
+	return r
+}
+
+// version makes c about versions of a key.
+func (g *generator) version(c *metapb.Command, key string) {
+	switch n := g.rng.IntN(10); {
+	case n < 5:
+		d := &metapb.DeleteVersions{Bucket: 1, Owner: pick(g.rng, "", "111122223333")}
+		for range 1 + g.rng.IntN(3) {
+			t := &metapb.DeleteTarget{Key: key, Condition: g.condition(), BypassGovernance: g.rng.IntN(2) == 0}
+			t.Version, t.Null = g.name(key)
+			d.Targets = append(d.Targets, t)
+		}
+		c.Op = &metapb.Command_Delete{Delete: d}
+	case n < 9:
+		c.Op = &metapb.Command_Update{Update: g.update(key)}
+	default:
+		c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: 1, Rules: g.rules()}}
+	}
+}
+
+// name names a version of a key: the newest, the null version, one that is there or, seldom, one that is not.
+func (g *generator) name(key string) (version uint64, null bool) {
+	o := g.any(key)
+	switch n := g.rng.IntN(6); {
+	case n < 2:
+		return 0, false
+	case n == 2:
+		return 0, true
+	case o == nil || n == 3 && g.rng.IntN(2) == 0:
+		return uint64(g.k.now - 1), false
+	}
+	return uint64(o.ts), false // also of a null version, whose stamp is no id
+}
+
+func (g *generator) update(key string) *metapb.UpdateVersion {
+	u := &metapb.UpdateVersion{Bucket: 1, Key: key}
+	u.Version, u.Null = g.name(key)
+	if o := g.any(key); o != nil && g.rng.IntN(3) == 0 {
+		u.Expect = &metapb.Expect{Ts: uint64(o.ts), Changed: uint64(o.details.changed)}
+	}
+	switch g.rng.IntN(6) {
+	case 0:
+		u.Change = &metapb.UpdateVersion_Tags{Tags: fmt.Sprint(g.rng.IntN(9))}
+	case 1:
+		u.Change = &metapb.UpdateVersion_Acl{Acl: fmt.Sprint(g.rng.IntN(9))}
+	case 2:
+		u.Change = &metapb.UpdateVersion_LegalHold{LegalHold: g.rng.IntN(3) == 0}
+	default:
+		r := &metapb.Retention{BypassGovernance: g.rng.IntN(3) == 0}
+		r.Mode, r.Until = g.retention()
+		u.Change = &metapb.UpdateVersion_Retention{Retention: r}
+	}
+	return u
 }

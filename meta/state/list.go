@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 
@@ -40,22 +41,19 @@ func List(r pebble.Reader, span Span, req ListRequest, buf []byte) (page ListPag
 	if req.Max <= 0 {
 		return page, nil
 	}
-	prefix := keys.AppendPrefix([]byte{byte(keys.Versions)}, req.Bucket, req.Prefix)
-	bounds := span.clip(keys.Versions, KeyRange{prefix, keys.Successor(slices.Clone(prefix))})
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: bounds.Start, UpperBound: bounds.End})
-	if err != nil {
+	l := lister{bucket: req.Bucket, prefix: req.Prefix, delimiter: req.Delimiter}
+	if err := l.open(r, span); err != nil {
 		return page, err
 	}
-	defer closeInto(it, &err)
-	l := lister{it: it, req: &req, page: &page}
-	return page, l.run()
+	defer closeInto(l.it, &err)
+	return page, l.run(&req, &page)
 }
 
-// lister is one page in the making.
+// lister goes over the versions in a bucket, for one page.
 type lister struct {
-	it   *pebble.Iterator
-	req  *ListRequest
-	page *ListPage
+	it                *pebble.Iterator
+	bucket            ids.Bucket
+	prefix, delimiter string
 
 	key     []byte // of the row it stands on: the object key; aliases the row or raw
 	current []byte // scratch: the row's key without its stamp
@@ -63,16 +61,24 @@ type lister struct {
 	seek    []byte // scratch
 }
 
+// open has l see the rows of its prefix that are span's. The iterator is the caller's to close.
+func (l *lister) open(r pebble.Reader, span Span) (err error) {
+	prefix := keys.AppendPrefix([]byte{byte(keys.Versions)}, l.bucket, l.prefix)
+	bounds := span.clip(keys.Versions, KeyRange{prefix, keys.Successor(slices.Clone(prefix))})
+	l.it, err = r.NewIter(&pebble.IterOptions{LowerBound: bounds.Start, UpperBound: bounds.End})
+	return err
+}
+
 // run visits each object key once, and of the keys under a common prefix one.
-func (l *lister) run() error {
+func (l *lister) run(req *ListRequest, page *ListPage) error {
 	nameBytes := 0
-	for ok := l.first(); ok; {
+	for ok := l.first(req.After); ok; {
 		ts, value, err := l.row()
 		if err != nil {
 			return err
 		}
-		if l.req.AsOf != 0 && ts > l.req.AsOf {
-			l.seek = keys.AppendStamp(append(l.seek[:0], l.current...), l.req.AsOf)
+		if req.AsOf != 0 && ts > req.AsOf {
+			l.seek = keys.AppendStamp(append(l.seek[:0], l.current...), req.AsOf)
 			ok = l.it.SeekGE(l.seek)
 			continue
 		}
@@ -80,44 +86,50 @@ func (l *lister) run() error {
 			ok = l.next()
 			continue
 		}
-		if l.page.Count == l.req.Max {
-			l.page.Truncated = true
+		if page.Count == req.Max {
+			page.Truncated = true
 			break
 		}
-		l.page.Count++
-		if n := commonPrefix(l.key, len(l.req.Prefix), l.req.Delimiter); n > 0 {
-			l.page.Entries = appendPrefixEntry(l.page.Entries, l.key[:n])
+		page.Count++
+		if n := commonPrefix(l.key, len(l.prefix), l.delimiter); n > 0 {
+			page.Entries = appendPrefixEntry(page.Entries, l.key[:n])
 			nameBytes = n
 			ok = l.it.SeekGE(l.past(string(l.key[:n])))
 			continue
 		}
-		l.page.Entries = appendEntry(l.page.Entries, ts, value, l.key)
+		if page.Entries, err = appendEntry(page.Entries, kindVersion, ts, value, l.key); err != nil {
+			return err
+		}
 		nameBytes = len(l.key)
 		ok = l.next()
 	}
-	all := l.page.Entries
-	l.page.Next = string(all[len(all)-nameBytes:])
+	page.Next = string(page.Entries[len(page.Entries)-nameBytes:])
 	return l.it.Error()
 }
 
-// first seeks the first row that After lets through.
-func (l *lister) first() bool {
-	after := l.req.After
+// first seeks the first row of what comes after the key after, and after the common prefix that it is or lies in.
+func (l *lister) first(after string) bool {
 	if after == "" {
 		return l.it.First()
 	}
-	if strings.HasPrefix(after, l.req.Prefix) {
-		if n := commonPrefix(after, len(l.req.Prefix), l.req.Delimiter); n > 0 {
-			return l.it.SeekGE(l.past(after[:n]))
-		}
+	if n := l.within(after); n > 0 {
+		return l.it.SeekGE(l.past(after[:n]))
 	}
-	l.seek = keys.AppendTable(l.seek[:0], keys.Versions, l.req.Bucket, after)
+	l.seek = keys.AppendTable(l.seek[:0], keys.Versions, l.bucket, after)
 	return l.it.SeekGE(keys.Successor(l.seek)) // past all its versions
+}
+
+// within returns how many bytes of key, which may be any, are a common prefix of the listing; 0 if none.
+func (l *lister) within(key string) int {
+	if !strings.HasPrefix(key, l.prefix) {
+		return 0
+	}
+	return commonPrefix(key, len(l.prefix), l.delimiter)
 }
 
 // past returns the least row key above all whose object keys begin with prefix.
 func (l *lister) past(prefix string) []byte {
-	l.seek = keys.AppendPrefix(append(l.seek[:0], byte(keys.Versions)), l.req.Bucket, prefix)
+	l.seek = keys.AppendPrefix(append(l.seek[:0], byte(keys.Versions)), l.bucket, prefix)
 	return keys.Successor(l.seek)
 }
 
@@ -170,17 +182,22 @@ func commonPrefix[T ~string | ~[]byte](key T, prefixBytes int, delimiter string)
 // Entries of a page are encoded as
 //
 //	offset  bytes  field
-//	0       1      kind: 1 a version, 2 a common prefix
+//	0       1      kind: 1 the newest version of a key, 2 a common prefix, 3 a version that is not the newest
 //	1       2      bytes of the name, big-endian
 //	3       8      stamp; of a version only
 //	11      32     keys.Head; of a version only
+//	43      2      bytes of the storage class; with keys.Described only
+//	45      2      bytes of the owner; with keys.Described only
+//	...     ...    storage class, owner; with keys.Described only
 //	...     ...    name
 //
 // They live as long as a request: no version field, no checksum.
 const (
 	kindVersion    = 1
 	kindPrefix     = 2
+	kindOlder      = 3
 	entryHeadBytes = 1 + 2
+	describedBytes = 2 + 2
 )
 
 func appendPrefixEntry(b, name []byte) []byte {
@@ -189,18 +206,42 @@ func appendPrefixEntry(b, name []byte) []byte {
 	return append(b, name...)
 }
 
-func appendEntry(b []byte, ts hlc.Stamp, value, name []byte) []byte {
-	b = append(b, kindVersion)
+func appendEntry(b []byte, kind byte, ts hlc.Stamp, value, name []byte) ([]byte, error) {
+	b = append(b, kind)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
 	b = binary.BigEndian.AppendUint64(b, uint64(ts))
 	b = append(b, value[:keys.HeadBytes]...)
-	return append(b, name...)
+	if keys.Flags(value[1])&keys.Described != 0 {
+		var err error
+		if b, err = appendDescribed(b, value[keys.HeadBytes:]); err != nil {
+			return b, err
+		}
+	}
+	return append(b, name...), nil
+}
+
+// appendDescribed appends what a listing shows of encoded details.
+func appendDescribed(b, details []byte) ([]byte, error) {
+	class, err := field(details, detailsStorageClass)
+	if err != nil {
+		return b, err
+	}
+	owner, err := field(details, detailsOwner)
+	if err != nil || len(class) > math.MaxUint16 || len(owner) > math.MaxUint16 {
+		return b, ErrCorrupt
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(class)))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(owner)))
+	return append(append(b, class...), owner...), nil
 }
 
 // Entry is one line of a listing.
 type Entry struct {
 	Key       []byte // aliases the page
 	Prefix    bool   // a common prefix: nothing below is set
+	Latest    bool   // the newest version of its key
+	Marker    bool   // a delete marker
+	Versioned bool   // its id is TS; else it is the null version
 	Inline    bool
 	Composite bool // of the checksum
 	Algorithm metapb.ChecksumAlgorithm
@@ -208,6 +249,17 @@ type Entry struct {
 	MD5       [16]byte
 	Parts     uint32 // 0: not multipart
 	TS        hlc.Stamp
+	Class     uint8  // keys.ClassName tells it, unless Described does
+	Described []byte // storage class; nil if Class says it. Aliases the page
+	Owner     []byte // account that is not the bucket's owner; nil: it is. Aliases the page
+}
+
+// StorageClass returns e's storage class.
+func (e *Entry) StorageClass() string {
+	if len(e.Described) > 0 {
+		return string(e.Described)
+	}
+	return keys.ClassName(e.Class)
 }
 
 // NextEntry decodes the first entry of p and returns what follows it. ok is false at the end, and where p is no page.
@@ -217,7 +269,7 @@ func NextEntry(p []byte) (e Entry, rest []byte, ok bool) {
 	}
 	kind, nameBytes := p[0], int(binary.BigEndian.Uint16(p[1:]))
 	p = p[entryHeadBytes:]
-	if kind == kindVersion {
+	if kind == kindVersion || kind == kindOlder {
 		if len(p) < 8+keys.HeadBytes {
 			return e, nil, false
 		}
@@ -226,6 +278,10 @@ func NextEntry(p []byte) (e Entry, rest []byte, ok bool) {
 			return e, nil, false
 		}
 		e = Entry{
+			Latest:    kind == kindVersion,
+			Marker:    h.Flags&keys.DeleteMarker != 0,
+			Versioned: h.Flags&keys.Versioned != 0,
+			Class:     h.Class,
 			Inline:    h.Flags&keys.HasInline != 0,
 			Composite: h.Flags&keys.Composite != 0,
 			Algorithm: metapb.ChecksumAlgorithm(h.Algorithm),
@@ -235,11 +291,36 @@ func NextEntry(p []byte) (e Entry, rest []byte, ok bool) {
 			TS:        hlc.Stamp(binary.BigEndian.Uint64(p)),
 		}
 		p = p[8+keys.HeadBytes:]
+		if h.Flags&keys.Described != 0 {
+			if p, ok = e.takeDescribed(p); !ok {
+				return Entry{}, nil, false
+			}
+		}
+	} else if kind != kindPrefix {
+		return e, nil, false
 	}
 	e.Prefix = kind == kindPrefix
-	if len(p) < nameBytes || kind != kindVersion && kind != kindPrefix {
+	if len(p) < nameBytes {
 		return Entry{}, nil, false
 	}
 	e.Key = p[:nameBytes:nameBytes]
 	return e, p[nameBytes:], true
+}
+
+// takeDescribed takes what appendDescribed appended off p.
+func (e *Entry) takeDescribed(p []byte) (rest []byte, ok bool) {
+	if len(p) < describedBytes {
+		return nil, false
+	}
+	class, owner := int(binary.BigEndian.Uint16(p)), int(binary.BigEndian.Uint16(p[2:]))
+	if p = p[describedBytes:]; len(p) < class+owner {
+		return nil, false
+	}
+	if class > 0 {
+		e.Described = p[:class:class]
+	}
+	if owner > 0 {
+		e.Owner = p[class : class+owner : class+owner]
+	}
+	return p[class+owner:], true
 }

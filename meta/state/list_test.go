@@ -202,12 +202,17 @@ func TestListingOfNothing(t *testing.T) {
 
 func FuzzNextEntry(f *testing.F) {
 	h := keys.Head{Size: 1}
-	f.Add(appendEntry(nil, 5, h.Append(nil), []byte("key")))
+	described := keys.Head{Flags: keys.Described}
+	for _, value := range [][]byte{h.Append(nil), described.Append(nil)} {
+		entry, err := appendEntry(nil, kindOlder, 5, value, []byte("key"))
+		check0(f, err)
+		f.Add(entry)
+	}
 	f.Add(appendPrefixEntry(nil, []byte("key/")))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		for e, rest, ok := NextEntry(p); ok; e, rest, ok = NextEntry(rest) {
-			if len(e.Key) > len(p) {
-				t.Fatal("a key longer than the page")
+			if len(e.Key)+len(e.Described)+len(e.Owner) > len(p) {
+				t.Fatal("an entry longer than the page")
 			}
 		}
 	})

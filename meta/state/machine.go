@@ -45,11 +45,12 @@ type Machine struct {
 	sealed      []sealChange
 	ruled       []rulesChange
 	closedPools []poolChange
-	built       int64 // of the command under way: the revision of the rules that it was built with
+	built       int64  // of the command under way: the revision of the rules that it was built with
+	level       uint32 // of the command under way: the cluster's, as who proposed it knows
 
 	// Scratch, reused by every command.
-	key, details, route []byte
-	options             pebble.IterOptions
+	key, details, named, route []byte
+	options                    pebble.IterOptions
 }
 
 type counters struct {
@@ -114,7 +115,7 @@ func (m *Machine) loadSeals(r pebble.Reader) error {
 // Errors: only a failing drive's. The Machine must then be dropped and b not be committed.
 func (m *Machine) Apply(b *pebble.Batch, cmd *metapb.Command) (*metapb.Result, error) {
 	m.b = b
-	m.built = cmd.GetRules()
+	m.built, m.level = cmd.GetRules(), cmd.GetLevel()
 	if cmd == nil || len(cmd.Request) != len(ids.Upload{}) || cmd.Op == nil {
 		return refuse(metapb.Code_BAD_COMMAND)
 	}
@@ -194,6 +195,8 @@ func (m *Machine) run(cmd *metapb.Command, ts hlc.Stamp) (*metapb.Result, error)
 		return m.reencode(op.Reencode, ts)
 	case *metapb.Command_ClosePool:
 		return m.closePool(op.ClosePool)
+	case *metapb.Command_Update:
+		return m.updateVersion(op.Update, ts)
 	case *metapb.Command_PrepareSplit:
 		return m.prepareSplit(op.PrepareSplit, ts)
 	case *metapb.Command_Split:

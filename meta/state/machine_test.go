@@ -277,7 +277,7 @@ func TestCorruptRowsAreErrors(t *testing.T) {
 		r.m.Abandon()
 		check0(t, b.Close())
 		r.load()
-		if _, _, err := Get(r.db, 1, "k", 0, true); !errors.Is(err, ErrCorrupt) {
+		if _, _, err := Get(r.db, 1, "k", GetOptions{Inline: true}); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("get of %x: %v", v, err)
 		}
 	}

@@ -10,20 +10,22 @@ import (
 
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
 // model is the second implementation: maps, and nothing that is not said in the package's promises.
 type model struct {
 	last, closed hlc.Stamp
-	answers      map[ids.Upload]string // by request
-	objects      map[string]*modelObject
+	answers      map[ids.Upload]string     // by request
+	objects      map[string][]*modelObject // versions of each key, newest first
 	uploads      map[string]*modelUpload
 	done         map[string]string // the answer to the same Complete
 	reclaims     map[string]bool   // key, body
 	repairs      map[string]bool   // key, body, blob.slot
 	sealed       bool
 	rules        int64
+	set          *metapb.Rules   // of revision rules; nil: none
 	built        int64           // of the command under way
 	pools        map[uint32]bool // closed
 }
@@ -34,6 +36,18 @@ type modelObject struct {
 	bodies []string
 	inline string
 	ts     hlc.Stamp
+
+	versioned, marker bool
+	details           modelDetails
+}
+
+// modelDetails are what UpdateVersion changes.
+type modelDetails struct {
+	tags, acl string
+	mode      metapb.LockMode
+	until     int64
+	hold      bool
+	changed   hlc.Stamp
 }
 
 type modelUpload struct {
@@ -42,9 +56,21 @@ type modelUpload struct {
 
 func newModel() *model {
 	return &model{
-		answers: map[ids.Upload]string{}, objects: map[string]*modelObject{}, uploads: map[string]*modelUpload{},
+		answers: map[ids.Upload]string{}, objects: map[string][]*modelObject{}, uploads: map[string]*modelUpload{},
 		done: map[string]string{}, reclaims: map[string]bool{}, repairs: map[string]bool{}, pools: map[uint32]bool{},
 	}
+}
+
+// answer is a result as the model puts it.
+func answer(r *metapb.Result) string {
+	text := r.Code.String()
+	if r.Versioned || r.Version.GetVersioned() {
+		text += fmt.Sprintf(" id=%d", r.Ts)
+	}
+	for _, d := range r.Deleted {
+		text += fmt.Sprintf(" (%v made=%v removed=%v version=%d versioned=%v)", d.Code, d.MarkerMade, d.MarkerRemoved, d.Version, d.Versioned)
+	}
+	return text
 }
 
 // apply returns the answer, as text.
@@ -71,14 +97,9 @@ func (m *model) do(c *metapb.Command, ts hlc.Stamp) string {
 		if m.built != m.rules {
 			return "STALE_RULES"
 		}
-		for _, k := range op.Delete.Keys {
-			if a := m.check(k, op.Delete.Condition); a != "" {
-				return a
-			}
-		}
-		for _, k := range op.Delete.Keys {
-			m.drop(k)
-		}
+		return m.delete(op.Delete, ts)
+	case *metapb.Command_Update:
+		return m.update(op.Update, ts)
 	case *metapb.Command_CreateUpload:
 		if m.built != m.rules {
 			return "STALE_RULES"
@@ -123,7 +144,9 @@ func (m *model) do(c *metapb.Command, ts hlc.Stamp) string {
 		if op.SetRules.Rules.Revision < m.rules {
 			return "STALE_RULES"
 		}
-		m.rules = op.SetRules.Rules.Revision
+		if m.rules < op.SetRules.Rules.Revision {
+			m.rules, m.set = op.SetRules.Rules.Revision, op.SetRules.Rules
+		}
 	}
 	return "OK"
 }
@@ -139,11 +162,16 @@ func repairName(key string, upload []byte, blob, slot uint32) string {
 	return fmt.Sprintf("%s%s%d.%d", key, upload, blob, slot)
 }
 
-func (m *model) check(key string, c *metapb.Condition) string {
-	o := m.objects[key]
+// check evaluates a condition against a version; nil is none.
+func (m *model) check(o *modelObject, c *metapb.Condition) string {
+	if o != nil && o.marker {
+		o = nil
+	}
 	switch {
-	case c.GetIfMatch() != "" && o == nil:
+	case (c.GetIfMatch() != "" || c.GetIfModified() != 0 || c.GetHasIfSize()) && o == nil:
 		return "NO_SUCH_KEY"
+	case c.GetIfModified() != 0 && o.ts.Time().Unix() != c.IfModified, c.GetHasIfSize() && c.IfSize != o.size:
+		return "PRECONDITION_FAILED"
 	case c.GetIfMatch() != "" && c.IfMatch != "*" && c.IfMatch != o.etag:
 		return "PRECONDITION_FAILED"
 	case c.GetIfNoneMatch() != "" && o != nil && (c.IfNoneMatch == "*" || c.IfNoneMatch == o.etag):
@@ -181,31 +209,38 @@ func (m *model) put(p *metapb.PutVersion, ts hlc.Stamp) string {
 	if m.sealed {
 		return "SEALED"
 	}
+	if p.Version.Details.GetLock() != nil && !m.set.GetLock() {
+		return "BAD_COMMAND"
+	}
 	if a := m.takes(p.Key, e); a != "" {
 		return a
 	}
-	if a := m.check(p.Key, p.Condition); a != "" {
+	if a := m.check(m.newest(p.Key), p.Condition); a != "" {
 		return a
 	}
-	if o := m.objects[p.Key]; o != nil && e != nil && slices.Contains(o.bodies, string(e.Upload)) {
+	if o := m.newest(p.Key); o != nil && e != nil && slices.Contains(o.bodies, string(e.Upload)) {
 		return "BAD_COMMAND"
 	}
-	m.drop(p.Key)
 	o := &modelObject{etag: fmt.Sprintf("%x", p.Version.Md5), size: p.Version.Size, ts: ts, inline: string(p.Inline)}
+	if l := p.Version.Details.GetLock(); l != nil {
+		o.details = modelDetails{mode: l.Mode, until: l.Until, hold: l.LegalHold}
+	}
+	if a := m.add(p.Key, o); a != "" {
+		return a
+	}
 	if e != nil {
 		o.bodies = []string{string(e.Upload)}
 	}
 	m.miss(p.Key, e, p.Missed)
-	m.objects[p.Key] = o
-	return "OK"
+	return "OK" + o.id()
 }
 
 func (m *model) reencode(c *metapb.Reencode) string {
 	if a := m.takes(c.Key, c.Extent); a != "" {
 		return a
 	}
-	o := m.objects[c.Key]
-	if o == nil || uint64(o.ts) != c.Ts || !slices.Contains(o.bodies, string(c.Upload)) {
+	o := m.at(c.Key, hlc.Stamp(c.Ts))
+	if o == nil || !slices.Contains(o.bodies, string(c.Upload)) {
 		return "PRECONDITION_FAILED"
 	}
 	o.bodies[slices.Index(o.bodies, string(c.Upload))] = string(c.Extent.Upload)
@@ -260,28 +295,20 @@ func (m *model) complete(c *metapb.CompleteUpload, ts hlc.Stamp) string {
 		o.bodies = append(o.bodies, string(e.Upload))
 		o.size += e.Size
 	}
-	if a := m.check(c.Key, c.Condition); a != "" {
+	if a := m.check(m.newest(c.Key), c.Condition); a != "" {
 		return a
 	}
-	m.drop(c.Key)
+	if a := m.add(c.Key, o); a != "" {
+		return a
+	}
 	for _, e := range u.parts {
 		if !slices.Contains(o.bodies, string(e.Upload)) {
 			m.reclaim(c.Key, string(e.Upload))
 		}
 	}
-	m.objects[c.Key] = o
 	delete(m.uploads, name(c))
-	m.done[again] = "OK"
-	return "OK"
-}
-
-func (m *model) drop(key string) {
-	if o := m.objects[key]; o != nil {
-		for _, b := range o.bodies {
-			m.reclaim(key, b)
-		}
-	}
-	delete(m.objects, key)
+	m.done[again] = "OK" + o.id()
+	return m.done[again]
 }
 
 func (m *model) reclaim(key, body string) {
@@ -319,8 +346,8 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		results, e, repr := r.batch(cmds...)
 		follower.follow(repr, e)
 		for i, c := range cmds {
-			if want := g.m.apply(c); results[i].Code.String() != want {
-				t.Fatalf("seed %d: %v: %v, want %s", seed, c, results[i], want)
+			if got, want := answer(results[i]), g.m.apply(c); got != want {
+				t.Fatalf("seed %d: %v: %s, want %s", seed, c, got, want)
 			}
 		}
 		if queue = append(queue, cmds...); g.rng.IntN(3) == 0 {
@@ -343,9 +370,13 @@ func runModel(t *testing.T, seed uint64, steps int) {
 func (m *model) compare(t *testing.T, r *replica) {
 	t.Helper()
 	var size, uploadSize, parts int64
-	for key, o := range m.objects {
-		m.compareObject(t, r.db, key, o)
-		size += int64(o.size)
+	var objects, versions int64
+	for key, all := range m.objects {
+		size += m.compareVersions(t, r.db, key, all)
+		versions += int64(len(all))
+		if !all[0].marker {
+			objects++
+		}
 	}
 	for id, u := range m.uploads {
 		_, rows, err := ListParts(r.db, 1, id[:len(id)-16], ids.Upload([]byte(id[len(id)-16:])), 0, partMax)
@@ -362,22 +393,61 @@ func (m *model) compare(t *testing.T, r *replica) {
 	if rules, err := RulesOf(r.db, r.span.ID, 1); err != nil || rules.Revision != m.rules {
 		t.Fatalf("I11: the range holds rules %v, %v; want revision %d", rules, err, m.rules)
 	}
-	want := &metapb.Counters{Objects: int64(len(m.objects)), Versions: int64(len(m.objects)), Size: size, Uploads: int64(len(m.uploads)), UploadSize: uploadSize}
+	want := &metapb.Counters{Objects: objects, Versions: versions, Size: size, Uploads: int64(len(m.uploads)), UploadSize: uploadSize}
 	if !equalMessages(c, want) {
 		t.Fatalf("counters %v, want %v", c, want)
 	}
 	page, err := List(r.db, r.span, ListRequest{Bucket: 1, Max: 100}, nil)
 	check0(t, err)
-	if page.Count != len(m.objects) {
-		t.Fatalf("%d keys are listed of %d", page.Count, len(m.objects))
+	if page.Count != int(objects) {
+		t.Fatalf("%d keys are listed of %d", page.Count, objects)
 	}
 	m.compareQueues(t, r)
+	m.compareListings(t, r)
 }
 
-func (m *model) compareObject(t *testing.T, db *pebble.DB, key string, o *modelObject) {
+// compareVersions reads all versions of a key, and returns their size.
+func (m *model) compareVersions(t *testing.T, db *pebble.DB, key string, all []*modelObject) (size int64) {
 	t.Helper()
-	v, inline, err := Get(db, 1, key, 0, true)
+	nulls := 0
+	for i, o := range all {
+		ref := VersionRef{ID: o.ts}
+		if !o.versioned {
+			ref = VersionRef{Null: true}
+			nulls++
+			if _, _, err := Get(db, 1, key, GetOptions{Version: VersionRef{ID: o.ts}}); err != ErrNoSuchVersion {
+				t.Fatalf("the stamp of a null version is taken for its id: %v", err)
+			}
+		}
+		m.compareObject(t, db, key, o, GetOptions{Inline: true, Version: ref})
+		m.compareObject(t, db, key, o, GetOptions{Inline: true, AsOf: o.ts})
+		if i == 0 {
+			m.compareObject(t, db, key, o, GetOptions{Inline: true})
+		}
+		size += int64(o.size)
+	}
+	if _, _, err := Get(db, 1, key, GetOptions{Version: VersionRef{Null: true}}); nulls == 0 && err != ErrNoSuchVersion {
+		t.Fatalf("a null version of %q that is not there: %v", key, err)
+	}
+	marked, err := has(db, keys.AppendNull(nil, 1, key))
 	check0(t, err)
+	if want := nulls == 1 && all[0].versioned; marked != want || nulls > 1 {
+		t.Fatalf("%q has %d null versions and a row that names one: %v, want %v", key, nulls, marked, want)
+	}
+	return size
+}
+
+func (m *model) compareObject(t *testing.T, db *pebble.DB, key string, o *modelObject, opt GetOptions) {
+	t.Helper()
+	v, inline, err := Get(db, 1, key, opt)
+	check0(t, err)
+	d := v.Details
+	details := modelDetails{
+		tags: d.Tags, acl: d.Acl, mode: d.Lock.GetMode(), until: d.Lock.GetUntil(), hold: d.Lock.GetLegalHold(), changed: hlc.Stamp(d.Changed),
+	}
+	if v.DeleteMarker != o.marker || v.Versioned != o.versioned || details != o.details {
+		t.Fatalf("%q is %v, want %+v", key, v, o)
+	}
 	var bodies []string
 	if e := v.Details.Extent; e != nil {
 		bodies = append(bodies, string(e.Upload))

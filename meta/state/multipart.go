@@ -21,6 +21,9 @@ func (m *Machine) createUpload(c *metapb.CreateUpload, ts hlc.Stamp) (*metapb.Re
 	if code := m.admits(bucket, c.Key); code != metapb.Code_OK {
 		return refuse(code)
 	}
+	if !m.lockable(bucket, c.Details) {
+		return refuse(metapb.Code_BAD_COMMAND)
+	}
 	for _, table := range [...]keys.Table{keys.Done, keys.Uploads} { // ids are never used again
 		m.key = keys.AppendUpload(m.key[:0], table, bucket, c.Key, id)
 		if used, err := has(m.b, m.key); used || err != nil {
@@ -119,13 +122,14 @@ func (m *Machine) completeUpload(c *metapb.CompleteUpload, ts hlc.Stamp) (*metap
 	if code := check(c.Condition, &old); code != metapb.Code_OK {
 		return refuse(code)
 	}
-	if err := m.supersede(bucket, c.Key, &old, ts); err != nil {
-		return nil, err
+	room, code, err := m.makeRoom(bucket, c.Key, &old, ts)
+	if code != metapb.Code_OK || err != nil {
+		return &metapb.Result{Code: code}, err
 	}
 	if err := m.moveParts(c, ts); err != nil {
 		return nil, err
 	}
-	if err := m.addVersion(bucket, c.Key, c.Version, keys.HasExtents, ts); err != nil {
+	if err := m.addVersion(bucket, c.Key, c.Version, room, room.flags|keys.HasExtents, ts); err != nil {
 		return nil, err
 	}
 	if err := m.count(bucket, c.Key, keys.Counters{Uploads: -1}); err != nil {
@@ -134,7 +138,7 @@ func (m *Machine) completeUpload(c *metapb.CompleteUpload, ts hlc.Stamp) (*metap
 	if err := m.b.Delete(upload, nil); err != nil {
 		return nil, err
 	}
-	return m.finishUpload(c, sum.Sum(), ts)
+	return m.finishUpload(c, room.flags, sum.Sum(), ts)
 }
 
 // PartsSum is over the numbers and MD5s of the parts that a Complete names: it tells one Complete from another.
@@ -246,13 +250,14 @@ func (m *Machine) eachPart(bucket uint64, key string, id []byte, fn func(row []b
 }
 
 // finishUpload leaves the result for 7 days (I21).
-func (m *Machine) finishUpload(c *metapb.CompleteUpload, sum []byte, ts hlc.Stamp) (*metapb.Result, error) {
+func (m *Machine) finishUpload(c *metapb.CompleteUpload, flags keys.Flags, sum []byte, ts hlc.Stamp) (*metapb.Result, error) {
 	v := &metapb.Version{
-		Size:    c.Version.Size,
-		Md5:     c.Version.Md5,
-		Parts:   c.Version.Parts,
-		Ts:      uint64(ts),
-		Details: &metapb.Details{Checksum: c.Version.Details.GetChecksum()},
+		Size:      c.Version.Size,
+		Md5:       c.Version.Md5,
+		Parts:     c.Version.Parts,
+		Ts:        uint64(ts),
+		Versioned: flags&keys.Versioned != 0,
+		Details:   &metapb.Details{Checksum: c.Version.Details.GetChecksum()},
 	}
 	bucket, id := ids.Bucket(c.Bucket), ids.Upload(c.Id)
 	m.key = keys.AppendUpload(m.key[:0], keys.Done, bucket, c.Key, id)

@@ -6,69 +6,11 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
-
-// prior is the newest version of a key as a command finds it.
-type prior struct {
-	found   bool
-	ts      hlc.Stamp
-	head    keys.Head
-	details []byte // m.details: until the next look-up
-}
-
-// exists reports whether a reader would see an object.
-func (p *prior) exists() bool { return p.found && p.head.Flags&keys.DeleteMarker == 0 }
-
-// iter returns the batch's iterator, without bounds, seeing all that is in the batch.
-func (m *Machine) iter() (*pebble.Iterator, error) {
-	if m.it == nil {
-		it, err := m.b.NewIter(&m.options)
-		if err != nil {
-			return nil, err
-		}
-		m.it, m.seen = it, m.b.Len()
-	}
-	if m.seen != m.b.Len() {
-		m.it.SetOptions(&m.options)
-		m.seen = m.b.Len()
-	}
-	return m.it, nil
-}
-
-// newest looks up the newest version of key: one seek.
-func (m *Machine) newest(bucket ids.Bucket, key string) (p prior, err error) {
-	it, err := m.iter()
-	if err != nil {
-		return p, err
-	}
-	m.key = keys.AppendTable(m.key[:0], keys.Versions, bucket, key)
-	if !it.SeekPrefixGE(m.key) {
-		return p, it.Error()
-	}
-	return m.read(it, len(m.key))
-}
-
-// read takes the version that it stands on; its key's first prefixBytes are the table and the route.
-func (m *Machine) read(it *pebble.Iterator, prefixBytes int) (p prior, err error) {
-	v, err := it.ValueAndErr()
-	if err != nil {
-		return p, err
-	}
-	p.found, p.ts = true, keys.Stamp(it.Key()[prefixBytes:])
-	details, err := p.head.Decode(v)
-	if err != nil {
-		return p, corrupt(err)
-	}
-	m.details = append(m.details[:0], details...)
-	p.details = m.details
-	return p, nil
-}
 
 // inSpan reports whether (bucket, key) is this range's.
 func (m *Machine) inSpan(bucket ids.Bucket, key string) bool {
@@ -87,6 +29,9 @@ func (m *Machine) put(p *metapb.PutVersion, ts hlc.Stamp) (*metapb.Result, error
 	bucket := ids.Bucket(p.Bucket)
 	if c := m.admits(bucket, p.Key); c != metapb.Code_OK {
 		return refuse(c)
+	}
+	if !m.lockable(bucket, p.Version.Details) {
+		return refuse(metapb.Code_BAD_COMMAND)
 	}
 	extent := p.Version.Details.GetExtent()
 	if extent != nil && p.Revises == 0 {
@@ -107,8 +52,9 @@ func (m *Machine) put(p *metapb.PutVersion, ts hlc.Stamp) (*metapb.Result, error
 	if reused, err := old.has(extent); reused || err != nil {
 		return &metapb.Result{Code: metapb.Code_BAD_COMMAND}, err
 	}
-	if err := m.supersede(bucket, p.Key, &old, ts); err != nil {
-		return nil, err
+	room, code, err := m.makeRoom(bucket, p.Key, &old, ts)
+	if code != metapb.Code_OK || err != nil {
+		return &metapb.Result{Code: code}, err
 	}
 	if err := m.addMissed(bucket, p.Key, extent, p.Missed, ts); err != nil {
 		return nil, err
@@ -119,11 +65,12 @@ func (m *Machine) put(p *metapb.PutVersion, ts hlc.Stamp) (*metapb.Result, error
 			return nil, err
 		}
 	}
-	var flags keys.Flags
+	flags := room.flags
 	if p.HasInline {
 		flags |= keys.HasInline
 	}
-	return &metapb.Result{Ts: uint64(ts)}, m.addVersion(bucket, p.Key, p.Version, flags, ts)
+	res := &metapb.Result{Ts: uint64(ts), Versioned: flags&keys.Versioned != 0}
+	return res, m.addVersion(bucket, p.Key, p.Version, room, flags, ts)
 }
 
 // has reports whether the version's body is e already: no two rows may refer to it (I7, I14).
@@ -175,16 +122,16 @@ func (m *Machine) reclaimed(bucket ids.Bucket, key string, upload ids.Upload) (b
 	return has(m.b, m.key)
 }
 
-// check evaluates a condition against the newest version, as S3 does: If-Match of an absent key is its own error.
+// check evaluates a condition against a version, as S3 does: what has to match and is absent is an error of its own.
 func check(c *metapb.Condition, p *prior) metapb.Code {
 	if c == nil {
 		return metapb.Code_OK
 	}
-	if c.IfMatch != "" {
+	if c.IfMatch != "" || c.IfModified != 0 || c.HasIfSize {
 		if !p.exists() {
 			return metapb.Code_NO_SUCH_KEY
 		}
-		if c.IfMatch != "*" && !isETag(c.IfMatch, &p.head) {
+		if !matches(c, p) {
 			return metapb.Code_PRECONDITION_FAILED
 		}
 	}
@@ -192,6 +139,13 @@ func check(c *metapb.Condition, p *prior) metapb.Code {
 		return metapb.Code_PRECONDITION_FAILED
 	}
 	return metapb.Code_OK
+}
+
+// matches reports whether p, which exists, is what c wants it to be.
+func matches(c *metapb.Condition, p *prior) bool {
+	return (c.IfMatch == "" || c.IfMatch == "*" || isETag(c.IfMatch, &p.head)) &&
+		(c.IfModified == 0 || c.IfModified == p.ts.Time().Unix()) &&
+		(!c.HasIfSize || c.IfSize == p.head.Size)
 }
 
 // isETag compares s with the ETag that S3 shows for h.
@@ -202,33 +156,6 @@ func isETag(s string, h *keys.Head) bool {
 		tag = strconv.AppendUint(append(tag, '-'), uint64(h.Parts), 10)
 	}
 	return string(tag) == s
-}
-
-// addVersion writes the row of a new newest version and counts it.
-func (m *Machine) addVersion(bucket ids.Bucket, key string, v *metapb.Version, flags keys.Flags, ts hlc.Stamp) error {
-	sum := v.Details.GetChecksum()
-	h := keys.Head{Flags: flags, Algorithm: uint8(sum.GetAlgorithm()), Size: v.Size, Parts: v.Parts}
-	copy(h.MD5[:], v.Md5)
-	if v.DeleteMarker {
-		h.Flags |= keys.DeleteMarker
-	}
-	if sum.GetComposite() {
-		h.Flags |= keys.Composite
-	}
-	more := keys.Counters{Versions: 1, Size: int64(v.Size)}
-	if !v.DeleteMarker {
-		more.Objects = 1
-	}
-	if err := m.count(bucket, key, more); err != nil {
-		return err
-	}
-	return m.setVersion(bucket, key, &h, v.Details, ts)
-}
-
-func (m *Machine) setVersion(bucket ids.Bucket, key string, h *keys.Head, d *metapb.Details, ts hlc.Stamp) error {
-	var head [keys.HeadBytes]byte
-	m.key = keys.AppendVersion(m.key[:0], keys.Versions, bucket, key, ts)
-	return setHeaded(m.b, m.key, h.Append(head[:0]), d)
 }
 
 // count adds to the counters of a bucket what a change of key's rows makes.
@@ -272,53 +199,18 @@ func (m *Machine) countersOf(bucket ids.Bucket) (*counters, error) {
 	return c, nil
 }
 
-// supersede removes the newest version and hands its body to the reclaimer. What comes next is the caller's to count:
-// the key counts as absent now.
-func (m *Machine) supersede(bucket ids.Bucket, key string, old *prior, ts hlc.Stamp) error {
-	if !old.found {
-		return nil
-	}
-	less := keys.Counters{Versions: -1, Size: -int64(old.head.Size)}
-	if old.exists() {
-		less.Objects = -1
-	}
-	if err := m.count(bucket, key, less); err != nil {
-		return err
-	}
-	m.key = keys.AppendVersion(m.key[:0], keys.Versions, bucket, key, old.ts)
-	if err := m.b.Delete(m.key, nil); err != nil {
-		return err
-	}
-	if old.head.Flags&keys.HasInline != 0 {
-		m.key[0] = byte(keys.Inline)
-		if err := m.b.Delete(m.key, nil); err != nil {
-			return err
-		}
-	}
-	if old.head.Flags&keys.HasExtents != 0 {
-		return m.reclaimExtents(bucket, key, old.ts, ts)
-	}
-	extent, err := field(old.details, detailsExtent)
-	if err != nil || extent == nil {
-		return err
-	}
-	return m.reclaim(bucket, key, extent, ts)
-}
-
-// reclaimExtents hands the multipart body of version v to the reclaimer.
-func (m *Machine) reclaimExtents(bucket ids.Bucket, key string, v, ts hlc.Stamp) error {
-	prefix := keys.AppendStamp(keys.AppendTable(nil, keys.Extents, bucket, key), v)
-	return scan(m.b, prefix, func(k, extent []byte) error {
-		if err := m.b.Delete(k, nil); err != nil {
-			return err
-		}
-		return m.reclaim(bucket, key, extent, ts)
-	})
-}
-
-// revise gives the newest version new headers and a new stamp; its body stays (I14).
+// revise gives the newest version new headers and a new stamp; its body stays (I14). Where there are or were versions with
+// ids, it would be another version under another id: refused.
 func (m *Machine) revise(p *metapb.PutVersion, old *prior, ts hlc.Stamp) (*metapb.Result, error) {
+	bucket := ids.Bucket(p.Bucket)
+	locked, err := old.locked(ts, false)
 	switch {
+	case err != nil:
+		return nil, err
+	case m.marks(bucket, old):
+		return refuse(metapb.Code_BAD_COMMAND)
+	case locked:
+		return refuse(metapb.Code_LOCKED)
 	case !old.exists():
 		return refuse(metapb.Code_NO_SUCH_KEY)
 	case old.ts != hlc.Stamp(p.Revises):
@@ -329,8 +221,8 @@ func (m *Machine) revise(p *metapb.PutVersion, old *prior, ts hlc.Stamp) (*metap
 		return nil, corrupt(err)
 	}
 	given := p.Version.GetDetails()
-	d.Headers, d.Tags, d.StorageClass = given.GetHeaders(), given.GetTags(), given.GetStorageClass()
-	bucket := ids.Bucket(p.Bucket)
+	d.Headers, d.Tags, d.Acl, d.StorageClass = given.GetHeaders(), given.GetTags(), given.GetAcl(), given.GetStorageClass()
+	m.describe(&old.head, d)
 	if err := m.setVersion(bucket, p.Key, &old.head, d, ts); err != nil {
 		return nil, err
 	}

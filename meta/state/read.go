@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,14 +20,30 @@ var (
 	ErrNoSuchKey    = errors.New("state: no such key")
 	ErrNoSuchUpload = errors.New("state: no such upload")
 	ErrCorrupt      = keys.ErrCorrupt // present but wrong: the replica is damaged
+
+	// ErrNoSuchVersion is ErrNoSuchKey of a version that was named.
+	ErrNoSuchVersion = fmt.Errorf("%w in the version that is named", ErrNoSuchKey)
 )
 
-// Get returns the newest version of key, or with asOf not 0 the newest that is not newer than asOf; a delete marker is
-// returned as such. With inline, the body is returned too if it lives in the range (nil if it does not).
+// VersionRef names a version of a key. The zero VersionRef is the newest.
+type VersionRef struct {
+	ID   hlc.Stamp // the version whose id is this stamp; never the null version
+	Null bool      // the null version
+}
+
+// GetOptions chooses what Get reads.
+type GetOptions struct {
+	Inline  bool // the body too, if it lives in the range
+	Version VersionRef
+	AsOf    hlc.Stamp // not 0: not the newest version but the newest that is not newer than this; without a Version only
+}
+
+// Get returns a version of key; a delete marker is returned as such. With opt.Inline, the body is returned too if it lives in
+// the range (nil if it does not).
 //
 // Version.Details.Extent is set for a body from one PutObject; a multipart body (Version.Parts > 0) has Extents.
-// Errors: ErrNoSuchKey.
-func Get(r pebble.Reader, bucket ids.Bucket, key string, asOf hlc.Stamp, inline bool) (v *metapb.Version, body []byte, err error) {
+// Errors: ErrNoSuchKey, ErrNoSuchVersion.
+func Get(r pebble.Reader, bucket ids.Bucket, key string, opt GetOptions) (v *metapb.Version, body []byte, err error) {
 	it, err := r.NewIter(nil)
 	if err != nil {
 		return nil, nil, err
@@ -35,11 +52,20 @@ func Get(r pebble.Reader, bucket ids.Bucket, key string, asOf hlc.Stamp, inline 
 	row := make([]byte, 0, len(key)+32)
 	row = keys.AppendTable(row, keys.Versions, bucket, key)
 	prefixBytes := len(row)
-	if asOf != 0 {
-		row = keys.AppendStamp(row, asOf)
+	found := false
+	switch {
+	case opt.Version.Null:
+		found, err = seekNull(it, row)
+	case opt.Version.ID != 0:
+		row = keys.AppendStamp(row, opt.Version.ID)
+		found = it.SeekPrefixGE(row) && bytes.Equal(it.Key(), row)
+	case opt.AsOf != 0:
+		found = it.SeekPrefixGE(keys.AppendStamp(row, opt.AsOf))
+	default:
+		found = it.SeekPrefixGE(row)
 	}
-	if !it.SeekPrefixGE(row) {
-		return nil, nil, orNoSuchKey(it.Error())
+	if !found || err != nil {
+		return nil, nil, opt.Version.absent(errors.Join(err, it.Error()))
 	}
 	value, err := it.ValueAndErr()
 	if err != nil {
@@ -47,7 +73,10 @@ func Get(r pebble.Reader, bucket ids.Bucket, key string, asOf hlc.Stamp, inline 
 	}
 	ts := keys.Stamp(it.Key()[prefixBytes:])
 	v, flags, err := decodeVersion(value, ts)
-	if err != nil || !inline || flags&keys.HasInline == 0 {
+	if err == nil && opt.Version.ID != 0 && flags&keys.Versioned == 0 { // a null version's stamp is not an id
+		return nil, nil, ErrNoSuchVersion
+	}
+	if err != nil || !opt.Inline || flags&keys.HasInline == 0 {
 		return v, nil, err
 	}
 	row = keys.AppendStamp(row[:prefixBytes], ts)
@@ -63,11 +92,56 @@ func Get(r pebble.Reader, bucket ids.Bucket, key string, asOf hlc.Stamp, inline 
 	return v, append(make([]byte, 0, len(value)), value...), nil // not nil, even if empty
 }
 
-func orNoSuchKey(err error) error {
-	if err == nil {
-		return ErrNoSuchKey
+// seekNull seeks the null version of the key with prefix, its table and route in Versions.
+func seekNull(it *pebble.Iterator, prefix []byte) (found bool, err error) {
+	null, err := newestIsNull(it, prefix)
+	if null || err != nil {
+		return null, err
 	}
-	return err
+	row := bytes.Clone(prefix)
+	row[0] = byte(keys.Nulls)
+	if !it.SeekPrefixGE(row) {
+		return false, nil
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return false, err
+	}
+	ts, err := keys.NullStamp(value)
+	if err != nil {
+		return false, err
+	}
+	row[0] = byte(keys.Versions)
+	row = keys.AppendStamp(row, ts)
+	if !it.SeekPrefixGE(row) || !bytes.Equal(it.Key(), row) {
+		return false, ErrCorrupt
+	}
+	return true, nil
+}
+
+// newestIsNull seeks the newest version of a key, and reports whether it is its null version.
+func newestIsNull(it *pebble.Iterator, prefix []byte) (bool, error) {
+	if !it.SeekPrefixGE(prefix) {
+		return false, nil
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return false, err
+	}
+	var h keys.Head
+	_, err = h.Decode(value)
+	return h.Flags&keys.Versioned == 0, err
+}
+
+// absent is what is wrong where there is no version, or err.
+func (v VersionRef) absent(err error) error {
+	switch {
+	case err != nil:
+		return err
+	case v != VersionRef{}:
+		return ErrNoSuchVersion
+	}
+	return ErrNoSuchKey
 }
 
 // decodeVersion builds what readers get of a row of Versions. Nothing aliases value.
@@ -83,6 +157,7 @@ func decodeVersion(value []byte, ts hlc.Stamp) (*metapb.Version, keys.Flags, err
 		Parts:        h.Parts,
 		DeleteMarker: h.Flags&keys.DeleteMarker != 0,
 		Details:      new(metapb.Details),
+		Versioned:    h.Flags&keys.Versioned != 0,
 		Ts:           uint64(ts),
 	}
 	return v, h.Flags, corrupt(v.Details.UnmarshalVT(details))

@@ -110,7 +110,9 @@ func field(b []byte, num protowire.Number) (val []byte, err error) {
 // Field numbers that are read without decoding the rest.
 const (
 	detailsExtent       = 3
+	detailsOwner        = 4
 	detailsStorageClass = 5
+	detailsLock         = 7
 	extentUpload        = 1
 	extentPGs           = 5
 )

@@ -35,7 +35,7 @@ func (m *Machine) current(bucket ids.Bucket) bool { return m.rules[bucket].GetRe
 
 // setRules applies SetRules. The rules that are there already are fine: several gateways may bring them.
 func (m *Machine) setRules(s *metapb.SetRules) (*metapb.Result, error) {
-	if s == nil || s.Bucket == 0 || s.Rules.GetRevision() <= 0 {
+	if s == nil || s.Bucket == 0 || !validRules(s.Rules) {
 		return refuse(metapb.Code_BAD_COMMAND)
 	}
 	bucket := ids.Bucket(s.Bucket)
@@ -45,11 +45,18 @@ func (m *Machine) setRules(s *metapb.SetRules) (*metapb.Result, error) {
 	case s.Rules.Revision == held:
 		return new(metapb.Result), nil
 	}
-	change := rulesChange{bucket, &metapb.Rules{Revision: s.Rules.Revision}} // the command's own is the caller's
+	change := rulesChange{bucket, copyRules(s.Rules)} // the command's own is the caller's
 	m.rules[bucket] = change.rules
 	m.ruled = append(m.ruled, change)
 	m.key = keys.AppendBucket(m.key[:0], keys.Rules, m.span.ID, bucket)
 	return new(metapb.Result), setMessage(m.b, m.key, change.rules)
+}
+
+func copyRules(r *metapb.Rules) *metapb.Rules {
+	return &metapb.Rules{
+		Revision: r.Revision, Versioning: r.Versioning, Lock: r.Lock,
+		DefaultMode: r.DefaultMode, DefaultDays: r.DefaultDays, DefaultYears: r.DefaultYears,
+	}
 }
 
 // RulesOf reads the rules that a range holds for a bucket; revision 0 if it has none.

@@ -333,7 +333,7 @@ func (s *script) get(d *datadriven.TestData) string {
 	if n := s.number(d, "as-of", 0); n != 0 {
 		asOf = start + hlc.Stamp(n<<16)
 	}
-	v, body, err := Get(s.r.db, bucket, key, asOf, true)
+	v, body, err := Get(s.r.db, bucket, key, GetOptions{Inline: true, AsOf: asOf})
 	if err != nil {
 		return err.Error() + "\n"
 	}
@@ -492,7 +492,7 @@ func (s *script) rows(*datadriven.TestData) string {
 	for i, span := range s.r.span.Spans() {
 		n := 0
 		check0(s.t, scanRange(pebble.Reader(s.r.db), span, func(_, _ []byte) error { n++; return nil }))
-		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "requests", "counters", "seals", "expiry", "applied", "rules", "splits", "pools"}
+		names := []string{"versions", "inline", "extents", "uploads", "parts", "done", "repairs", "reclaims", "nulls", "requests", "counters", "seals", "expiry", "applied", "rules", "splits", "pools"}
 		if i == 0 && len(names) != len(keys.ByRoute())+len(keys.ByRange()) {
 			s.t.Fatal("a table has no name here")
 		}

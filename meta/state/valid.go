@@ -12,9 +12,12 @@ import (
 const (
 	partMax       = 10_000
 	deleteKeysMax = 1_000
-	md5Bytes      = 16
-	pgBytes       = 2
-	poolMax       = math.MaxUint16
+	// Longer than any retention that S3 takes, which is a hundred years.
+	retentionDaysMax  = 36_500
+	retentionYearsMax = 100
+	md5Bytes          = 16
+	pgBytes           = 2
+	poolMax           = math.MaxUint16
 )
 
 func validKey(bucket uint64, key string) bool {
@@ -57,6 +60,44 @@ func validVersion(v *metapb.Version) bool {
 	return v != nil && v.Size <= math.MaxInt64 && (len(v.Md5) == md5Bytes || v.DeleteMarker)
 }
 
+// validLock takes nil, which is none.
+func validLock(l *metapb.Lock) bool { return l == nil || validRetention(l.Mode, l.Until) }
+
+func validRetention(mode metapb.LockMode, until int64) bool {
+	return validMode(mode) && (until > 0) == (mode != metapb.LockMode_NO_RETENTION)
+}
+
+func validMode(m metapb.LockMode) bool {
+	return m >= metapb.LockMode_NO_RETENTION && m <= metapb.LockMode_COMPLIANCE
+}
+
+// validRules holds if versions can be locked only where each write adds one, and get a retention only where they can be locked.
+func validRules(r *metapb.Rules) bool {
+	if r.GetRevision() <= 0 || r.Versioning < metapb.Versioning_NEVER || r.Versioning > metapb.Versioning_SUSPENDED {
+		return false
+	}
+	term := r.DefaultDays > 0 != (r.DefaultYears > 0) && r.DefaultDays <= retentionDaysMax && r.DefaultYears <= retentionYearsMax
+	switch {
+	case !validMode(r.DefaultMode):
+		return false
+	case r.DefaultMode == metapb.LockMode_NO_RETENTION:
+		term = r.DefaultDays == 0 && r.DefaultYears == 0
+	case !r.Lock:
+		return false
+	}
+	return term && (!r.Lock || r.Versioning == metapb.Versioning_ENABLED)
+}
+
+func validUpdate(u *metapb.UpdateVersion) bool {
+	if u == nil || !validKey(u.Bucket, u.Key) || u.Null && u.Version != 0 {
+		return false
+	}
+	if r, ok := u.Change.(*metapb.UpdateVersion_Retention); ok {
+		return r.Retention != nil && validRetention(r.Retention.Mode, r.Retention.Until)
+	}
+	return u.Change != nil
+}
+
 func validPut(p *metapb.PutVersion) bool {
 	if p == nil || !validKey(p.Bucket, p.Key) || p.Version == nil {
 		return false
@@ -66,10 +107,10 @@ func validPut(p *metapb.PutVersion) bool {
 	}
 	v, e := p.Version, p.Version.GetDetails().GetExtent()
 	switch {
-	case !validVersion(v) || v.Parts > partMax || !validMissed(e, p.Missed):
+	case !validVersion(v) || !validLock(v.Details.GetLock()) || v.Parts > partMax || !validMissed(e, p.Missed):
 		return false
 	case v.DeleteMarker:
-		return e == nil && !p.HasInline && v.Size == 0
+		return e == nil && !p.HasInline && v.Size == 0 && v.Details.GetLock() == nil
 	case p.HasInline:
 		return e == nil
 	case e == nil:
@@ -97,7 +138,7 @@ func validComplete(c *metapb.CompleteUpload) bool {
 	if c == nil || !validKey(c.Bucket, c.Key) || len(c.Id) != len(ids.Upload{}) || !validVersion(c.Version) {
 		return false
 	}
-	if c.Version.DeleteMarker || c.Version.Details.GetExtent() != nil || int(c.Version.Parts) != len(c.Parts) {
+	if c.Version.DeleteMarker || !validLock(c.Version.Details.GetLock()) || c.Version.Details.GetExtent() != nil || int(c.Version.Parts) != len(c.Parts) {
 		return false
 	}
 	last := uint32(0)
@@ -111,8 +152,13 @@ func validComplete(c *metapb.CompleteUpload) bool {
 }
 
 func validDelete(d *metapb.DeleteVersions) bool {
-	if d == nil || len(d.Keys) == 0 || len(d.Keys) > deleteKeysMax {
+	if d == nil || (len(d.Keys) == 0) == (len(d.Targets) == 0) || max(len(d.Keys), len(d.Targets)) > deleteKeysMax {
 		return false
+	}
+	for _, t := range d.Targets {
+		if t == nil || !validKey(d.Bucket, t.Key) || t.Null && t.Version != 0 {
+			return false
+		}
 	}
 	for _, k := range d.Keys {
 		if !validKey(d.Bucket, k) {

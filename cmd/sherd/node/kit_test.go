@@ -22,6 +22,7 @@ import (
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
@@ -264,7 +265,7 @@ func (r *rig) check(count int) {
 func (r *rig) get(key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	g, err := r.n.objects.Open(ctx, r.bucket().ID, key, func(v *metapb.Version) (object.Span, error) {
+	g, err := r.n.objects.Open(ctx, r.bucket().ID, key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
 		return object.Span{N: int64(v.Size)}, nil
 	})
 	if err != nil {

@@ -5,11 +5,18 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/sherd-io/sherd/meta/state"
 	"github.com/sherd-io/sherd/placement"
 )
 
 // featureLevel is what this binary reads and writes: raised by a version that writes what older ones do not understand.
-const featureLevel = 2
+const featureLevel = 3
+
+// levelVersions is from which level on ranges know versions of objects, locks and changes of a version in place: without it, what
+// needs them is answered with 503.
+const levelVersions = state.LevelVersions
+
+const _ = uint(featureLevel - levelVersions) // does not compile if this binary does not know what it writes
 
 // levelPools is from which level on ranges take commands that move bodies to other pools, and close pools; and planners know of replicas
 // that leave: an older one would write a range's row without that.

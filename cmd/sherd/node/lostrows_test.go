@@ -29,7 +29,7 @@ func TestI10_AllRowsLostIsNoFirstStart(t *testing.T) {
 			r.start()
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			if _, err := r.n.objects.Stat(ctx, r.bucket().ID, "key0"); !errors.Is(err, meta.ErrUnavailable) {
+			if _, err := r.n.objects.Stat(ctx, r.bucket().ID, "key0", meta.VersionRef{}); !errors.Is(err, meta.ErrUnavailable) {
 				t.Errorf("got %v", err)
 			}
 			if why := strings.Join(r.n.unready(), "; "); !strings.Contains(why, "no leader") {

@@ -52,6 +52,7 @@ func (n *Node) startRecords(ctx, loops context.Context) (err error) {
 		Clock:    n.clock,
 		Staging:  n.staging,
 		Low:      n.low,
+		Level:    func() int { return floor(n.store.Map()) },
 		Keep:     func() bool { return store.DirectoryDoubted(n.store.Map()) },
 		OnLost:   n.planner.replicaLost,
 		OnFailed: n.recordsFailed,

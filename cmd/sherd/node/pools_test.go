@@ -237,7 +237,7 @@ func (r *rig) awaitConversion(left adminapi.Stored, state string) {
 func (r *rig) versions(keys ...string) (all []string) {
 	r.t.Helper()
 	for _, key := range keys {
-		v, err := r.n.objects.Stat(r.t.Context(), r.bucket().ID, key)
+		v, err := r.n.objects.Stat(r.t.Context(), r.bucket().ID, key, meta.VersionRef{})
 		must(r.t, err)
 		v.Details.Extent = nil
 		text, err := v.MarshalVT()

@@ -300,7 +300,7 @@ func (h *heldRange) page(from []byte) (page []record, next []byte, err error) {
 func readRecord(db *pebble.DB, row keys.Row) (record, error) {
 	rec := record{bucket: row.Bucket, key: row.Key}
 	var err error
-	if rec.version, rec.inline, err = state.Get(db, row.Bucket, row.Key, 0, true); err != nil {
+	if rec.version, rec.inline, err = state.Get(db, row.Bucket, row.Key, state.GetOptions{Inline: true}); err != nil {
 		return rec, err
 	}
 	if e := rec.version.GetDetails().GetExtent(); e != nil {

@@ -27,17 +27,18 @@ const (
 type Code int32
 
 const (
-	Code_OK             Code = 0
-	Code_NOT_LEADER     Code = 1 // nothing was done: the range is not led here
-	Code_STALE          Code = 2 // nothing was done: the range has another generation here
-	Code_NO_SUCH_KEY    Code = 3
-	Code_NO_SUCH_UPLOAD Code = 4
-	Code_BUSY           Code = 5  // nothing was done: too much waits already
-	Code_UNKNOWN        Code = 6  // done, or to be done, or not
-	Code_FULL           Code = 7  // nothing was done: most drives of the range are full
-	Code_FAILED         Code = 8  // nothing was done: the drive failed
-	Code_BAD_REQUEST    Code = 9  // not decodable, or of a newer version
-	Code_SPLIT          Code = 10 // nothing was done: the place is another range's by now
+	Code_OK              Code = 0
+	Code_NOT_LEADER      Code = 1 // nothing was done: the range is not led here
+	Code_STALE           Code = 2 // nothing was done: the range has another generation here
+	Code_NO_SUCH_KEY     Code = 3
+	Code_NO_SUCH_UPLOAD  Code = 4
+	Code_BUSY            Code = 5  // nothing was done: too much waits already
+	Code_UNKNOWN         Code = 6  // done, or to be done, or not
+	Code_FULL            Code = 7  // nothing was done: most drives of the range are full
+	Code_FAILED          Code = 8  // nothing was done: the drive failed
+	Code_BAD_REQUEST     Code = 9  // not decodable, or of a newer version
+	Code_SPLIT           Code = 10 // nothing was done: the place is another range's by now
+	Code_NO_SUCH_VERSION Code = 11
 )
 
 // Enum value maps for Code.
@@ -54,19 +55,21 @@ var (
 		8:  "FAILED",
 		9:  "BAD_REQUEST",
 		10: "SPLIT",
+		11: "NO_SUCH_VERSION",
 	}
 	Code_value = map[string]int32{
-		"OK":             0,
-		"NOT_LEADER":     1,
-		"STALE":          2,
-		"NO_SUCH_KEY":    3,
-		"NO_SUCH_UPLOAD": 4,
-		"BUSY":           5,
-		"UNKNOWN":        6,
-		"FULL":           7,
-		"FAILED":         8,
-		"BAD_REQUEST":    9,
-		"SPLIT":          10,
+		"OK":              0,
+		"NOT_LEADER":      1,
+		"STALE":           2,
+		"NO_SUCH_KEY":     3,
+		"NO_SUCH_UPLOAD":  4,
+		"BUSY":            5,
+		"UNKNOWN":         6,
+		"FULL":            7,
+		"FAILED":          8,
+		"BAD_REQUEST":     9,
+		"SPLIT":           10,
+		"NO_SUCH_VERSION": 11,
 	}
 )
 
@@ -143,7 +146,7 @@ func (x MemberChange_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MemberChange_Kind.Descriptor instead.
 func (MemberChange_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{22, 0}
+	return file_remote_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // Frames is a piece of a stream of bytes: messages, each after its length as a uvarint. A message may go on in the next piece.
@@ -433,6 +436,7 @@ type Request struct {
 	//	*Request_Status
 	//	*Request_Change
 	//	*Request_Transfer
+	//	*Request_ListVersions
 	Op            isRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -672,6 +676,15 @@ func (x *Request) GetTransfer() *Transfer {
 	return nil
 }
 
+func (x *Request) GetListVersions() *ListVersions {
+	if x != nil {
+		if x, ok := x.Op.(*Request_ListVersions); ok {
+			return x.ListVersions
+		}
+	}
+	return nil
+}
+
 type isRequest_Op interface {
 	isRequest_Op()
 }
@@ -748,6 +761,10 @@ type Request_Transfer struct {
 	Transfer *Transfer `protobuf:"bytes,27,opt,name=transfer,proto3,oneof"`
 }
 
+type Request_ListVersions struct {
+	ListVersions *ListVersions `protobuf:"bytes,28,opt,name=list_versions,json=listVersions,proto3,oneof"` // from feature level 3 on
+}
+
 func (*Request_Do) isRequest_Op() {}
 
 func (*Request_Get) isRequest_Op() {}
@@ -783,6 +800,8 @@ func (*Request_Status) isRequest_Op() {}
 func (*Request_Change) isRequest_Op() {}
 
 func (*Request_Transfer) isRequest_Op() {}
+
+func (*Request_ListVersions) isRequest_Op() {}
 
 type Do struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -842,6 +861,8 @@ type Get struct {
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	AsOf          uint64                 `protobuf:"fixed64,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	Inline        bool                   `protobuf:"varint,4,opt,name=inline,proto3" json:"inline,omitempty"`
+	Version       uint64                 `protobuf:"fixed64,5,opt,name=version,proto3" json:"version,omitempty"` // the version with this id
+	Null          bool                   `protobuf:"varint,6,opt,name=null,proto3" json:"null,omitempty"`        // the null version
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -900,6 +921,20 @@ func (x *Get) GetAsOf() uint64 {
 func (x *Get) GetInline() bool {
 	if x != nil {
 		return x.Inline
+	}
+	return false
+}
+
+func (x *Get) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Get) GetNull() bool {
+	if x != nil {
+		return x.Null
 	}
 	return false
 }
@@ -1340,6 +1375,98 @@ func (x *List) GetAsOf() uint64 {
 	return 0
 }
 
+type ListVersions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Prefix        []byte                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Delimiter     []byte                 `protobuf:"bytes,3,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
+	KeyMarker     []byte                 `protobuf:"bytes,4,opt,name=key_marker,json=keyMarker,proto3" json:"key_marker,omitempty"`
+	VersionMarker uint64                 `protobuf:"fixed64,5,opt,name=version_marker,json=versionMarker,proto3" json:"version_marker,omitempty"` // a stamp
+	NullMarker    bool                   `protobuf:"varint,6,opt,name=null_marker,json=nullMarker,proto3" json:"null_marker,omitempty"`
+	Max           uint32                 `protobuf:"varint,7,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVersions) Reset() {
+	*x = ListVersions{}
+	mi := &file_remote_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVersions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVersions) ProtoMessage() {}
+
+func (x *ListVersions) ProtoReflect() protoreflect.Message {
+	mi := &file_remote_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVersions.ProtoReflect.Descriptor instead.
+func (*ListVersions) Descriptor() ([]byte, []int) {
+	return file_remote_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListVersions) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ListVersions) GetPrefix() []byte {
+	if x != nil {
+		return x.Prefix
+	}
+	return nil
+}
+
+func (x *ListVersions) GetDelimiter() []byte {
+	if x != nil {
+		return x.Delimiter
+	}
+	return nil
+}
+
+func (x *ListVersions) GetKeyMarker() []byte {
+	if x != nil {
+		return x.KeyMarker
+	}
+	return nil
+}
+
+func (x *ListVersions) GetVersionMarker() uint64 {
+	if x != nil {
+		return x.VersionMarker
+	}
+	return 0
+}
+
+func (x *ListVersions) GetNullMarker() bool {
+	if x != nil {
+		return x.NullMarker
+	}
+	return false
+}
+
+func (x *ListVersions) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
 type ListUploads struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -1354,7 +1481,7 @@ type ListUploads struct {
 
 func (x *ListUploads) Reset() {
 	*x = ListUploads{}
-	mi := &file_remote_proto_msgTypes[14]
+	mi := &file_remote_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1493,7 @@ func (x *ListUploads) String() string {
 func (*ListUploads) ProtoMessage() {}
 
 func (x *ListUploads) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[14]
+	mi := &file_remote_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1506,7 @@ func (x *ListUploads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploads.ProtoReflect.Descriptor instead.
 func (*ListUploads) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{14}
+	return file_remote_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListUploads) GetBucket() uint64 {
@@ -1434,7 +1561,7 @@ type Repairs struct {
 
 func (x *Repairs) Reset() {
 	*x = Repairs{}
-	mi := &file_remote_proto_msgTypes[15]
+	mi := &file_remote_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1573,7 @@ func (x *Repairs) String() string {
 func (*Repairs) ProtoMessage() {}
 
 func (x *Repairs) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[15]
+	mi := &file_remote_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1586,7 @@ func (x *Repairs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repairs.ProtoReflect.Descriptor instead.
 func (*Repairs) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{15}
+	return file_remote_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Repairs) GetAfter() []byte {
@@ -1487,7 +1614,7 @@ type Reclaims struct {
 
 func (x *Reclaims) Reset() {
 	*x = Reclaims{}
-	mi := &file_remote_proto_msgTypes[16]
+	mi := &file_remote_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1626,7 @@ func (x *Reclaims) String() string {
 func (*Reclaims) ProtoMessage() {}
 
 func (x *Reclaims) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[16]
+	mi := &file_remote_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1639,7 @@ func (x *Reclaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaims.ProtoReflect.Descriptor instead.
 func (*Reclaims) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{16}
+	return file_remote_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reclaims) GetBelow() uint64 {
@@ -1546,7 +1673,7 @@ type Walk struct {
 
 func (x *Walk) Reset() {
 	*x = Walk{}
-	mi := &file_remote_proto_msgTypes[17]
+	mi := &file_remote_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1685,7 @@ func (x *Walk) String() string {
 func (*Walk) ProtoMessage() {}
 
 func (x *Walk) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[17]
+	mi := &file_remote_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1698,7 @@ func (x *Walk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Walk.ProtoReflect.Descriptor instead.
 func (*Walk) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{17}
+	return file_remote_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Walk) GetAfter() []byte {
@@ -1596,7 +1723,7 @@ type Queued struct {
 
 func (x *Queued) Reset() {
 	*x = Queued{}
-	mi := &file_remote_proto_msgTypes[18]
+	mi := &file_remote_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1735,7 @@ func (x *Queued) String() string {
 func (*Queued) ProtoMessage() {}
 
 func (x *Queued) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[18]
+	mi := &file_remote_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1748,7 @@ func (x *Queued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Queued.ProtoReflect.Descriptor instead.
 func (*Queued) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{18}
+	return file_remote_proto_rawDescGZIP(), []int{19}
 }
 
 // Survey asks what drives and replicas the node has.
@@ -1633,7 +1760,7 @@ type Survey struct {
 
 func (x *Survey) Reset() {
 	*x = Survey{}
-	mi := &file_remote_proto_msgTypes[19]
+	mi := &file_remote_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1772,7 @@ func (x *Survey) String() string {
 func (*Survey) ProtoMessage() {}
 
 func (x *Survey) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[19]
+	mi := &file_remote_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1785,7 @@ func (x *Survey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Survey.ProtoReflect.Descriptor instead.
 func (*Survey) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{19}
+	return file_remote_proto_rawDescGZIP(), []int{20}
 }
 
 // Status asks the leader how its range is.
@@ -1670,7 +1797,7 @@ type Status struct {
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_remote_proto_msgTypes[20]
+	mi := &file_remote_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1809,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[20]
+	mi := &file_remote_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1822,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{20}
+	return file_remote_proto_rawDescGZIP(), []int{21}
 }
 
 // Change has the leader propose a change of the range's members.
@@ -1708,7 +1835,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_remote_proto_msgTypes[21]
+	mi := &file_remote_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1847,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[21]
+	mi := &file_remote_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1860,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{21}
+	return file_remote_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Change) GetChanges() []*MemberChange {
@@ -1753,7 +1880,7 @@ type MemberChange struct {
 
 func (x *MemberChange) Reset() {
 	*x = MemberChange{}
-	mi := &file_remote_proto_msgTypes[22]
+	mi := &file_remote_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1892,7 @@ func (x *MemberChange) String() string {
 func (*MemberChange) ProtoMessage() {}
 
 func (x *MemberChange) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[22]
+	mi := &file_remote_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1905,7 @@ func (x *MemberChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberChange.ProtoReflect.Descriptor instead.
 func (*MemberChange) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{22}
+	return file_remote_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MemberChange) GetKind() MemberChange_Kind {
@@ -1805,7 +1932,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_remote_proto_msgTypes[23]
+	mi := &file_remote_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +1944,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[23]
+	mi := &file_remote_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1957,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{23}
+	return file_remote_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Transfer) GetTo() uint64 {
@@ -1858,7 +1985,7 @@ type Response struct {
 	Ref            uint32                 `protobuf:"varint,16,opt,name=ref,proto3" json:"ref,omitempty"`                                             // Referenced, meta/state's numbers
 	Counters       *metapb.Counters       `protobuf:"bytes,17,opt,name=counters,proto3" json:"counters,omitempty"`                                    // CountersOf
 	Usage          []*BucketUsage         `protobuf:"bytes,18,rep,name=usage,proto3" json:"usage,omitempty"`                                          // Usage
-	Page           *Page                  `protobuf:"bytes,19,opt,name=page,proto3" json:"page,omitempty"`                                            // List
+	Page           *Page                  `protobuf:"bytes,19,opt,name=page,proto3" json:"page,omitempty"`                                            // List, ListVersions
 	Uploads        *UploadsPage           `protobuf:"bytes,20,opt,name=uploads,proto3" json:"uploads,omitempty"`                                      // ListUploads
 	Repairs        []*metapb.Repair       `protobuf:"bytes,21,rep,name=repairs,proto3" json:"repairs,omitempty"`                                      // Repairs
 	Reclaims       []*metapb.Reclaim      `protobuf:"bytes,22,rep,name=reclaims,proto3" json:"reclaims,omitempty"`                                    // Reclaims
@@ -1875,7 +2002,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_remote_proto_msgTypes[24]
+	mi := &file_remote_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +2014,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[24]
+	mi := &file_remote_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +2027,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{24}
+	return file_remote_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Response) GetId() uint64 {
@@ -2095,7 +2222,7 @@ type BucketUsage struct {
 
 func (x *BucketUsage) Reset() {
 	*x = BucketUsage{}
-	mi := &file_remote_proto_msgTypes[25]
+	mi := &file_remote_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2234,7 @@ func (x *BucketUsage) String() string {
 func (*BucketUsage) ProtoMessage() {}
 
 func (x *BucketUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[25]
+	mi := &file_remote_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2247,7 @@ func (x *BucketUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsage.ProtoReflect.Descriptor instead.
 func (*BucketUsage) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{25}
+	return file_remote_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BucketUsage) GetBucket() uint64 {
@@ -2143,13 +2270,14 @@ type Page struct {
 	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	Truncated     bool                   `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	Next          []byte                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	NextVersion   uint64                 `protobuf:"fixed64,5,opt,name=next_version,json=nextVersion,proto3" json:"next_version,omitempty"` // ListVersions
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_remote_proto_msgTypes[26]
+	mi := &file_remote_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2289,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[26]
+	mi := &file_remote_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2302,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{26}
+	return file_remote_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Page) GetEntries() []byte {
@@ -2205,6 +2333,13 @@ func (x *Page) GetNext() []byte {
 	return nil
 }
 
+func (x *Page) GetNextVersion() uint64 {
+	if x != nil {
+		return x.NextVersion
+	}
+	return 0
+}
+
 type UploadsPage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       []*UploadEntry         `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
@@ -2217,7 +2352,7 @@ type UploadsPage struct {
 
 func (x *UploadsPage) Reset() {
 	*x = UploadsPage{}
-	mi := &file_remote_proto_msgTypes[27]
+	mi := &file_remote_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2364,7 @@ func (x *UploadsPage) String() string {
 func (*UploadsPage) ProtoMessage() {}
 
 func (x *UploadsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[27]
+	mi := &file_remote_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2377,7 @@ func (x *UploadsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
 func (*UploadsPage) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{27}
+	return file_remote_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UploadsPage) GetEntries() []*UploadEntry {
@@ -2284,7 +2419,7 @@ type UploadEntry struct {
 
 func (x *UploadEntry) Reset() {
 	*x = UploadEntry{}
-	mi := &file_remote_proto_msgTypes[28]
+	mi := &file_remote_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2431,7 @@ func (x *UploadEntry) String() string {
 func (*UploadEntry) ProtoMessage() {}
 
 func (x *UploadEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[28]
+	mi := &file_remote_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2444,7 @@ func (x *UploadEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadEntry.ProtoReflect.Descriptor instead.
 func (*UploadEntry) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{28}
+	return file_remote_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UploadEntry) GetKey() []byte {
@@ -2346,7 +2481,7 @@ type WalkItem struct {
 
 func (x *WalkItem) Reset() {
 	*x = WalkItem{}
-	mi := &file_remote_proto_msgTypes[29]
+	mi := &file_remote_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2493,7 @@ func (x *WalkItem) String() string {
 func (*WalkItem) ProtoMessage() {}
 
 func (x *WalkItem) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[29]
+	mi := &file_remote_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2506,7 @@ func (x *WalkItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkItem.ProtoReflect.Descriptor instead.
 func (*WalkItem) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{29}
+	return file_remote_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WalkItem) GetBucket() uint64 {
@@ -2438,7 +2573,7 @@ type ReplicaStatus struct {
 
 func (x *ReplicaStatus) Reset() {
 	*x = ReplicaStatus{}
-	mi := &file_remote_proto_msgTypes[30]
+	mi := &file_remote_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2585,7 @@ func (x *ReplicaStatus) String() string {
 func (*ReplicaStatus) ProtoMessage() {}
 
 func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[30]
+	mi := &file_remote_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2598,7 @@ func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
 func (*ReplicaStatus) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{30}
+	return file_remote_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReplicaStatus) GetRange() uint64 {
@@ -2616,7 +2751,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_remote_proto_msgTypes[31]
+	mi := &file_remote_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2763,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[31]
+	mi := &file_remote_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2776,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{31}
+	return file_remote_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Match) GetReplica() uint64 {
@@ -2683,7 +2818,7 @@ const file_remote_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\x04R\x02to\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\fR\amessage\x12\x14\n" +
 	"\x05start\x18\x06 \x01(\fR\x05start\x12\x10\n" +
-	"\x03end\x18\a \x01(\fR\x03end\"\xd7\b\n" +
+	"\x03end\x18\a \x01(\fR\x03end\"\x9e\t\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -2714,16 +2849,19 @@ const file_remote_proto_rawDesc = "" +
 	"\x06survey\x18\x18 \x01(\v2\x18.sherd.records.v1.SurveyH\x00R\x06survey\x122\n" +
 	"\x06status\x18\x19 \x01(\v2\x18.sherd.records.v1.StatusH\x00R\x06status\x122\n" +
 	"\x06change\x18\x1a \x01(\v2\x18.sherd.records.v1.ChangeH\x00R\x06change\x128\n" +
-	"\btransfer\x18\x1b \x01(\v2\x1a.sherd.records.v1.TransferH\x00R\btransferB\x04\n" +
+	"\btransfer\x18\x1b \x01(\v2\x1a.sherd.records.v1.TransferH\x00R\btransfer\x12E\n" +
+	"\rlist_versions\x18\x1c \x01(\v2\x1e.sherd.records.v1.ListVersionsH\x00R\flistVersionsB\x04\n" +
 	"\x02op\"L\n" +
 	"\x02Do\x120\n" +
 	"\acommand\x18\x01 \x01(\v2\x16.sherd.meta.v1.CommandR\acommand\x12\x14\n" +
-	"\x05retry\x18\x02 \x01(\bR\x05retry\"\\\n" +
+	"\x05retry\x18\x02 \x01(\bR\x05retry\"\x8a\x01\n" +
 	"\x03Get\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x13\n" +
 	"\x05as_of\x18\x03 \x01(\x06R\x04asOf\x12\x16\n" +
-	"\x06inline\x18\x04 \x01(\bR\x06inline\"m\n" +
+	"\x06inline\x18\x04 \x01(\bR\x06inline\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x06R\aversion\x12\x12\n" +
+	"\x04null\x18\x06 \x01(\bR\x04null\"m\n" +
 	"\aExtents\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
@@ -2755,7 +2893,17 @@ const file_remote_proto_rawDesc = "" +
 	"\tdelimiter\x18\x03 \x01(\fR\tdelimiter\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\fR\x05after\x12\x10\n" +
 	"\x03max\x18\x05 \x01(\rR\x03max\x12\x13\n" +
-	"\x05as_of\x18\x06 \x01(\x06R\x04asOf\"\xa9\x01\n" +
+	"\x05as_of\x18\x06 \x01(\x06R\x04asOf\"\xd5\x01\n" +
+	"\fListVersions\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\fR\x06prefix\x12\x1c\n" +
+	"\tdelimiter\x18\x03 \x01(\fR\tdelimiter\x12\x1d\n" +
+	"\n" +
+	"key_marker\x18\x04 \x01(\fR\tkeyMarker\x12%\n" +
+	"\x0eversion_marker\x18\x05 \x01(\x06R\rversionMarker\x12\x1f\n" +
+	"\vnull_marker\x18\x06 \x01(\bR\n" +
+	"nullMarker\x12\x10\n" +
+	"\x03max\x18\a \x01(\rR\x03max\"\xa9\x01\n" +
 	"\vListUploads\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\fR\x06prefix\x12\x1c\n" +
@@ -2819,12 +2967,13 @@ const file_remote_proto_rawDesc = "" +
 	"\x06drives\x18\x1c \x03(\fR\x06drives\"Z\n" +
 	"\vBucketUsage\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\x123\n" +
-	"\bcounters\x18\x02 \x01(\v2\x17.sherd.meta.v1.CountersR\bcounters\"h\n" +
+	"\bcounters\x18\x02 \x01(\v2\x17.sherd.meta.v1.CountersR\bcounters\"\x8b\x01\n" +
 	"\x04Page\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\fR\aentries\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12\x1c\n" +
 	"\ttruncated\x18\x03 \x01(\bR\ttruncated\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\fR\x04next\"\x98\x01\n" +
+	"\x04next\x18\x04 \x01(\fR\x04next\x12!\n" +
+	"\fnext_version\x18\x05 \x01(\x06R\vnextVersion\"\x98\x01\n" +
 	"\vUploadsPage\x127\n" +
 	"\aentries\x18\x01 \x03(\v2\x1d.sherd.records.v1.UploadEntryR\aentries\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x19\n" +
@@ -2867,7 +3016,7 @@ const file_remote_proto_rawDesc = "" +
 	"\x04last\x18\x14 \x01(\x06R\x04last\"7\n" +
 	"\x05Match\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\x04R\areplica\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index*\x97\x01\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index*\xac\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2882,7 +3031,8 @@ const file_remote_proto_rawDesc = "" +
 	"\x06FAILED\x10\b\x12\x0f\n" +
 	"\vBAD_REQUEST\x10\t\x12\t\n" +
 	"\x05SPLIT\x10\n" +
-	"2\xce\x01\n" +
+	"\x12\x13\n" +
+	"\x0fNO_SUCH_VERSION\x10\v2\xce\x01\n" +
 	"\aRecords\x12=\n" +
 	"\bMessages\x12\x18.sherd.records.v1.Frames\x1a\x15.sherd.records.v1.Ack(\x01\x12?\n" +
 	"\x05Calls\x12\x18.sherd.records.v1.Frames\x1a\x18.sherd.records.v1.Frames(\x010\x01\x12C\n" +
@@ -2901,7 +3051,7 @@ func file_remote_proto_rawDescGZIP() []byte {
 }
 
 var file_remote_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_remote_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_remote_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_remote_proto_goTypes = []any{
 	(Code)(0),               // 0: sherd.records.v1.Code
 	(MemberChange_Kind)(0),  // 1: sherd.records.v1.MemberChange.Kind
@@ -2919,32 +3069,33 @@ var file_remote_proto_goTypes = []any{
 	(*CountersOf)(nil),      // 13: sherd.records.v1.CountersOf
 	(*Usage)(nil),           // 14: sherd.records.v1.Usage
 	(*List)(nil),            // 15: sherd.records.v1.List
-	(*ListUploads)(nil),     // 16: sherd.records.v1.ListUploads
-	(*Repairs)(nil),         // 17: sherd.records.v1.Repairs
-	(*Reclaims)(nil),        // 18: sherd.records.v1.Reclaims
-	(*Walk)(nil),            // 19: sherd.records.v1.Walk
-	(*Queued)(nil),          // 20: sherd.records.v1.Queued
-	(*Survey)(nil),          // 21: sherd.records.v1.Survey
-	(*Status)(nil),          // 22: sherd.records.v1.Status
-	(*Change)(nil),          // 23: sherd.records.v1.Change
-	(*MemberChange)(nil),    // 24: sherd.records.v1.MemberChange
-	(*Transfer)(nil),        // 25: sherd.records.v1.Transfer
-	(*Response)(nil),        // 26: sherd.records.v1.Response
-	(*BucketUsage)(nil),     // 27: sherd.records.v1.BucketUsage
-	(*Page)(nil),            // 28: sherd.records.v1.Page
-	(*UploadsPage)(nil),     // 29: sherd.records.v1.UploadsPage
-	(*UploadEntry)(nil),     // 30: sherd.records.v1.UploadEntry
-	(*WalkItem)(nil),        // 31: sherd.records.v1.WalkItem
-	(*ReplicaStatus)(nil),   // 32: sherd.records.v1.ReplicaStatus
-	(*Match)(nil),           // 33: sherd.records.v1.Match
-	(*metapb.Command)(nil),  // 34: sherd.meta.v1.Command
-	(*metapb.Result)(nil),   // 35: sherd.meta.v1.Result
-	(*metapb.Version)(nil),  // 36: sherd.meta.v1.Version
-	(*metapb.Extent)(nil),   // 37: sherd.meta.v1.Extent
-	(*metapb.Upload)(nil),   // 38: sherd.meta.v1.Upload
-	(*metapb.Counters)(nil), // 39: sherd.meta.v1.Counters
-	(*metapb.Repair)(nil),   // 40: sherd.meta.v1.Repair
-	(*metapb.Reclaim)(nil),  // 41: sherd.meta.v1.Reclaim
+	(*ListVersions)(nil),    // 16: sherd.records.v1.ListVersions
+	(*ListUploads)(nil),     // 17: sherd.records.v1.ListUploads
+	(*Repairs)(nil),         // 18: sherd.records.v1.Repairs
+	(*Reclaims)(nil),        // 19: sherd.records.v1.Reclaims
+	(*Walk)(nil),            // 20: sherd.records.v1.Walk
+	(*Queued)(nil),          // 21: sherd.records.v1.Queued
+	(*Survey)(nil),          // 22: sherd.records.v1.Survey
+	(*Status)(nil),          // 23: sherd.records.v1.Status
+	(*Change)(nil),          // 24: sherd.records.v1.Change
+	(*MemberChange)(nil),    // 25: sherd.records.v1.MemberChange
+	(*Transfer)(nil),        // 26: sherd.records.v1.Transfer
+	(*Response)(nil),        // 27: sherd.records.v1.Response
+	(*BucketUsage)(nil),     // 28: sherd.records.v1.BucketUsage
+	(*Page)(nil),            // 29: sherd.records.v1.Page
+	(*UploadsPage)(nil),     // 30: sherd.records.v1.UploadsPage
+	(*UploadEntry)(nil),     // 31: sherd.records.v1.UploadEntry
+	(*WalkItem)(nil),        // 32: sherd.records.v1.WalkItem
+	(*ReplicaStatus)(nil),   // 33: sherd.records.v1.ReplicaStatus
+	(*Match)(nil),           // 34: sherd.records.v1.Match
+	(*metapb.Command)(nil),  // 35: sherd.meta.v1.Command
+	(*metapb.Result)(nil),   // 36: sherd.meta.v1.Result
+	(*metapb.Version)(nil),  // 37: sherd.meta.v1.Version
+	(*metapb.Extent)(nil),   // 38: sherd.meta.v1.Extent
+	(*metapb.Upload)(nil),   // 39: sherd.meta.v1.Upload
+	(*metapb.Counters)(nil), // 40: sherd.meta.v1.Counters
+	(*metapb.Repair)(nil),   // 41: sherd.meta.v1.Repair
+	(*metapb.Reclaim)(nil),  // 42: sherd.meta.v1.Reclaim
 }
 var file_remote_proto_depIdxs = []int32{
 	5,  // 0: sherd.records.v1.SnapshotPart.head:type_name -> sherd.records.v1.SnapshotHead
@@ -2957,47 +3108,48 @@ var file_remote_proto_depIdxs = []int32{
 	13, // 7: sherd.records.v1.Request.counters:type_name -> sherd.records.v1.CountersOf
 	14, // 8: sherd.records.v1.Request.usage:type_name -> sherd.records.v1.Usage
 	15, // 9: sherd.records.v1.Request.list:type_name -> sherd.records.v1.List
-	16, // 10: sherd.records.v1.Request.list_uploads:type_name -> sherd.records.v1.ListUploads
-	17, // 11: sherd.records.v1.Request.repairs:type_name -> sherd.records.v1.Repairs
-	18, // 12: sherd.records.v1.Request.reclaims:type_name -> sherd.records.v1.Reclaims
-	19, // 13: sherd.records.v1.Request.walk:type_name -> sherd.records.v1.Walk
-	20, // 14: sherd.records.v1.Request.queued:type_name -> sherd.records.v1.Queued
-	21, // 15: sherd.records.v1.Request.survey:type_name -> sherd.records.v1.Survey
-	22, // 16: sherd.records.v1.Request.status:type_name -> sherd.records.v1.Status
-	23, // 17: sherd.records.v1.Request.change:type_name -> sherd.records.v1.Change
-	25, // 18: sherd.records.v1.Request.transfer:type_name -> sherd.records.v1.Transfer
-	34, // 19: sherd.records.v1.Do.command:type_name -> sherd.meta.v1.Command
-	24, // 20: sherd.records.v1.Change.changes:type_name -> sherd.records.v1.MemberChange
-	1,  // 21: sherd.records.v1.MemberChange.kind:type_name -> sherd.records.v1.MemberChange.Kind
-	0,  // 22: sherd.records.v1.Response.code:type_name -> sherd.records.v1.Code
-	35, // 23: sherd.records.v1.Response.result:type_name -> sherd.meta.v1.Result
-	36, // 24: sherd.records.v1.Response.version:type_name -> sherd.meta.v1.Version
-	37, // 25: sherd.records.v1.Response.extents:type_name -> sherd.meta.v1.Extent
-	38, // 26: sherd.records.v1.Response.upload:type_name -> sherd.meta.v1.Upload
-	39, // 27: sherd.records.v1.Response.counters:type_name -> sherd.meta.v1.Counters
-	27, // 28: sherd.records.v1.Response.usage:type_name -> sherd.records.v1.BucketUsage
-	28, // 29: sherd.records.v1.Response.page:type_name -> sherd.records.v1.Page
-	29, // 30: sherd.records.v1.Response.uploads:type_name -> sherd.records.v1.UploadsPage
-	40, // 31: sherd.records.v1.Response.repairs:type_name -> sherd.meta.v1.Repair
-	41, // 32: sherd.records.v1.Response.reclaims:type_name -> sherd.meta.v1.Reclaim
-	31, // 33: sherd.records.v1.Response.items:type_name -> sherd.records.v1.WalkItem
-	32, // 34: sherd.records.v1.Response.replicas:type_name -> sherd.records.v1.ReplicaStatus
-	39, // 35: sherd.records.v1.BucketUsage.counters:type_name -> sherd.meta.v1.Counters
-	30, // 36: sherd.records.v1.UploadsPage.entries:type_name -> sherd.records.v1.UploadEntry
-	38, // 37: sherd.records.v1.UploadEntry.upload:type_name -> sherd.meta.v1.Upload
-	37, // 38: sherd.records.v1.WalkItem.extent:type_name -> sherd.meta.v1.Extent
-	33, // 39: sherd.records.v1.ReplicaStatus.matches:type_name -> sherd.records.v1.Match
-	2,  // 40: sherd.records.v1.Records.Messages:input_type -> sherd.records.v1.Frames
-	2,  // 41: sherd.records.v1.Records.Calls:input_type -> sherd.records.v1.Frames
-	4,  // 42: sherd.records.v1.Records.Snapshot:input_type -> sherd.records.v1.SnapshotPart
-	3,  // 43: sherd.records.v1.Records.Messages:output_type -> sherd.records.v1.Ack
-	2,  // 44: sherd.records.v1.Records.Calls:output_type -> sherd.records.v1.Frames
-	3,  // 45: sherd.records.v1.Records.Snapshot:output_type -> sherd.records.v1.Ack
-	43, // [43:46] is the sub-list for method output_type
-	40, // [40:43] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	17, // 10: sherd.records.v1.Request.list_uploads:type_name -> sherd.records.v1.ListUploads
+	18, // 11: sherd.records.v1.Request.repairs:type_name -> sherd.records.v1.Repairs
+	19, // 12: sherd.records.v1.Request.reclaims:type_name -> sherd.records.v1.Reclaims
+	20, // 13: sherd.records.v1.Request.walk:type_name -> sherd.records.v1.Walk
+	21, // 14: sherd.records.v1.Request.queued:type_name -> sherd.records.v1.Queued
+	22, // 15: sherd.records.v1.Request.survey:type_name -> sherd.records.v1.Survey
+	23, // 16: sherd.records.v1.Request.status:type_name -> sherd.records.v1.Status
+	24, // 17: sherd.records.v1.Request.change:type_name -> sherd.records.v1.Change
+	26, // 18: sherd.records.v1.Request.transfer:type_name -> sherd.records.v1.Transfer
+	16, // 19: sherd.records.v1.Request.list_versions:type_name -> sherd.records.v1.ListVersions
+	35, // 20: sherd.records.v1.Do.command:type_name -> sherd.meta.v1.Command
+	25, // 21: sherd.records.v1.Change.changes:type_name -> sherd.records.v1.MemberChange
+	1,  // 22: sherd.records.v1.MemberChange.kind:type_name -> sherd.records.v1.MemberChange.Kind
+	0,  // 23: sherd.records.v1.Response.code:type_name -> sherd.records.v1.Code
+	36, // 24: sherd.records.v1.Response.result:type_name -> sherd.meta.v1.Result
+	37, // 25: sherd.records.v1.Response.version:type_name -> sherd.meta.v1.Version
+	38, // 26: sherd.records.v1.Response.extents:type_name -> sherd.meta.v1.Extent
+	39, // 27: sherd.records.v1.Response.upload:type_name -> sherd.meta.v1.Upload
+	40, // 28: sherd.records.v1.Response.counters:type_name -> sherd.meta.v1.Counters
+	28, // 29: sherd.records.v1.Response.usage:type_name -> sherd.records.v1.BucketUsage
+	29, // 30: sherd.records.v1.Response.page:type_name -> sherd.records.v1.Page
+	30, // 31: sherd.records.v1.Response.uploads:type_name -> sherd.records.v1.UploadsPage
+	41, // 32: sherd.records.v1.Response.repairs:type_name -> sherd.meta.v1.Repair
+	42, // 33: sherd.records.v1.Response.reclaims:type_name -> sherd.meta.v1.Reclaim
+	32, // 34: sherd.records.v1.Response.items:type_name -> sherd.records.v1.WalkItem
+	33, // 35: sherd.records.v1.Response.replicas:type_name -> sherd.records.v1.ReplicaStatus
+	40, // 36: sherd.records.v1.BucketUsage.counters:type_name -> sherd.meta.v1.Counters
+	31, // 37: sherd.records.v1.UploadsPage.entries:type_name -> sherd.records.v1.UploadEntry
+	39, // 38: sherd.records.v1.UploadEntry.upload:type_name -> sherd.meta.v1.Upload
+	38, // 39: sherd.records.v1.WalkItem.extent:type_name -> sherd.meta.v1.Extent
+	34, // 40: sherd.records.v1.ReplicaStatus.matches:type_name -> sherd.records.v1.Match
+	2,  // 41: sherd.records.v1.Records.Messages:input_type -> sherd.records.v1.Frames
+	2,  // 42: sherd.records.v1.Records.Calls:input_type -> sherd.records.v1.Frames
+	4,  // 43: sherd.records.v1.Records.Snapshot:input_type -> sherd.records.v1.SnapshotPart
+	3,  // 44: sherd.records.v1.Records.Messages:output_type -> sherd.records.v1.Ack
+	2,  // 45: sherd.records.v1.Records.Calls:output_type -> sherd.records.v1.Frames
+	3,  // 46: sherd.records.v1.Records.Snapshot:output_type -> sherd.records.v1.Ack
+	44, // [44:47] is the sub-list for method output_type
+	41, // [41:44] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_remote_proto_init() }
@@ -3024,6 +3176,7 @@ func file_remote_proto_init() {
 		(*Request_Status)(nil),
 		(*Request_Change)(nil),
 		(*Request_Transfer)(nil),
+		(*Request_ListVersions)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3031,7 +3184,7 @@ func file_remote_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_remote_proto_rawDesc), len(file_remote_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
