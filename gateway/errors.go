@@ -102,9 +102,11 @@ var s3Errors = []struct {
 	is  error
 	api *apiError
 }{
+	{meta.ErrNoSuchVersion, errNoSuchVersion}, // before what it is, too
 	{meta.ErrNoSuchKey, errNoSuchKey},
 	{meta.ErrNoSuchUpload, errNoSuchUpload},
 	{meta.ErrPrecondition, errPreconditionFailed},
+	{meta.ErrLocked, errAccessDenied.say("Access Denied because object protected by object lock.")},
 	{meta.ErrPartChanged, errInvalidPart},
 	{meta.ErrSealed, errOperationAborted},
 	{meta.ErrTooOld, errRequestTimeout},

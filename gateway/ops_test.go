@@ -112,6 +112,7 @@ func TestErrorTable(t *testing.T) {
 		"NoSuchKey": 404, "NoSuchUpload": 404, "PreconditionFailed": 412, "InvalidPart": 400, "OperationAborted": 409, "RequestTimeout": 400,
 		"InsufficientStorage": 507, "ServiceUnavailable": 503, "SlowDown": 503, "InternalError": 500, "IncompleteBody": 400, "BadDigest": 400,
 		"InvalidPartOrder": 400, "EntityTooSmall": 400, "EntityTooLarge": 400, "InvalidRequest": 400, "InvalidPartNumber": 416,
+		"NoSuchVersion": 404, "AccessDenied": 403,
 	}
 	for _, row := range s3Errors {
 		if want[row.api.code] != row.api.status {
