@@ -230,7 +230,7 @@ func (l *lockers) step() {
 // TestLockedVersionsAreNeverLost lets many interleavings of put, lock, shorten, delete, bypass and what administrators can do go over
 // a range. After each command all that was promised to be there is there, with its body.
 func TestLockedVersionsAreNeverLost(t *testing.T) {
-	seeds := uint64(200)
+	seeds := uint64(50)
 	if *soak {
 		seeds = 10_000
 	}
