@@ -11,8 +11,8 @@
 //     we do not know could be the one that was to forbid.
 //   - The zero Effect and the zero Decision allow nothing, the zero Principal is anonymous.
 //   - Deny beats allow, whatever the order of statements and policies.
-//   - Evaluation allocates nothing unless a condition compares without regard to case against a variable, or a string has
-//     more pieces than fit the stack beside a variable.
+//   - Evaluation allocates nothing, but where a value with variables is compared without regard to case or as a Boolean, or has
+//     more than a dozen parts.
 //
 // Source: IAM User Guide, "IAM JSON policy element reference", "Grammar of the IAM JSON policy language", "Policy evaluation
 // logic", "Conditions with multiple context keys or values", "Variables and tags"; Service Authorization Reference, "Actions,

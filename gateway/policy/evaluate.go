@@ -86,7 +86,7 @@ func (s *statement) effectFor(who *Principal) Effect {
 
 func (s *statement) hasAction(action string) bool {
 	for i := range s.actions {
-		if matchPieces(s.actions[i].pieces, action, true) {
+		if s.actions[i].match(nil, action) { // there are no variables in it
 			return !s.notAction
 		}
 	}

@@ -116,3 +116,32 @@ func TestManaged(t *testing.T) {
 		t.Error("a policy is found that there is none of")
 	}
 }
+
+// TestCheckPrincipals: everybody who is named is asked for, in Principal and NotPrincipal; everybody, services and others are not.
+func TestCheckPrincipals(t *testing.T) {
+	p, err := ParseBucket(`{"Statement":[
+		{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"},
+		{"Effect":"Allow","Principal":{"AWS":["*","111111111111","arn:aws:iam::222222222222:root"],"Service":"s3.amazonaws.com"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"},
+		{"Effect":"Deny","NotPrincipal":{"AWS":"arn:aws:iam::111111111111:user/a","CanonicalUser":"`+canonical1+`"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}]}`, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := []string{"AWS 111111111111", "AWS 222222222222", "AWS arn:aws:iam::111111111111:user/a", "CanonicalUser " + canonical1}
+	var asked []string
+	if err := p.CheckPrincipals(func(kind, name string) bool { asked = append(asked, kind+" "+name); return true }); err != nil {
+		t.Error(err)
+	}
+	if strings.Join(asked, "\n") != strings.Join(named, "\n") {
+		t.Errorf("asked for %q", asked)
+	}
+	for _, missing := range named {
+		err := p.CheckPrincipals(func(kind, name string) bool { return kind+" "+name != missing })
+		if e := (&Error{}); !errors.As(err, &e) || e.Message != "Invalid principal in policy" {
+			t.Errorf("without %s: %v", missing, err)
+		}
+	}
+	identity, err := ParseIdentity(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+	if err != nil || identity.CheckPrincipals(func(string, string) bool { return false }) != nil {
+		t.Error("a policy without principals is refused", err)
+	}
+}

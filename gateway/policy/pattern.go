@@ -42,12 +42,11 @@ func (s syntax) compile(text string) (pattern, bool) {
 	for text != "" {
 		switch {
 		case s.wildcards && text[0] == '*':
-			if n := len(p.pieces); n == 0 || p.pieces[n-1].kind != star { // two stars are one
-				p.pieces = append(p.pieces, piece{kind: star})
-			}
+			p.add(piece{kind: star})
 			text = text[1:]
 		case s.wildcards && text[0] == '?':
-			p.pieces, text = append(p.pieces, piece{kind: question}), text[1:]
+			p.add(piece{kind: question})
+			text = text[1:]
 		case s.variables && strings.HasPrefix(text, "${"):
 			inside, rest, ok := strings.Cut(text[2:], "}")
 			if !ok {
@@ -57,17 +56,28 @@ func (s syntax) compile(text string) (pattern, bool) {
 			if !ok {
 				return pattern{}, false
 			}
-			p.pieces, text = append(p.pieces, v), rest
-			p.variables = p.variables || v.kind == variable
+			p.add(v)
+			text = rest
 		default:
 			n := 1
 			for n < len(text) && !s.special(text[n:]) {
 				n++
 			}
-			p.pieces, text = append(p.pieces, piece{kind: literal, text: text[:n]}), text[n:]
+			p.add(piece{kind: literal, text: text[:n]})
+			text = text[n:]
 		}
 	}
 	return p, true
+}
+
+// add appends a piece. Two literals become one, and two stars are one.
+func (p *pattern) add(next piece) {
+	p.variables = p.variables || next.kind == variable
+	if n := len(p.pieces); n > 0 && p.pieces[n-1].kind == next.kind && (next.kind == star || next.kind == literal) {
+		p.pieces[n-1].text += next.text
+		return
+	}
+	p.pieces = append(p.pieces, next)
 }
 
 func (s syntax) special(text string) bool {

@@ -1,6 +1,27 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// CheckPrincipals refuses the policy of a bucket that names somebody who does not exist, as S3 does. known is asked for each, with
+// the type and name of the element: ("AWS", "111122223333"), ("AWS", "arn:aws:iam::111122223333:user/name"),
+// ("CanonicalUser", "79a5…"). An account's ARN is asked for by its number. Errors are *Error.
+func (p *Policy) CheckPrincipals(known func(kind, name string) bool) error {
+	unknownAWS := func(name string) bool { return !known("AWS", name) }
+	unknownCanonical := func(name string) bool { return !known("CanonicalUser", name) }
+	for i := range p.statements {
+		named := p.statements[i].principals
+		if named == nil {
+			continue
+		}
+		if slices.ContainsFunc(named.accounts, unknownAWS) || slices.ContainsFunc(named.arns, unknownAWS) || slices.ContainsFunc(named.canonical, unknownCanonical) {
+			return refuse("Invalid principal in policy")
+		}
+	}
+	return nil
+}
 
 // Principal is who makes a request. The zero value is anonymous.
 type Principal struct {
@@ -54,20 +75,11 @@ func (p *principals) names(who *Principal) bool {
 	if who.Root {
 		return p.hasAccount(who)
 	}
-	return contains(p.arns, who.ARN)
+	return slices.Contains(p.arns, who.ARN)
 }
 
 func (p *principals) hasAccount(who *Principal) bool {
-	return contains(p.accounts, who.Account) || contains(p.canonical, who.Canonical)
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.accounts, who.Account) || slices.Contains(p.canonical, who.Canonical)
 }
 
 // add reads one principal of the given type. It is false if there is no such one.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -46,7 +47,7 @@ func (c *condition) limits() bool {
 	if c.key == "aws:sourceip" {
 		return c.class == addressClass && c.every(func(v *value) bool { return narrow(v.network) })
 	}
-	if !contains(limitingKeys, c.key) {
+	if !slices.Contains(limitingKeys, c.key) {
 		return false
 	}
 	return c.every(func(v *value) bool { return c.fixed(v) })
