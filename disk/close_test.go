@@ -20,6 +20,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/poll"
 )
 
@@ -32,7 +33,7 @@ func syncOutlivesClose(t *testing.T) {
 	gate, reached := make(chan struct{}), make(chan struct{})
 	opt := crashOptions(mem)
 	format(t, opt)
-	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt.FS = errorfs.Wrap(growfs.Wrap(mem), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		isSync := op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSync
 		if isSync && strings.Contains(op.Path, "/chunks/") && syncing.CompareAndSwap(true, false) {
 			close(reached)

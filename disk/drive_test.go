@@ -15,11 +15,15 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/disktest"
 	"github.com/sherd-io/sherd/disk/segment"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 )
 
 func options(fs vfs.FS, path string) disk.Options {
+	if mem, ok := fs.(*vfs.MemFS); ok {
+		fs = growfs.Wrap(mem)
+	}
 	return disk.Options{
 		FS: fs, Path: path, SegmentBytes: 8 << 20, LogSegmentBytes: 4 << 20, PrefillBytes: 64 << 10,
 		HangAfter: poll.Within, // a busy machine is no drive that hangs

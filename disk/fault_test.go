@@ -19,6 +19,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 )
@@ -52,7 +53,7 @@ func failedCall(n int32) (failed bool, err error) {
 	}
 	m := newModel()
 	fault := &errorfs.Counter{Injector: errorfs.ErrInjected.If(errorfs.OnIndex(n))}
-	opt.FS = errorfs.Wrap(mem, fault)
+	opt.FS = errorfs.Wrap(growfs.Wrap(mem), fault)
 	opt.HangAfter = poll.Within
 	d, err := disk.Open(opt)
 	if err == nil {
@@ -296,7 +297,7 @@ func TestI12_Hang(t *testing.T) {
 	defer gate.free()
 	opt := crashOptions(mem)
 	format(t, opt)
-	opt.FS = errorfs.Wrap(mem, gate)
+	opt.FS = errorfs.Wrap(growfs.Wrap(mem), gate)
 	opt.HangAfter = 3 * time.Second // what does not hang takes less, however busy the machine is
 	var told atomic.Int32
 	opt.OnHealth = func(h disk.Health) {
@@ -347,7 +348,7 @@ func TestI12_HangingUnlink(t *testing.T) {
 	stalled, gate := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	defer close(gate)
-	opt := crashOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt := crashOptions(errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, ".chunk") {
 			once.Do(func() { close(stalled) })
 			<-gate
@@ -380,7 +381,7 @@ func TestI12_RowsFatal(t *testing.T) {
 	opt := crashOptions(mem)
 	format(t, opt)
 	var bad atomic.Bool
-	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt.FS = errorfs.Wrap(growfs.Wrap(mem), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if bad.Load() && strings.Contains(op.Path, "MANIFEST") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			return errorfs.ErrInjected
 		}

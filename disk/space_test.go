@@ -21,6 +21,7 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 )
@@ -94,7 +95,7 @@ func TestNoSpace(t *testing.T) {
 	opt := crashOptions(mem)
 	format(t, opt)
 	var full atomic.Bool
-	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt.FS = errorfs.Wrap(growfs.Wrap(mem), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "/chunks") {
 			switch op.Kind {
 			case errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpCreate, errorfs.OpFilePreallocate:
@@ -150,7 +151,7 @@ func TestNoSpaceForRows(t *testing.T) {
 	format(t, opt)
 	var full atomic.Bool
 	var tries atomic.Int64
-	opt.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt.FS = errorfs.Wrap(growfs.Wrap(mem), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
 			tries.Add(1)
 			return syscall.ENOSPC
@@ -569,7 +570,7 @@ func TestQuarantineDamaged(t *testing.T) {
 // A chunk file that comes back from quarantine is not unlinked as the one that was put aside, nor as a second copy of itself.
 func TestRestoredFileStays(t *testing.T) {
 	var stuck atomic.Bool
-	opt := crashOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt := crashOptions(errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if stuck.Load() && op.Kind == errorfs.OpRemove && strings.Contains(op.Path, "quarantine") {
 			return errorfs.ErrInjected
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/disk/disktest"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/poll"
 )
 
@@ -21,7 +22,7 @@ func TestAbortOnABusyDrive(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var shut atomic.Bool
 	stalled, gate := make(chan struct{}, 1), make(chan struct{})
-	opt := options(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	opt := options(errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpOpen && strings.HasSuffix(op.Path, ".chunk") && shut.CompareAndSwap(true, false) {
 			stalled <- struct{}{}
 			<-gate

@@ -10,11 +10,12 @@ import (
 
 // TestMovedShardsAreCopied: of a slot that moves only the owner before is read; where it cannot be, the shard is made of the others.
 func TestMovedShardsAreCopied(t *testing.T) {
+	const unit = 16 << 10
 	ctx := context.Background()
-	for _, size := range []int{1, 5000, 900_000, 3 << 20} {
+	for _, size := range []int{1, 5000, 900_000, 12 * 4 * unit} {
 		for _, fault := range []string{"", "lost", "corrupt"} {
 			for _, wholeMax := range []int64{0, 1} { // short and long shards
-				c := newCluster(t, 4, 2, 64<<10, 1, func(o *Options) { o.wholeMax = wholeMax })
+				c := newCluster(t, 4, 2, unit, 1, func(o *Options) { o.wholeMax = wholeMax })
 				ref := c.mustPut("a", size).Blob(0)
 				old := c.on(ref, 0)
 				spare := slices.IndexFunc(c.mem, func(d *memDrive) bool { return len(d.chunks) == 0 })

@@ -10,9 +10,6 @@ import (
 // epochTries bounds how often something is tried again because its placement group changed under it.
 const epochTries = 3
 
-// lagPause is how long nobody waits for a newer map after somebody did in vain: without etcd, every read would.
-const lagPause = time.Second
-
 // awaitEpoch waits, not for ever, for a map in which ref's group has a newer epoch than seen: a drive has refused a write for want of it.
 func (s *Store) awaitEpoch(ctx context.Context, ref BlobRef, seen uint64) {
 	s.renew(ctx, ref.Pool, ref.PG, seen, s.opt.AckTimeout/2) // before those who wait for us lose patience
@@ -26,7 +23,7 @@ func (s *Store) Renewed(ctx context.Context, pool ids.Pool, pg ids.PG, seen uint
 	}
 	ok := s.renew(ctx, pool, pg, seen, s.opt.MapWait)
 	if !ok && ctx.Err() == nil {
-		s.lagging.Store(time.Now().Add(lagPause).UnixNano())
+		s.lagging.Store(time.Now().Add(s.opt.lagPause).UnixNano())
 	}
 	return ok
 }

@@ -70,13 +70,13 @@ func (b *behind) etcdIsAway() {
 	b.later = nil
 }
 
-// sizes have short and long shards.
-var behindSizes = []int{5000, 300_000, 3 << 20}
+// behindSizes have short and long shards.
+func behindSizes() []int { return []int{5000, scaled(800_000), scaled(3 << 20)} }
 
 // TestI5_AbsentUnderANewerEpoch: the reader loads the map again and finds the chunk at its new owner; nothing is damaged.
 func TestI5_AbsentUnderANewerEpoch(t *testing.T) {
 	eachPlace(t, func(t *testing.T, at place) {
-		for _, size := range behindSizes {
+		for _, size := range behindSizes() {
 			b := newBehind(t, at, size, 0, 1, 3) // more than parity could replace
 			b.mustGet("a")
 			if got := b.reports(); len(got) > 0 {
@@ -95,7 +95,7 @@ func TestI5_AbsentUnderANewerEpoch(t *testing.T) {
 func TestI5_NoNewerMap(t *testing.T) {
 	eachPlace(t, func(t *testing.T, at place) {
 		ctx := context.Background()
-		for _, size := range behindSizes {
+		for _, size := range behindSizes() {
 			b := newBehind(t, at, size, 0)
 			b.etcdIsAway()
 			b.mustGet("a")
@@ -135,8 +135,9 @@ func (r *real) all(i int) []disk.ChunkInfo {
 func TestI5_NoNewerMapIsNotAwaitedByAll(t *testing.T) {
 	b := newBehind(t, place{}, 5000, 0)
 	b.etcdIsAway()
-	b.store.opt.MapWait = testPatience
+	b.store.opt.lagPause = time.Hour
 	b.mustGet("a")
+	b.store.opt.MapWait = testPatience
 	began := time.Now()
 	if b.store.Renewed(context.Background(), testPool, b.ref.PG, 1); time.Since(began) > testPatience/2 {
 		t.Errorf("it took %s", time.Since(began))
@@ -172,7 +173,7 @@ func TestI5_DeleteUnderANewerEpoch(t *testing.T) {
 // chunk, the old one's is not counted.
 func TestI5_WriteOfAnOldEpoch(t *testing.T) {
 	eachPlace(t, func(t *testing.T, at place) {
-		for _, size := range behindSizes {
+		for _, size := range behindSizes() {
 			r := newReal(t, 2, 2, 3, at, nil)
 			old := r.m.Load()
 			r.change(func(m *placement.Map) {

@@ -14,10 +14,10 @@ import (
 )
 
 // wideBytes is a blob of 16+8 with two stripes, the second of which is short.
-const wideBytes = 16*8<<10 + 9000
+const wideBytes = 16*4<<10 + 9000
 
 func wide(t testing.TB) (*cluster, BlobRef) {
-	c := newCluster(t, 16, 8, 8<<10, 0, nil)
+	c := newCluster(t, 16, 8, 4<<10, 0, nil)
 	return c, c.mustPut("x", wideBytes).Blob(0)
 }
 

@@ -16,8 +16,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/remote"
 	"github.com/sherd-io/sherd/disk/remote/remotetest"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -44,10 +46,26 @@ type place struct {
 	wrap  func(net.Conn) net.Conn
 }
 
+// scaled is n; under -short, where the race detector makes bytes dear, an eighth of it: newReal's unit, and the length from which a shard has
+// a file of its own, are scaled too, so that a body has as many stripes.
+func scaled(n int) int {
+	if testing.Short() {
+		return n / 8
+	}
+	return n
+}
+
+// newReal has units of scaled(256 KiB).
 func newReal(t testing.TB, k, m, spare int, at place, change func(*Options)) *real {
 	r, dir := &real{}, at.dir
-	r.cluster = newClusterOf(t, k, m, 256<<10, spare, change, func(c *cluster, i int) (ids.Drive, Drive) {
-		fs, path := vfs.FS(vfs.NewMem()), "d"
+	scale := func(o *Options) {
+		o.wholeMax = int64(scaled(chunk.PutMax))
+		if change != nil {
+			change(o)
+		}
+	}
+	r.cluster = newClusterOf(t, k, m, scaled(256<<10), spare, scale, func(c *cluster, i int) (ids.Drive, Drive) {
+		fs, path := growfs.Wrap(vfs.NewMem()), "d"
 		if dir != "" {
 			fs, path = vfs.Default, fmt.Sprintf("%s/d%d", dir, i)
 		}
@@ -135,10 +153,10 @@ var realSizes = []int{1, 4096, 5000, 64 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 4 
 func TestRealDrives(t *testing.T) { eachPlace(t, realDrives) }
 
 func realDrives(t *testing.T, at place) {
-	r := newReal(t, 4, 2, 0, at, func(o *Options) { o.BlobBytes = 8 << 20 })
+	r := newReal(t, 4, 2, 0, at, func(o *Options) { o.BlobBytes = int64(scaled(8 << 20)) })
 	sizes := realSizes
-	if testing.Short() { // the race detector makes bytes dear
-		sizes = []int{1, 5000, 1<<20 + 1, 4 << 20}
+	if testing.Short() {
+		sizes = []int{1, 5000, 1<<17 + 1, 4 << 17, 12<<17 + 12345}
 	}
 	for _, size := range sizes {
 		r.mustPut(fmt.Sprint(size), size)
@@ -175,7 +193,7 @@ func TestRealRebuild(t *testing.T) { eachPlace(t, realRebuild) }
 func realRebuild(t *testing.T, at place) {
 	r := newReal(t, 4, 2, 1, at, nil)
 	ctx := context.Background()
-	for _, size := range []int{3000, 1 << 20, 9 << 20} {
+	for _, size := range []int{3000, scaled(1 << 20), scaled(9 << 20)} {
 		name := fmt.Sprint(size)
 		ref := r.mustPut(name, size).Blob(0)
 		r.change(func(m *placement.Map) {
@@ -206,7 +224,7 @@ func realRebuild(t *testing.T, at place) {
 func TestRealConcurrent(t *testing.T) { eachPlace(t, realConcurrent) }
 
 func realConcurrent(t *testing.T, at place) {
-	r := newReal(t, 2, 2, 2, at, func(o *Options) { o.BlobBytes = 3 << 20 })
+	r := newReal(t, 2, 2, 2, at, func(o *Options) { o.BlobBytes = int64(scaled(3 << 20)) })
 	rounds := 8
 	if testing.Short() {
 		rounds = 2
@@ -229,7 +247,7 @@ func realConcurrent(t *testing.T, at place) {
 		go func() {
 			defer wg.Done()
 			for i := range rounds {
-				size := []int{100, 70_000, 1 << 20, 7 << 20}[(g+i)%4]
+				size := []int{100, 70_000, scaled(1 << 20), scaled(7 << 20)}[(g+i)%4]
 				b := bytes.Repeat([]byte{byte(g), byte(i), 3}, size/3+1)[:size]
 				w, err := r.store.Write(context.Background(), r.target(), int64(size), &source{r: bytes.NewReader(b), t: t})
 				if err != nil {
@@ -299,7 +317,7 @@ func TestI5_RealEpochMoves(t *testing.T) { eachPlace(t, realEpochMoves) }
 func realEpochMoves(t *testing.T, at place) {
 	r := newReal(t, 4, 2, 1, at, nil)
 	ctx := context.Background()
-	b := r.random(9 << 20)
+	b := r.random(scaled(9 << 20))
 	move := func() {
 		r.change(func(m *placement.Map) {
 			for i, pg := range m.Pools[testPool].PGs {
@@ -313,7 +331,7 @@ func realEpochMoves(t *testing.T, at place) {
 			}
 		})
 	}
-	w, err := r.store.Write(ctx, r.target(), int64(len(b)), &hookSource{r: bytes.NewReader(b), n: 5 << 20, fn: move})
+	w, err := r.store.Write(ctx, r.target(), int64(len(b)), &hookSource{r: bytes.NewReader(b), n: scaled(5 << 20), fn: move})
 	if err != nil || len(w.Missed) != 0 {
 		t.Fatalf("%v, missed %v", err, w.Missed)
 	}

@@ -37,7 +37,8 @@ type Options struct {
 	Shedding    func() bool   // load is being shed: nothing is hedged; nil: never
 	ViewTTL     time.Duration // 100ms: how old the knowledge of drives' health may be when a PG is chosen
 
-	wholeMax int64 // chunk.PutMax: shards up to this many bytes go to Drive.Put; a test's are shorter
+	wholeMax int64         // chunk.PutMax: shards up to this many bytes go to Drive.Put; a test's are shorter
+	lagPause time.Duration // 1s: how long nobody waits for a newer map after somebody did in vain: without etcd, every read would
 }
 
 // validate fills defaults. What is missing or absurd is a bug of the caller's, so it panics.
@@ -62,6 +63,7 @@ func (o *Options) validate() {
 	setDefault(&o.SlowAfter, 3*time.Second)
 	setDefault(&o.ViewTTL, 100*time.Millisecond)
 	setDefault(&o.wholeMax, chunk.PutMax)
+	setDefault(&o.lagPause, time.Second)
 	if o.Stripes < 2 || o.BlobBytes < 1 {
 		panic(fmt.Sprintf("erasure: bad options: Stripes %d, BlobBytes %d", o.Stripes, o.BlobBytes))
 	}

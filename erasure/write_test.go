@@ -16,6 +16,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/chunk"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
@@ -210,8 +212,12 @@ func faultAt(t *testing.T, n int32) (hit bool) {
 	inj := errorfs.OnIndex(-1)
 	counter := &errorfs.Counter{Injector: errorfs.ErrInjected.If(errorfs.And(errorfs.Writes, inj))}
 	var drives []*disk.Drive
-	c := newClusterOf(t, 2, 2, 64<<10, 0, nil, func(c *cluster, i int) (ids.Drive, Drive) {
-		fs := vfs.FS(vfs.NewMem())
+	long, wholeMax := 3<<20, int64(chunk.PutMax)
+	if testing.Short() {
+		long, wholeMax = 400_000, 160<<10
+	}
+	c := newClusterOf(t, 2, 2, 64<<10, 0, func(o *Options) { o.wholeMax = wholeMax }, func(c *cluster, i int) (ids.Drive, Drive) {
+		fs := growfs.Wrap(vfs.NewMem())
 		if i == 1 {
 			fs = errorfs.Wrap(fs, counter)
 		}
@@ -232,7 +238,7 @@ func faultAt(t *testing.T, n int32) (hit bool) {
 		}
 	}()
 	inj.Store(n)
-	for i, size := range []int{100, 300_000, 3 << 20} { // the last goes to files of their own
+	for i, size := range []int{100, 300_000, long} { // the last goes to files of their own
 		name := string('a' + rune(i))
 		w, err := c.put(name, size)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/disktest"
 	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 )
@@ -150,7 +151,7 @@ func TestHandlesOfLostConnections(t *testing.T) {
 func TestNothingStaysOpen(t *testing.T) {
 	var hang atomic.Bool
 	gate := make(chan struct{})
-	n := newNode(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	n := newNode(t, errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if hang.Load() && strings.Contains(op.Path, "chunks") {
 			<-gate
 		}
@@ -211,7 +212,7 @@ func TestI12_HangingDrive(t *testing.T) {
 	mem := vfs.NewMem()
 	var hang atomic.Bool
 	gate := make(chan struct{})
-	n := newNodeThat(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	n := newNodeThat(t, errorfs.Wrap(growfs.Wrap(mem), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if hang.Load() && strings.Contains(op.Path, "chunks") && op.Kind == errorfs.OpFileSyncData {
 			<-gate
 		}
@@ -399,7 +400,7 @@ func TestBudget(t *testing.T) {
 func TestI12_NoBudgetNeeded(t *testing.T) {
 	var hang atomic.Bool
 	gate := make(chan struct{})
-	n := newNodeThat(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	n := newNodeThat(t, errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if hang.Load() && strings.Contains(op.Path, "chunks") && op.Kind == errorfs.OpFileSyncData {
 			<-gate
 		}
@@ -438,7 +439,7 @@ func TestI12_NoBudgetNeeded(t *testing.T) {
 func TestI23_ImpatienceIsNoFault(t *testing.T) {
 	var hang atomic.Bool
 	gate := make(chan struct{})
-	n := newNode(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+	n := newNode(t, errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if hang.Load() && strings.Contains(op.Path, "chunks") && op.Kind == errorfs.OpFileReadAt {
 			<-gate
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/sherd-io/sherd/disk/chunk"
 	"github.com/sherd-io/sherd/disk/disktest"
 	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 )
@@ -43,8 +44,11 @@ func newNode(t testing.TB, fs vfs.FS) *node { return newNodeThat(t, fs, poll.Wit
 // newNodeThat has a drive that counts as hanging after the given time.
 func newNodeThat(t testing.TB, fs vfs.FS, hangAfter time.Duration) *node {
 	t.Helper()
+	if mem, ok := fs.(*vfs.MemFS); ok {
+		fs = growfs.Wrap(mem)
+	}
 	n := &node{t: t, cluster: ids.NewCluster(), wrap: func(c net.Conn) net.Conn { return c }}
-	opt := disk.Options{FS: fs, Path: "d1", SegmentBytes: 8 << 20, LogSegmentBytes: 1 << 20, Buffers: &n.buffers, HangAfter: hangAfter, Logger: slog.New(slog.DiscardHandler)}
+	opt := disk.Options{FS: fs, Path: "d1", SegmentBytes: 8 << 20, LogSegmentBytes: 1 << 20, PrefillBytes: 64 << 10, Buffers: &n.buffers, HangAfter: hangAfter, Logger: slog.New(slog.DiscardHandler)}
 	_, err := disk.Format(opt, n.cluster)
 	must(t, err)
 	n.drive, err = disk.Open(opt)

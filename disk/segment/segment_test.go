@@ -18,12 +18,16 @@ import (
 
 	"github.com/sherd-io/sherd/disk/segment"
 	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/poll"
 )
 
 const dir = "/log"
 
 func options(fs vfs.FS) segment.Options {
+	if mem, ok := fs.(*vfs.MemFS); ok {
+		fs = growfs.Wrap(mem)
+	}
 	return segment.Options{
 		FS: fs, Dir: dir, ID: [16]byte{1, 2, 3}, SegmentBytes: 256 << 10, PrefillBytes: 16 << 10, Logger: slog.New(slog.DiscardHandler),
 	}

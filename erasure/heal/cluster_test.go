@@ -22,6 +22,7 @@ import (
 	"github.com/sherd-io/sherd/disk/remote/remotetest"
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/internal/bufpool"
+	"github.com/sherd-io/sherd/internal/growfs"
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
@@ -34,7 +35,7 @@ const testPool = ids.Pool(1)
 type cluster struct {
 	t       testing.TB
 	ctx     context.Context
-	rnd     *rand.Rand
+	rnd     *rand.ChaCha8
 	buffers bufpool.Pool
 	clock   *hlc.Clock
 	store   *erasure.Store
@@ -64,7 +65,7 @@ func (c *cluster) later() { c.clock.Merge(c.clock.Now().Add(2 * time.Millisecond
 
 func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *cluster {
 	c := &cluster{
-		t: t, ctx: context.Background(), rnd: rand.New(rand.NewPCG(3, 4)), clock: hlc.New(nil),
+		t: t, ctx: context.Background(), rnd: rand.NewChaCha8([32]byte{3}), clock: hlc.New(nil),
 		away: map[ids.Drive]bool{}, bodies: map[string]body{},
 	}
 	c.rows = newRows(c.clock)
@@ -131,7 +132,7 @@ func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *clus
 func (c *cluster) addDrive() ids.Drive {
 	fs := vfs.NewMem()
 	opt := disk.Options{
-		FS: fs, Path: "d", Buffers: &c.buffers, SegmentBytes: 16 << 20, LogSegmentBytes: 4 << 20, PrefillBytes: 64 << 10,
+		FS: growfs.Wrap(fs), Path: "d", Buffers: &c.buffers, SegmentBytes: 16 << 20, LogSegmentBytes: 4 << 20, PrefillBytes: 64 << 10,
 		BallastBytes: -1, HangAfter: poll.Within, Logger: slog.New(slog.DiscardHandler),
 	}
 	id, err := disk.Format(opt, ids.Cluster{1})
@@ -271,9 +272,7 @@ func (source) Settle() error { return nil }
 func (c *cluster) write(name string, size int) (body, []erasure.Missed, error) {
 	c.mu.Lock()
 	b := make([]byte, size)
-	for i := range b {
-		b[i] = byte(c.rnd.Uint32())
-	}
+	c.rnd.Read(b)
 	c.mu.Unlock()
 	now := c.clock.Now()
 	t := erasure.Target{Pool: testPool, Bucket: 9, Object: name, Upload: ids.NewUpload(now), Stamp: now}
@@ -329,6 +328,7 @@ func (c *cluster) checkAll() {
 	c.t.Helper()
 	for name, o := range c.bodies {
 		var out bytes.Buffer
+		out.Grow(len(o.b))
 		_, err := c.store.Read(c.ctx, o.item.Extent, 0, o.item.Extent.Size, &out)
 		if err != nil || !bytes.Equal(out.Bytes(), o.b) {
 			c.t.Errorf("%s: %v", name, err)

@@ -25,7 +25,7 @@ func TestRandom(t *testing.T) {
 			if seed%2 == 1 {
 				r.c.sendAway()
 			}
-			r.c.rnd = rand.New(rand.NewPCG(uint64(seed), 2))
+			r.c.rnd = rand.NewChaCha8([32]byte{byte(seed), 2})
 			for range 60 {
 				r.step()
 				if t.Failed() {
