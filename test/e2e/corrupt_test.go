@@ -21,7 +21,7 @@ func fill(t *testing.T, s *server, bucket string) *model {
 	must(t, c.makeBucket(bucket))
 	m := newModel(bucket)
 	for i, size := range append(sizes, 9<<20, 9<<20+5) {
-		for j := range 4 {
+		for j := range count(2, 4) {
 			key, v := fmt.Sprintf("f%d/%d", i, j), version{seed: uint64(i*10 + j), size: size, there: true}
 			must(t, c.put(bucket, key, v.body()))
 			m.wrote(key, v, true)
