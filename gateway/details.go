@@ -212,7 +212,9 @@ func bareETag(v string) string {
 	return v
 }
 
-// adoptHoisted takes x-amz- parameters of a presigned URL for headers, as S3 does: signers move headers there.
+// adoptHoisted takes x-amz- parameters of a presigned URL for headers, as S3 does: signers move headers there. Checksums
+// of the body are left out, also as S3 does: who signs does not know the body, and the AWS SDK for JavaScript v3 puts the
+// checksum of none into every URL.
 func (r *request) adoptHoisted() {
 	if r.auth.Kind != sigv4.KindQuery {
 		return
@@ -222,11 +224,22 @@ func (r *request) adoptHoisted() {
 			continue
 		}
 		switch name := http.CanonicalHeaderKey(p.name); name {
-		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Signedheaders", "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256":
+		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Signedheaders", "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256",
+			"X-Amz-Sdk-Checksum-Algorithm":
 		default:
+			if isChecksumValue(name) {
+				continue
+			}
 			if _, there := r.http.Header[name]; !there {
 				r.http.Header[name] = []string{p.value}
 			}
 		}
 	}
+}
+
+// isChecksumValue reports whether a header, given in canonical form, has a body's checksum for its value, whatever the
+// algorithm.
+func isChecksumValue(header string) bool {
+	of, found := strings.CutPrefix(header, "X-Amz-Checksum-")
+	return found && of != "Algorithm" && of != "Mode" && of != "Type"
 }
