@@ -12,7 +12,7 @@ func TestUnknownCommandsAreErrors(t *testing.T) {
 		unknown bool
 	}{
 		{"evict", true}, {"drive evict", true}, {"drive evict /mnt/sherd1", true}, {"heal begin", true}, {"scrub begin", true},
-		{"quarantine drop", true}, {"user add", true}, {"control save", true}, {"bench s3", true},
+		{"quarantine drop", true}, {"user make", true}, {"control save", true}, {"bench s3", true},
 		{"drive", false}, {"bench", false}, {"", false},
 	} {
 		cmd := rootCommand()

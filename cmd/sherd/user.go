@@ -25,7 +25,10 @@ import (
 const resetWithin = time.Minute
 
 func newUserCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Root credentials"}
+	var c iamClient
+	cmd := &cobra.Command{Use: "user", Short: "Users with their policies, and root's credentials"}
+	c.addFlags(cmd)
+	cmd.AddCommand(userCommands(&c)...)
 	reset := &cobra.Command{
 		Use:   "reset-root DRIVE…",
 		Short: "Make new root credentials on a stopped node, when the old ones are lost",
