@@ -201,7 +201,7 @@ func TestChangedIdentities(t *testing.T) {
 
 // TestNoRouteWithoutRight asks for every operation as those who may do nothing: it is refused, and nothing is read or changed.
 func TestNoRouteWithoutRight(t *testing.T) {
-	k := newKit(t)
+	k := newKit(t, func(o *Options, _ *object.Options) { o.IAM = o.Buckets.(*buckets) })
 	k.makeBucket("bucket")
 	k.put("/bucket/key", "secret body")
 	k.put("/bucket/source", "secret body")

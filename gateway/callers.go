@@ -34,11 +34,7 @@ func (c *caller) tags() url.Values {
 	if c.user == nil {
 		return nil
 	}
-	set := make(url.Values, len(c.user.Tags))
-	for _, t := range c.user.Tags {
-		set[t.Key] = []string{t.Value}
-	}
-	return set
+	return tagSet(c.user.Tags)
 }
 
 // callers keeps what was made of the map's users and their policies, for as long as those stay as they are. The zero value is

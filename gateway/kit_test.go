@@ -331,6 +331,24 @@ func (b *buckets) LockBucket(_ context.Context, id ids.Bucket) (func(), error) {
 	return l.Unlock, nil
 }
 
+// EditIAM is placement/store's, for users only.
+func (b *buckets) EditIAM(_ context.Context, edit func(*placement.Map) ([]placement.IAMChange, error)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changes, err := edit(b.m)
+	if err != nil {
+		return err
+	}
+	next := *b.m
+	next.IAM++
+	next.Users = maps.Clone(b.m.Users)
+	for _, c := range changes {
+		next.Users[placement.NameOf(c.User.Account, c.User.Name)] = c.User
+	}
+	b.m = &next
+	return nil
+}
+
 func (b *buckets) SetBucketConfig(_ context.Context, of *placement.Bucket, kind string, doc json.RawMessage) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

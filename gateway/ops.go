@@ -49,6 +49,8 @@ const copySource = "X-Amz-Copy-Source"
 var operations = []op{
 	{name: "ListBuckets", scope: service, method: get, action: "s3:ListAllMyBuckets", handle: (*request).listBuckets, note: "paging, prefix, bucket-region"},
 
+	{name: "IAM", scope: service, method: post, asks: true, handle: (*request).serveIAM, note: "the query APIs of IAM and STS: docs/iam.md"},
+
 	{name: "CreateBucket", scope: ofBucket, method: put, action: "s3:CreateBucket", handle: (*request).createBucket, note: "LocationConstraint is kept; object lock is refused"},
 	{name: "HeadBucket", scope: ofBucket, method: head, action: "s3:ListBucket", handle: (*request).headBucket},
 	{name: "DeleteBucket", scope: ofBucket, method: del, action: "s3:DeleteBucket", handle: (*request).deleteBucket, note: "unfinished uploads are aborted"},

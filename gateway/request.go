@@ -139,6 +139,9 @@ func (r *request) serve() error {
 	if r.weight, err = r.s.admit.acquire(r.ctx, smallBytes); err != nil {
 		return err
 	}
+	if r.op.scope == service && r.op.method == post {
+		return r.serveIAM()
+	}
 	if err := r.authenticate(); err != nil {
 		return err
 	}

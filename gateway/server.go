@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/sherd-io/sherd/gateway/iam"
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/sigv4"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -84,6 +85,7 @@ type Options struct {
 	Records Records       // required
 	Buckets Buckets       // required
 	Admin   Admin         // none: 501
+	IAM     iam.Records   // of accounts, users, groups and policies; none: they cannot be changed here
 
 	// Credentials finds an access key's secret and who it is. By default they are the map's identities.
 	Credentials func(accessKey string) (secret string, id Identity, ok bool)
@@ -175,6 +177,7 @@ type Server struct {
 	ids      idSource
 	deleting deletions
 
+	iam       *iam.Service // nil: see Options.IAM
 	callers   callers
 	documents documentCache
 	server    string // the Server header
@@ -197,6 +200,12 @@ func New(opt Options) (*Server, error) {
 		Now:        opt.Now,
 		MaxSkew:    opt.MaxSkew,
 		HostBucket: s.bucketOfHost,
+	}
+	if opt.IAM != nil {
+		var err error
+		if s.iam, err = iam.New(iam.Options{Records: opt.IAM, Authorize: s.mayIAM, Now: opt.Now, Logger: opt.Logger}); err != nil {
+			return nil, err
+		}
 	}
 	s.admit = newAdmission(int64(opt.Requests)*requestBytes, opt.AdmitWait)
 	s.metrics = newMetrics(s)
