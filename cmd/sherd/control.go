@@ -69,7 +69,7 @@ func newControlRestoreCommand() *cobra.Command {
 		Long: "Only when all of etcd is lost, or most of its members. Stop all nodes, and give all drives of this one as for `sherd\n" +
 			"server`; those of the others in --copies, as `sherd control copies` wrote them there. What would be restored is shown, and\n" +
 			"nothing is done without --yes or a yes on the terminal. What is left of the old etcd is put aside and never started again.\n" +
-			"Users are encrypted with root's secret key: give it in SHERD_ROOT_PASSWORD or AWS_SECRET_ACCESS_KEY.\n" +
+			"Access keys are encrypted with root's secret key: give it in SHERD_ROOT_PASSWORD or AWS_SECRET_ACCESS_KEY.\n" +
 			"For an hour after, or until `sherd control confirm`, the server gives up no drive and reclaims nothing.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			paths, err := nodeDrives(cmd, args)
@@ -88,7 +88,7 @@ func newControlRestoreCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.copies, "copies", nil, "files that `sherd control copies` wrote on the other nodes")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it, without asking")
 	cmd.Flags().BoolVar(&f.force, "force", false, "also from copies on no more than half of the drives, or beside an etcd that does not start or may be on other nodes")
-	cmd.Flags().BoolVar(&f.withoutUsers, "without-users", false, "also where the users cannot be decrypted: root gets new credentials, others are lost")
+	cmd.Flags().BoolVar(&f.withoutUsers, "without-users", false, "also where the access keys cannot be decrypted: root gets new credentials, the keys of others are lost")
 	return cmd
 }
 
@@ -185,14 +185,17 @@ func restoreError(err error) error {
 // printRestore says what a restore would do.
 func printRestore(out io.Writer, p *restore.Plan, external bool, now time.Time) {
 	c, m := p.Copy, p.Map
-	users := plural.Of(len(m.Identities), "user")
-	if !p.Users {
-		users = "NO users: they are not in it, or stay encrypted"
+	keys := plural.Of(len(m.Identities), "access key")
+	switch {
+	case !p.Users:
+		keys = "NO access keys: they are not in it, or stay encrypted"
+	case p.Closed > 0:
+		keys += fmt.Sprintf(" (%d of them work when a node is there that has secrets.json)", p.Closed)
 	}
 	w := table(out)
 	fmt.Fprintf(w, "cluster\t%s\n", c.Cluster)
 	fmt.Fprintf(w, "copy of\t%s, %s ago; %s\n", c.At.Local().Format(time.DateTime), roughly(now.Sub(c.At)), c.Position())
-	fmt.Fprintf(w, "it has\t%s, %s, %s\n", plural.Of(p.Drives, "drive"), plural.Of(len(m.Buckets), "bucket"), users)
+	fmt.Fprintf(w, "it has\t%s, %s, %s\n", plural.Of(p.Drives, "drive"), plural.Of(len(m.Buckets), "bucket"), keys)
 	fmt.Fprintf(w, "found on\t%d of %s; %d more have an older one\n", p.Same, plural.Of(p.Drives, "drive"), p.Readable-p.Same)
 	if len(p.Silent) > 0 {
 		fmt.Fprintf(w, "nothing of\t%s: what only they know is lost\n", strings.Join(p.Silent, ", "))

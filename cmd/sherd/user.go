@@ -16,6 +16,7 @@ import (
 	"github.com/sherd-io/sherd/cmd/sherd/node"
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/internal/plural"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
 	"github.com/sherd-io/sherd/placement/store"
@@ -78,7 +79,57 @@ func resetRoot(ctx context.Context, paths []string, out io.Writer) error {
 		return err
 	}
 	defer st.Close()
+	if err := openSecrets(ctx, st, paths, out); err != nil {
+		return err
+	}
 	return replaceRoot(ctx, st, out)
+}
+
+// openSecrets gives st the key of the cluster's secrets, from the drives. Where they have lost it a new one begins: what was sealed under
+// the old one cannot be read any more.
+func openSecrets(ctx context.Context, st *store.Store, paths []string, out io.Writer) error {
+	m := st.Map()
+	if m.DataKey == nil {
+		return nil
+	}
+	key, lost := store.ReadDataKey(paths, m.Cluster, m.DataKey.ID)
+	if lost != nil {
+		var err error
+		if key, err = newSecretsKey(ctx, st, paths); err != nil {
+			return err
+		}
+	}
+	st.SetDataKey(key)
+	refused := 0
+	for _, id := range st.Map().Identities {
+		if id.Secret == "" && !id.Root {
+			refused++
+		}
+	}
+	if refused > 0 {
+		fmt.Fprintf(out, "%s cannot be read (%v): make new ones.\n\n", plural.Of(refused, "access key"), lost)
+	}
+	return nil
+}
+
+// newSecretsKey has the cluster seal its secrets under a new key, which is on the drives first.
+func newSecretsKey(ctx context.Context, st *store.Store, paths []string) (*store.DataKey, error) {
+	key, err := store.NewDataKey(st.Map().Cluster)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		if err := key.Write(path); err != nil {
+			return nil, err
+		}
+	}
+	w, err := key.Wrapped(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return key, st.EditIAM(ctx, func(*placement.Map) ([]placement.IAMChange, error) {
+		return []placement.IAMChange{{DataKey: w}}, nil
+	})
 }
 
 func replaceRoot(ctx context.Context, st *store.Store, out io.Writer) error {
@@ -86,17 +137,28 @@ func replaceRoot(ctx context.Context, st *store.Store, out io.Writer) error {
 	if user, password := os.Getenv("SHERD_ROOT_USER"), os.Getenv("SHERD_ROOT_PASSWORD"); user != "" && password != "" {
 		fresh = node.Credentials{AccessKey: user, SecretKey: password}
 	}
-	old := st.Map().Identities
-	err := st.PutIdentity(ctx, placement.Identity{AccessKey: fresh.AccessKey, Secret: fresh.SecretKey, Root: true})
+	wrap, err := store.CopyKey(fresh.SecretKey, st.Map().Cluster)
 	if err != nil {
 		return err
 	}
-	for _, id := range old {
-		if id.Root && id.AccessKey != fresh.AccessKey {
-			if err := st.DeleteIdentity(ctx, id.AccessKey); err != nil {
-				return fmt.Errorf("the new credentials hold, but the old key %s could not be removed: %w: run this again", id.AccessKey, err)
+	err = st.EditIAM(ctx, func(m *placement.Map) ([]placement.IAMChange, error) {
+		changes := []placement.IAMChange{{Identity: &placement.Identity{AccessKey: fresh.AccessKey, Secret: fresh.SecretKey, Root: true}}}
+		for _, id := range m.Identities {
+			if id.Root && m.Account(id.Account) == m.DefaultAccount && id.AccessKey != fresh.AccessKey {
+				changes = append(changes, placement.IAMChange{Identity: id, Delete: true})
 			}
 		}
+		if key := st.DataKey(); key != nil { // who knows the old secret is not to open it
+			w, err := key.Wrapped(m.DataKey, map[string][]byte{placement.WrapRoot: wrap})
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, placement.IAMChange{DataKey: w})
+		}
+		return changes, nil
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "New root credentials, shown only now:\n\nexport AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n\n"+
 		"Start the server without SHERD_ROOT_USER and SHERD_ROOT_PASSWORD: they would win.\n", fresh.AccessKey, fresh.SecretKey)

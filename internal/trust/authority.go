@@ -75,6 +75,15 @@ func New() (*Authority, error) {
 // Seed is what Parse makes the authority from: 32 secret bytes.
 func (a *Authority) Seed() []byte { return a.key.Seed() }
 
+// WrapKey is a key of 32 bytes that follows from the seed: for what only those may open who have the authority.
+func (a *Authority) WrapKey() []byte {
+	key, err := hkdf.Key(sha256.New, a.Seed(), nil, "sherd data key wrap v1", sha256.Size)
+	if err != nil {
+		panic("trust: " + err.Error()) // only for a length that SHA-256 cannot give
+	}
+	return key
+}
+
 // Parse is Seed's inverse.
 func Parse(seed []byte) (*Authority, error) {
 	if len(seed) != ed25519.SeedSize {

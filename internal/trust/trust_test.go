@@ -86,6 +86,9 @@ func TestI24_SharedSecret(t *testing.T) {
 	if bytes.Equal(a.Certificate(), other.Certificate()) || id == otherID {
 		t.Error("two secrets, one authority")
 	}
+	if k := a.WrapKey(); len(k) != 32 || !bytes.Equal(k, b.WrapKey()) || bytes.Equal(k, other.WrapKey()) || bytes.Equal(k, a.Seed()) {
+		t.Error("the keys that follow from secrets")
+	}
 	if _, _, err := FromSecret("short"); !errors.Is(err, ErrSecret) {
 		t.Error(err)
 	}

@@ -173,9 +173,6 @@ func initialRows(in placement.Initial) (rows []CopyRow, err error) {
 		}
 		put(rangeKey(r.ID), encode(r))
 	}
-	for _, id := range in.Identities {
-		put(iamDir+id.AccessKey, encode(id))
-	}
 	for name, value := range in.Settings {
 		put(settingsDir+name, encode(value))
 	}

@@ -23,11 +23,21 @@ type builder struct {
 	accounts, users, groups, policies, identities          bool
 	tables                                                 map[ids.Pool]bool
 
+	key      *DataKey         // nil: secrets that are sealed stay so
+	unopened map[string]error // access keys whose secret key does not open
+
 	bad func(key string, err error)
 }
 
 func newBuilder(old *placement.Map, base int64, bad func(string, error)) *builder {
 	return &builder{m: *old, base: base, tables: map[ids.Pool]bool{}, bad: bad}
+}
+
+// newBuilder makes one that opens secrets. building is held.
+func (s *Store) newBuilder(old *placement.Map, base int64, bad func(string, error)) *builder {
+	b := newBuilder(old, base, bad)
+	b.key = s.dataKey.Load()
+	return b
 }
 
 func emptyMap() *placement.Map {

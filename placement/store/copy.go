@@ -3,10 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +25,7 @@ import (
 //	sherd control copy 1 <SHA-256 of what follows, hexadecimal>\n
 //	{"cluster":…,"generation":…,"revision":…,"at":…,"rows":[{"key":…,"value":…},…],"sealed":…}
 //
-// Rows with secrets (iam/) are not among the rows: they are in "sealed", AES-256-GCM under the caller's key, nonce first,
+// Rows with access keys (iam/) are not among the rows: they are in "sealed", AES-256-GCM under the caller's key, nonce first,
 // with the cluster id as additional data; without a key they are left out. "promise" is there when the copy was given to a
 // restore on another node.
 const (
@@ -115,9 +112,7 @@ func encodeCopy(c *Copy, key []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		nonce := make([]byte, seal.NonceSize())
-		rand.Read(nonce) // never fails (crypto/rand)
-		own.Sealed = seal.Seal(nonce, nonce, plain, c.Cluster[:])
+		own.Sealed = sealBox(seal, plain, c.Cluster[:])
 	}
 	body, err := json.Marshal(&own)
 	if err != nil {
@@ -125,14 +120,6 @@ func encodeCopy(c *Copy, key []byte) ([]byte, error) {
 	}
 	sum := sha256.Sum256(body)
 	return append([]byte(copyMagic+hex.EncodeToString(sum[:])+"\n"), body...), nil
-}
-
-func newSeal(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
 }
 
 // decodeCopy reads a file's bytes. Errors: ErrCorrupt.
@@ -156,13 +143,12 @@ func (c *Copy) Unseal(key []byte) error {
 		return nil
 	}
 	seal, err := newSeal(key)
-	if err != nil || len(c.Sealed) < seal.NonceSize() {
+	if err != nil {
 		return fmt.Errorf("%w: %v", ErrSealed, err)
 	}
-	n := seal.NonceSize()
-	plain, err := seal.Open(nil, c.Sealed[:n], c.Sealed[n:], c.Cluster[:])
+	plain, err := openBox(seal, c.Sealed, c.Cluster[:])
 	if err != nil {
-		return ErrSealed
+		return err
 	}
 	if err := json.Unmarshal(plain, &c.secrets); err != nil {
 		return fmt.Errorf("%w: %v", ErrCorrupt, err)

@@ -25,9 +25,9 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Region: "eu", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutIdentity(ctx, placement.Identity{AccessKey: "k", Secret: "very secret", Root: true}); err != nil {
-		t.Fatal(err)
-	}
+	dataKey := newKey(t, in.Cluster)
+	sealing(t, s, dataKey, nil)
+	editIAM(t, s, placement.IAMChange{Identity: &placement.Identity{AccessKey: "k", Secret: "very secret", Root: true}}, placement.IAMChange{User: testUser("u")})
 	key, err := CopyKey("very secret", in.Cluster)
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +68,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	if err := r.Restore(ctx, newest, 2); err != nil {
 		t.Fatal(err)
 	}
+	r.SetDataKey(dataKey)
 	after := r.Map()
 	if after.Cluster != in.Cluster || after.Generation != 2 || after.Revision < before.Revision+restoreBump {
 		t.Fatalf("cluster %s generation %d revision %d after %d", after.Cluster, after.Generation, after.Revision, before.Revision)
@@ -80,7 +81,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 			t.Fatalf("I5: pg %d has epoch %d: drives may have seen a greater one", i, pg.Epoch)
 		}
 	}
-	if after.Buckets["b"].ID != before.Buckets["b"].ID || after.Buckets["b"].Revision < restoreBump || after.Buckets["b"].Rules < restoreBump || after.Identities["k"].Secret != "very secret" {
+	if after.Buckets["b"].ID != before.Buckets["b"].ID || after.Buckets["b"].Revision < restoreBump || after.Buckets["b"].Rules < restoreBump || after.Identities["k"].Secret != "very secret" || after.User(testAccount, "u") == nil {
 		t.Fatalf("%+v %+v", after.Buckets["b"], after.Identities["k"])
 	}
 	if at, unconfirmed := RestoredAt(after, time.Time{}); !unconfirmed || time.Since(at) > time.Minute {

@@ -1,7 +1,7 @@
 // Package store keeps the map in etcd, and a copy of it in memory.
 //
 // All rows of a cluster are under one prefix, as JSON with a version: cluster, nodes/, drives/, pools/, pgs/<pool>/<pg>,
-// ranges/, buckets/, iam/, settings/, and next/ for ids that are never used again. Open loads them at one revision and
+// ranges/, buckets/, accounts/, users/, groups/, policies/, iam/ (access keys), secrets/, settings/, and next/ for ids that are never used again. Open loads them at one revision and
 // watches from the next; each batch of events swaps one new immutable Map in, which shares all that did not change.
 //
 // Invariants:
@@ -11,6 +11,8 @@
 //     map must reach to hold all that finished before Sync began.
 //   - A write is one transaction guarded by the revision of the row that it changes, and by the election's key where a
 //     planner makes it (I19). Its error is nil, ErrConflict, or ErrUnavailable: then the outcome may be unknown.
+//   - Changes of accounts and what is theirs are made one after another (EditIAM). Secrets of access keys are in etcd only sealed, under a
+//     key that is there only sealed (DataKey); one that cannot be opened is refused, and hurts no other.
 //   - A row that cannot be decoded is logged and counted, and leaves the value that was there before; it never panics.
 //   - While etcd is away Map goes on serving what it has; ContactAge tells for how long.
 package store

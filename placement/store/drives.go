@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -69,19 +68,6 @@ func (s *Store) ReplaceDrive(ctx context.Context, old ids.Drive, next *placement
 		return err
 	}
 	return s.SetDriveState(ctx, old, placement.DriveOut, reason)
-}
-
-// PutIdentity writes an access key with its secret, over one that is there. Errors: ErrInvalid, ErrUnavailable.
-func (s *Store) PutIdentity(ctx context.Context, id placement.Identity) error {
-	if id.AccessKey == "" || strings.Contains(id.AccessKey, "/") {
-		return fmt.Errorf("%w: access key %q", ErrInvalid, id.AccessKey)
-	}
-	return s.put(ctx, iamDir+id.AccessKey, encode(id))
-}
-
-// DeleteIdentity removes an access key; one that is not there is no error.
-func (s *Store) DeleteIdentity(ctx context.Context, accessKey string) error {
-	return s.put(ctx, iamDir+accessKey, "")
 }
 
 // PutSetting writes a setting; an empty value removes it.

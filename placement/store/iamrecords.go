@@ -74,7 +74,28 @@ func (b *builder) putPolicy(rest string, value []byte) error {
 }
 
 func (b *builder) putIdentity(rest string, value []byte) error {
-	return putNamed(value, rest, &b.identities, &b.m.Identities, func(i *placement.Identity) (string, error) { return i.AccessKey, checkIdentity(i) })
+	return putNamed(value, rest, &b.identities, &b.m.Identities, func(i *placement.Identity) (string, error) {
+		b.openIdentity(i)
+		return i.AccessKey, checkIdentity(i)
+	})
+}
+
+// openIdentity gives an identity that was read its secret, if that is sealed; where it cannot be opened it has none.
+func (b *builder) openIdentity(id *placement.Identity) {
+	if len(id.Sealed) == 0 {
+		return
+	}
+	id.Secret = ""
+	if b.key == nil {
+		return
+	}
+	var err error
+	if id.Secret, err = b.key.openSecret(id.AccessKey, id.Sealed); err != nil {
+		if b.unopened == nil {
+			b.unopened = map[string]error{}
+		}
+		b.unopened[id.AccessKey] = err
+	}
 }
 
 // nameDefaultAccount sees to it that the account that the cluster began with is in the map, as a row renames it.

@@ -17,15 +17,16 @@ import (
 
 // Errors by what a caller can do.
 var (
-	ErrUnavailable     = errors.New("store: etcd does not answer")          // try again later; a write's outcome may be unknown
-	ErrConflict        = errors.New("store: the row changed meanwhile")     // read the map again, plan again
-	ErrNotLeader       = errors.New("store: no longer the elected planner") // stop planning, campaign again
-	ErrNotFound        = errors.New("store: no such record")                //
-	ErrExists          = errors.New("store: record exists")                 //
-	ErrInvalid         = errors.New("store: record refused")                // a bug of the caller
-	ErrTooLarge        = errors.New("store: record too large")              // ErrInvalid, by what a client sent
-	ErrBootstrapped    = errors.New("store: the cluster exists already")    // somebody else was first: use what is there
-	ErrNotBootstrapped = errors.New("store: no cluster under this prefix")  // Bootstrap first
+	ErrUnavailable     = errors.New("store: etcd does not answer")                               // try again later; a write's outcome may be unknown
+	ErrConflict        = errors.New("store: the row changed meanwhile")                          // read the map again, plan again
+	ErrNotLeader       = errors.New("store: no longer the elected planner")                      // stop planning, campaign again
+	ErrNotFound        = placement.ErrNotFound                                                   //
+	ErrExists          = errors.New("store: record exists")                                      //
+	ErrInvalid         = placement.ErrInvalid                                                    // a bug of the caller
+	ErrTooLarge        = placement.ErrTooLarge                                                   //
+	ErrNoDataKey       = errors.New("store: the key of the cluster's secrets is not known here") // SetDataKey first
+	ErrBootstrapped    = errors.New("store: the cluster exists already")                         // somebody else was first: use what is there
+	ErrNotBootstrapped = errors.New("store: no cluster under this prefix")                       // Bootstrap first
 	ErrWrongCluster    = errors.New("store: these records are of another cluster")
 	ErrCorrupt         = errors.New("store: record cannot be decoded")                       // only where nothing can go on without it
 	ErrTimeTravel      = errors.New("store: etcd holds an older state than was seen before") // I9: restore, by a person

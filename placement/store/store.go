@@ -31,6 +31,11 @@ type Store struct {
 
 	badRecords, reloads, swaps atomic.Int64
 
+	building sync.Mutex              // held while a state is made and published
+	dataKey  atomic.Pointer[DataKey] // nil: secrets that are sealed stay so
+	refused  map[string]bool         // access keys whose secret dataKey does not open, that were logged; building guards it
+	iamTurn  chan struct{}           // holds one thing while EditIAM works
+
 	syncs   syncs
 	unwatch atomic.Pointer[context.CancelFunc] // ends the watch that runs; another one begins
 
@@ -66,7 +71,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Store{opt: opt, client: client, kv: client.KV, origin: time.Now()}
+	s := &Store{opt: opt, client: client, kv: client.KV, origin: time.Now(), iamTurn: make(chan struct{}, 1)}
 	if opt.between != nil {
 		s.kv = opt.between(client.KV)
 	}
@@ -168,7 +173,7 @@ func (s *Store) waitState(ctx context.Context, pred func(*state) bool) (*state, 
 	}
 }
 
-// publish swaps st in and wakes who waits. Only the goroutine that loads and watches calls it.
+// publish swaps st in and wakes who waits. building is held, since st was made of the state before.
 func (s *Store) publish(st *state) {
 	st.next = make(chan struct{})
 	old := s.state.Swap(st)

@@ -501,13 +501,13 @@ func TestBadRecordsKeepTheOldValue(t *testing.T) {
 	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutIdentity(ctx, placement.Identity{AccessKey: "k", Secret: "s", Root: true}); err != nil {
-		t.Fatal(err)
-	}
+	editIAM(t, s, placement.IAMChange{Identity: &placement.Identity{AccessKey: "k", Secret: "s", Root: true}},
+		placement.IAMChange{User: testUser("u")})
 	other := raw(t, te)
 	bad := 0
 	for _, key := range []string{
 		nodesDir + "n1", driveKey(in.Drives[0].ID), poolKey(1), pgKey(1, 3), rangeKey(1), bucketsDir + "b", iamDir + "k", settingsDir + "a",
+		usersDir + testAccount + "/u", usersDir + "u", groupsDir + "1/2/3", policiesDir, accountsDir + testAccount, dataKeyKey, iamDir,
 		driveKey(ids.NewDrive()), pgKey(1, 300), pgKey(9, 1), pgsDir + "x/y", rangesDir + "zz", poolsDir + "-1", drivesDir + "q", bucketsDir + "c",
 	} {
 		for _, value := range []string{"", "{", "null", `{"version":99,"record":{}}`, `{"version":1,"record":7.5}`, "\xff\x00", `{"version":1,"record":{"slots":[{}]}}`} {
@@ -523,7 +523,7 @@ func TestBadRecordsKeepTheOldValue(t *testing.T) {
 	same := func(m *placement.Map) {
 		t.Helper()
 		checkMap(t, m, in)
-		if m.Buckets["b"] == nil || m.Buckets["b"].Name != "b" || m.Identities["k"].Secret != "s" || m.Nodes["n1"].Name != "n1" {
+		if m.Buckets["b"] == nil || m.Buckets["b"].Name != "b" || m.Identities["k"].Secret != "s" || m.Nodes["n1"].Name != "n1" || m.User(testAccount, "u") == nil {
 			t.Fatalf("an old value is gone: %+v", m)
 		}
 	}

@@ -36,6 +36,8 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.building.Lock()
+	defer s.building.Unlock()
 	st, err := s.assemble(rows, revision)
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func (s *Store) readAll(ctx context.Context) (rows []*mvccpb.KeyValue, revision 
 	}
 }
 
-// assemble makes a state of all rows. Rows that cannot be decoded keep the value of the state before.
+// assemble makes a state of all rows. Rows that cannot be decoded keep the value of the state before. building is held.
 func (s *Store) assemble(rows []*mvccpb.KeyValue, revision int64) (*state, error) {
 	c, err := s.clusterRow(rows)
 	if err != nil {
@@ -79,7 +81,7 @@ func (s *Store) assemble(rows []*mvccpb.KeyValue, revision int64) (*state, error
 	}
 	old := s.state.Load()
 	var lost []string
-	b := newBuilder(emptyMap(), c.RevisionBase, func(key string, err error) {
+	b := s.newBuilder(emptyMap(), c.RevisionBase, func(key string, err error) {
 		s.noteBad(key, err)
 		lost = append(lost, key)
 	})
@@ -93,6 +95,7 @@ func (s *Store) assemble(rows []*mvccpb.KeyValue, revision int64) (*state, error
 	for _, key := range lost {
 		b.keep(key, old.m)
 	}
+	s.noteRefused(b)
 	st := &state{m: b.build(revision), base: c.RevisionBase, applied: revision}
 	seen := s.opt.Floor
 	if c.ID == (ids.Cluster{}) {
@@ -251,8 +254,10 @@ func (s *Store) applyEvents(events []*clientv3.Event) (clusterChanged bool) {
 	if len(events) == 0 {
 		return false
 	}
+	s.building.Lock()
+	defer s.building.Unlock()
 	old := s.state.Load()
-	b := newBuilder(old.m, old.base, s.noteBad)
+	b := s.newBuilder(old.m, old.base, s.noteBad)
 	applied := old.applied
 	for _, e := range events {
 		key := strings.TrimPrefix(string(e.Kv.Key), s.opt.Prefix)
@@ -267,6 +272,7 @@ func (s *Store) applyEvents(events []*clientv3.Event) (clusterChanged bool) {
 		applied = max(applied, e.Kv.ModRevision)
 	}
 	s.publish(&state{m: b.build(applied), base: old.base, applied: applied})
+	s.noteRefused(b)
 	return false
 }
 

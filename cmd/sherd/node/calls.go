@@ -60,6 +60,7 @@ func (p *peers) routes() http.Handler {
 	calls := http.NewServeMux()
 	calls.HandleFunc("GET /founding", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.told.Load()) })
 	calls.HandleFunc("GET /control", func(w http.ResponseWriter, _ *http.Request) { reply(w, p.position()) })
+	calls.HandleFunc("GET /datakey", p.tellDataKey)
 	for pattern, f := range p.n.nodeCalls() {
 		calls.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if !p.up.Load() {

@@ -181,28 +181,15 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	root, fresh := n.cfg.Root, false
-	if root.AccessKey == "" {
-		root, fresh = NewCredentials(), true
-		initial.Identities = append(initial.Identities, &placement.Identity{AccessKey: root.AccessKey, Secret: root.SecretKey, Root: true})
-	}
 	err = n.untilHeard(ctx, func() error { return n.store.Bootstrap(ctx, initial) })
 	switch {
 	case errors.Is(err, store.ErrBootstrapped): // by another node, or by a try whose answer was lost
-		n.rootFresh = fresh && rootIs(n.store.Map(), root)
 		return nil
 	case err != nil:
 		return err
 	}
-	n.rootFresh = fresh
 	n.log.Info("new cluster", "cluster", n.cluster, "nodes", len(initial.Nodes), "drives", len(initial.Drives), "data", initial.Pool.K, "parity", initial.Pool.M)
 	return nil
-}
-
-// rootIs reports whether the map has this root.
-func rootIs(m *placement.Map, root Credentials) bool {
-	id := m.Identities[root.AccessKey]
-	return id != nil && id.Root && id.Secret == root.SecretKey
 }
 
 // untilHeard calls f until etcd answers: what a start waited for may go away again in the middle of it.
@@ -223,7 +210,9 @@ func (n *Node) initial() (placement.Initial, error) {
 	if err != nil {
 		return placement.Initial{}, err
 	}
-	return plan.Initial(plan.InitialOptions{Cluster: n.cluster, Nodes: nodes, Drives: drives, Profile: n.cfg.Profile, PGCount: n.cfg.PGs})
+	return plan.Initial(plan.InitialOptions{
+		Cluster: n.cluster, Nodes: nodes, Drives: drives, Profile: n.cfg.Profile, PGCount: n.cfg.PGs, Settings: firstFloor(nodes),
+	})
 }
 
 // record is the map's row for a drive that was just formatted.
@@ -264,13 +253,9 @@ func (c *EtcdConfig) Fill(opt *store.Options) error {
 // copyEvery is how often the control state is copied to the drives, if it changed (I9).
 const copyEvery = 5 * time.Second
 
-// keepCopies keeps a copy of the control state on every drive, its secrets under a key derived from root's.
+// keepCopies keeps a copy of the control state on every drive, its access keys under a key derived from root's secret.
 func (n *Node) keepCopies(ctx context.Context) {
-	key, err := store.CopyKey(n.root.SecretKey, n.cluster)
-	if err != nil {
-		n.log.Error("copies of the control state are kept without its secrets", "err", err)
-	}
-	n.store.KeepCopies(ctx, copyEvery, n.healthyPaths, func() []byte { return key })
+	n.store.KeepCopies(ctx, copyEvery, n.healthyPaths, n.rootKey)
 }
 
 // healthyPaths are the drives that were what was opened when they were last looked at, which none waits for here. What is

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/store"
 )
 
 // Credentials are the root user's access key and secret.
@@ -48,30 +49,37 @@ func unsendable(r rune) bool { return r == ',' || r < ' ' || r > '~' }
 
 // identities is where root's pair is kept; placement/store provides it.
 type identities interface {
-	Map() *placement.Map
-	PutIdentity(ctx context.Context, id placement.Identity) error
+	EditIAM(ctx context.Context, change func(*placement.Map) ([]placement.IAMChange, error)) error
 }
 
-// ensureRoot gives the pair to serve with. What the environment gives wins and is not stored; else the stored
-// pair; else a new one is made and stored, and fresh is true: it is to be shown once.
-func ensureRoot(ctx context.Context, given Credentials, store identities) (c Credentials, fresh bool, err error) {
-	if given.AccessKey != "" {
-		return given, false, nil
-	}
-	if c, ok := storedRoot(store.Map()); ok {
-		return c, false, nil
-	}
-	c = NewCredentials()
-	err = store.PutIdentity(ctx, placement.Identity{AccessKey: c.AccessKey, Secret: c.SecretKey, Root: true})
+// ensureRoot gives the stored pair; where there is none, fresh is stored. It may be called again with the same fresh where the outcome
+// was unknown. Errors: store.ErrNoDataKey if the stored pair cannot be read, the store's.
+func ensureRoot(ctx context.Context, fresh Credentials, in identities) (root Credentials, err error) {
+	err = in.EditIAM(ctx, func(m *placement.Map) ([]placement.IAMChange, error) {
+		var stored bool
+		if root, stored = storedRoot(m); stored && root.SecretKey == "" {
+			return nil, fmt.Errorf("root's own: %w", store.ErrNoDataKey)
+		}
+		if stored {
+			return nil, nil
+		}
+		root = fresh
+		return []placement.IAMChange{{Identity: &placement.Identity{AccessKey: fresh.AccessKey, Secret: fresh.SecretKey, Root: true}}}, nil
+	})
 	if err != nil {
-		return Credentials{}, false, fmt.Errorf("storing the new root credentials: %w", err)
+		return Credentials{}, fmt.Errorf("root's credentials: %w", err)
 	}
-	return c, true, nil
+	return root, nil
 }
 
-// storedRoot is root's pair in the map: the first, if several nodes made one at a time.
+// storedRoot is root's pair in the map, without the secret if that cannot be read: the first, if several nodes made one at a time, as
+// older versions could.
 func storedRoot(m *placement.Map) (c Credentials, ok bool) {
+	home := m.Account("").ID
 	for _, id := range m.Identities {
+		if account := m.Account(id.Account); account == nil || account.ID != home {
+			continue
+		}
 		if id.Root && (!ok || id.AccessKey < c.AccessKey) {
 			c, ok = Credentials{id.AccessKey, id.Secret}, true
 		}

@@ -56,6 +56,15 @@ func commonLevel(m *placement.Map) int {
 	return least
 }
 
+// firstFloor is the setting of a cluster that begins with these nodes: what all of them know need not wait.
+func firstFloor(nodes []placement.Node) map[string]string {
+	m := &placement.Map{Nodes: map[string]*placement.Node{}}
+	for i := range nodes {
+		m.Nodes[nodes[i].Name] = &nodes[i]
+	}
+	return map[string]string{floorSetting: strconv.Itoa(commonLevel(m))}
+}
+
 // raiseFloor raises the cluster's level when all nodes have come that far.
 func (p *planner) raiseFloor(ctx context.Context) error {
 	m := p.n.store.Map()

@@ -75,8 +75,9 @@ type Node struct {
 	healedMu                    sync.Mutex
 	healedBase, healedBaseBytes int64 // what was healed when there was last nothing to heal
 
-	root      Credentials
-	rootFresh bool
+	root      atomic.Pointer[rootUser] // nil: not known yet
+	rootFresh atomic.Bool              // it was made just now
+	wrapped   wrapping
 
 	started time.Time
 	loopCtx context.Context    // of the loops
@@ -174,5 +175,11 @@ func (n *Node) fail(err error) {
 // Failed receives an error if serving ends by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
-// Root is the root user's credentials, and whether they were made just now.
-func (n *Node) Root() (Credentials, bool) { return n.root, n.rootFresh }
+// Root is the root user's credentials, and whether they were made just now; zero if they are not known yet.
+func (n *Node) Root() (Credentials, bool) {
+	root := n.root.Load()
+	if root == nil {
+		return Credentials{}, false
+	}
+	return root.Credentials, n.rootFresh.Load()
+}

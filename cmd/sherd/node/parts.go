@@ -29,16 +29,6 @@ import (
 // stagingDir is where a drive takes a range's snapshot in.
 const stagingDir = "staging"
 
-// startIdentity finds root's credentials and brings map and drives together.
-func (n *Node) startIdentity(ctx, _ context.Context) (err error) {
-	root, fresh, err := ensureRoot(ctx, n.cfg.Root, n.store)
-	if err != nil {
-		return err
-	}
-	n.root, n.rootFresh = root, n.rootFresh || fresh
-	return n.untilHeard(ctx, func() error { return n.enlistAll(ctx) })
-}
-
 // startRecords opens the ranges' replicas and waits until they can be asked, for a time: a node without a quorum of
 // them comes up all the same and says why it is not ready.
 func (n *Node) startRecords(ctx, loops context.Context) (err error) {
@@ -220,10 +210,10 @@ func ownPages(h http.Handler) http.Handler {
 	})
 }
 
-// credentials knows root's pair, and the map's.
+// credentials knows root's pair, and the map's access keys that are in force.
 func (n *Node) credentials(accessKey string) (string, gateway.Identity, bool) {
-	if accessKey == n.root.AccessKey {
-		return n.root.SecretKey, gateway.Identity{}, true
+	if root := n.root.Load(); root != nil && accessKey == root.AccessKey {
+		return root.SecretKey, gateway.Identity{}, true
 	}
 	m := n.store.Map()
 	id := m.Identities[accessKey]

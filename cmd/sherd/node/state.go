@@ -33,6 +33,7 @@ func (n *Node) state(ctx context.Context) adminapi.NodeState {
 		})
 	}
 	s.Problems = append(s.Problems, n.healProblems()...)
+	s.Problems = append(s.Problems, n.secretProblems()...)
 	return s
 }
 

@@ -241,7 +241,7 @@ func residue(fs vfs.FS, path string) bool {
 	names, err := fs.List(path)
 	for _, name := range names {
 		switch {
-		case name == etcdDir, name == stagingDir, name == lostFound, copyOf(name):
+		case name == etcdDir, name == stagingDir, name == lostFound, kept(name):
 		default:
 			return false
 		}
@@ -249,9 +249,14 @@ func residue(fs vfs.FS, path string) bool {
 	return err == nil
 }
 
-// copyOf reports a control copy, or one half written.
-func copyOf(name string) bool {
-	return name == store.CopyFile || strings.HasPrefix(name, "."+store.CopyFile+".tmp")
+// kept reports a control copy or the key of the cluster's secrets, which are written again where they are missing, or one half written.
+func kept(name string) bool {
+	for _, file := range []string{store.CopyFile, store.KeyFile} {
+		if name == file || strings.HasPrefix(name, "."+file+".tmp") {
+			return true
+		}
+	}
+	return false
 }
 
 const (

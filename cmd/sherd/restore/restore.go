@@ -55,7 +55,8 @@ type Plan struct {
 	Same       int            // of those, with just the state that is taken
 	Silent     []string       // nodes none of whose drives had a readable copy
 	Etcd       Left
-	Users      bool // the copy's users are restored
+	Users      bool // the copy's access keys are restored
+	Closed     int  // access keys whose secret neither these drives nor root's secret key open: other nodes may have the key
 
 	opt Options
 	key []byte // of the users; nil: unknown
@@ -245,8 +246,34 @@ func (p *Plan) unseal() (err error) {
 	if !p.Users && !p.opt.WithoutUsers {
 		return ErrSealed
 	}
-	p.Map, err = p.Copy.Map()
+	if p.Map, err = p.Copy.Map(); err == nil {
+		p.countClosed()
+	}
 	return err
+}
+
+// countClosed counts the access keys whose secrets the node that is restored will not open by itself.
+func (p *Plan) countClosed() {
+	if p.opens(p.Map.DataKey) {
+		return
+	}
+	for _, id := range p.Map.Identities {
+		if len(id.Sealed) > 0 {
+			p.Closed++
+		}
+	}
+}
+
+// opens reports whether the key of the cluster's secrets is on one of the drives, or follows from root's secret.
+func (p *Plan) opens(w *placement.WrappedKey) bool {
+	if w == nil {
+		return false
+	}
+	if _, err := store.ReadDataKey(pathsOf(p.opt.Hosts), p.opt.Cluster, w.ID); err == nil {
+		return true
+	}
+	_, err := store.Unwrap(p.opt.Cluster, w, placement.WrapRoot, p.key)
+	return err == nil
 }
 
 // lookExternal refuses an etcd that has the cluster.

@@ -70,15 +70,37 @@ func founded(t *testing.T, ctx context.Context, etcd store.Options) Options {
 	must(t, s.Bootstrap(ctx, first))
 	_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1})
 	must(t, err)
-	must(t, s.PutIdentity(ctx, placement.Identity{AccessKey: "user", Secret: "of the user"}))
 	key, err := store.CopyKey(rootSecret, opt.Cluster)
 	must(t, err)
+	dataKey, err := store.NewDataKey(opt.Cluster)
+	must(t, err)
+	wrapped, err := dataKey.Wrapped(nil, map[string][]byte{placement.WrapRoot: key})
+	must(t, err)
+	edit(t, ctx, s, placement.IAMChange{DataKey: wrapped})
+	s.SetDataKey(dataKey)
+	edit(t, ctx, s, placement.IAMChange{Identity: &placement.Identity{AccessKey: "user", Secret: "of the user"}})
 	written, err := s.WriteCopies(ctx, paths, key)
 	must(t, err)
 	if written != len(paths) {
 		t.Fatalf("%d copies", written)
 	}
 	return opt
+}
+
+func edit(t *testing.T, ctx context.Context, s *store.Store, changes ...placement.IAMChange) {
+	t.Helper()
+	must(t, s.EditIAM(ctx, func(*placement.Map) ([]placement.IAMChange, error) { return changes, nil }))
+}
+
+// secretsOpened gives s the key of the cluster's secrets, as root's secret opens it.
+func secretsOpened(t *testing.T, s *store.Store) {
+	t.Helper()
+	m := s.Map()
+	key, err := store.CopyKey(rootSecret, m.Cluster)
+	must(t, err)
+	dataKey, err := store.Unwrap(m.Cluster, m.DataKey, placement.WrapRoot, key)
+	must(t, err)
+	s.SetDataKey(dataKey)
 }
 
 // TestI9_RestoreIntoExternalEtcd: an empty external etcd gets everything, under the next generation; one that has the
@@ -95,7 +117,7 @@ func TestI9_RestoreIntoExternalEtcd(t *testing.T) {
 	opt.Etcd = external(t)
 	p, err := Prepare(ctx, opt)
 	must(t, err)
-	if p.Drives != 6 || p.Readable != 6 || p.Same != 6 || !p.Users || len(p.Map.Identities) != 1 || len(p.Map.Buckets) != 1 {
+	if p.Drives != 6 || p.Readable != 6 || p.Same != 6 || !p.Users || p.Closed != 0 || len(p.Map.Identities) != 1 || len(p.Map.Buckets) != 1 {
 		t.Fatalf("%+v", p)
 	}
 	_, err = p.Run(ctx)
@@ -103,6 +125,7 @@ func TestI9_RestoreIntoExternalEtcd(t *testing.T) {
 	s, err := store.Open(ctx, store.Options{Endpoints: opt.Etcd.Endpoints, Cluster: opt.Cluster})
 	must(t, err)
 	defer s.Close()
+	secretsOpened(t, s)
 	if m := s.Map(); m.Generation != 2 || m.Buckets["b"] == nil || m.Identities["user"].Secret != "of the user" {
 		t.Fatalf("generation %d, %v, %v", m.Generation, m.Buckets, m.Identities)
 	}
