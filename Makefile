@@ -2,6 +2,7 @@ SHELL    = /bin/bash
 # make            build ./sherd
 # make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 18 minutes on 2 cores
 # make clients    real S3 clients against the real binary, installed where missing; CLIENTS="rclone restic" for some
+# make conformance  what S3's documentation promises, case by case: test/s3
 # make soak       the same promises with the full counts: hours
 # make bench      measure a fresh server on this machine; see docs/performance.md
 # make fuzz       each fuzz target for FUZZTIME
@@ -18,12 +19,12 @@ JUDGED    = $(shell $(GO) list ./... | grep -v /metapb)
 # The race detector costs a factor of ten: what takes minutes under it is shortened there, and run whole without it.
 SHORTENED = ./disk ./disk/segment ./erasure/...
 
-.PHONY: build test vet lint unit race whole sim e2e tools clients soak bench fuzz clean
+.PHONY: build test vet lint unit race whole sim e2e conformance tools clients soak bench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o sherd ./cmd/sherd
 
-test: build vet lint race whole sim e2e
+test: build vet lint race whole sim e2e conformance
 
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v pb.go))" || { gofmt -l $$(git ls-files '*.go' | grep -v pb.go); echo "run gofmt -w"; exit 1; }
@@ -51,6 +52,10 @@ sim:
 
 e2e: tools
 	$(GO) test -timeout 25m -parallel 4 -v ./test/e2e/ | grep -vE '^=== (RUN|PAUSE|CONT|NAME)'; exit $${PIPESTATUS[0]}
+
+# Prints what failed, and how many cases wait for what is not there yet. Another server: CONFORMANCE='-endpoint URL -access-key AK -secret-key SK'.
+conformance:
+	$(GO) test -count 1 -timeout 10m -v ./test/s3 $(if $(CONFORMANCE),-args $(CONFORMANCE)) | grep -vE '^ *(=== |--- PASS|[a-z]+_test.go:[0-9]+: (waits for|holds already))|^PASS'; exit $${PIPESTATUS[0]}
 
 # What the tests run besides sherd: the AWS CLI and curl as clients, ip for network namespaces.
 tools:

@@ -104,12 +104,12 @@ const bucketsPage = 10_000
 
 // listBuckets serves ListBuckets (S3 API reference). Without max-buckets it answers with all there are.
 func (r *request) listBuckets() error {
-	limit, err := r.query.count("max-buckets", 0, bucketsPage)
+	limit, err := r.query.count("max-buckets", 0, bucketsPage+1)
 	if err != nil {
 		return err
 	}
-	if limit == 0 && r.query.get("max-buckets") != "" {
-		return badArgument("max-buckets", "0", "Argument max-buckets must be an integer between 1 and 10000")
+	if v := r.query.get("max-buckets"); v != "" && (limit == 0 || limit > bucketsPage) {
+		return badArgument("max-buckets", v, "Argument max-buckets must be an integer between 1 and 10000")
 	}
 	after, err := untoken(r.query.get("continuation-token"))
 	if err != nil {

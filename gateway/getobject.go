@@ -185,10 +185,17 @@ func (r *request) notRead(v *metapb.Version, err error) error {
 	return r.sendEmpty(http.StatusNotModified)
 }
 
-// withKey adds the key to NoSuchKey, as S3 does.
+// withKey adds the key to NoSuchKey, and to PreconditionFailed of a write the header that asked for it, as S3 does.
 func (r *request) withKey(err error) error {
-	if api := toAPI(err); api.code == errNoSuchKey.code {
+	switch api := toAPI(err); {
+	case api.code == errNoSuchKey.code:
 		return api.with(s3xml.Extra{Name: "Key", Value: r.key})
+	case api.code == errPreconditionFailed.code && len(api.extra) == 0:
+		name := "If-None-Match"
+		if r.in1("If-Match") != "" {
+			name = "If-Match"
+		}
+		return api.with(s3xml.Extra{Name: "Condition", Value: name})
 	}
 	return err
 }

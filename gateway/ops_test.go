@@ -17,22 +17,22 @@ var update = flag.Bool("update", false, "write docs/s3-compatibility.md")
 func compatibility() string {
 	var b strings.Builder
 	b.WriteString("# S3 compatibility\n\nMade from the table in gateway/ops.go by `go test ./gateway -run TestCompatibilityPage -update`: do not edit.\n\n")
-	rows := append([]op(nil), operations...)
-	sort.SliceStable(rows, func(i, j int) bool { return rows[i].name < rows[j].name })
+	rows := Operations()
+	sort.SliceStable(rows, func(i, j int) bool { return rows[i].Name < rows[j].Name })
 	done := 0
 	var there, not strings.Builder
 	last := ""
 	for _, o := range rows {
-		if o.name == last {
+		if o.Name == last {
 			continue
 		}
-		last = o.name
+		last = o.Name
 		to := &not
-		if o.handle != nil {
+		if o.Served {
 			done++
 			to = &there
 		}
-		fmt.Fprintf(to, "| %s | %s | %s | %s |\n", o.name, selector(&o), o.action, o.note)
+		fmt.Fprintf(to, "| %s | %s | %s | %s |\n", o.Name, selector(&o), o.Action, o.Note)
 	}
 	const head = "| operation | request | IAM action | notes |\n|---|---|---|---|\n"
 	fmt.Fprintf(&b, "## Served (%d)\n\n%s%s\n", done, head, there.String())
@@ -40,18 +40,18 @@ func compatibility() string {
 	return b.String()
 }
 
-func selector(o *op) string {
-	path := [...]string{"/", "/bucket", "/bucket/key"}[o.scope]
-	if o.sub != "" {
-		path += "?" + o.sub
+func selector(o *Operation) string {
+	path := map[string]string{"service": "/", "bucket": "/bucket", "object": "/bucket/key"}[o.Scope]
+	if o.Sub != "" {
+		path += "?" + o.Sub
 	}
-	if o.sub2 != "" {
-		path += "&" + o.sub2
+	if o.Sub2 != "" {
+		path += "&" + o.Sub2
 	}
-	if o.header != "" {
-		path += ", " + strings.ToLower(o.header)
+	if o.Header != "" {
+		path += ", " + strings.ToLower(o.Header)
 	}
-	return "`" + o.method + " " + path + "`"
+	return "`" + o.Method + " " + path + "`"
 }
 
 func TestCompatibilityPage(t *testing.T) {
@@ -89,6 +89,9 @@ func TestEveryOperationIsFound(t *testing.T) {
 		var err error
 		r.query, err = parseQuery(nil, r.http.URL.RawQuery)
 		check(t, err)
+		if seen, ok := OperationOf(r.http); !ok || seen != o.seen() {
+			t.Errorf("%s %s is seen as %v", o.method, path, seen)
+		}
 		found := k.server.ops.find(r)
 		if found == nil || found.name != o.name {
 			t.Errorf("%s %s finds %v, want %s", o.method, path, found, o.name)

@@ -86,7 +86,7 @@ func (b *liveBody) Close() error { return nil }
 // openBody returns the body as the client meant it, and its size. The body must be closed.
 func (r *request) openBody() (*sigv4.BodyReader, int64, error) {
 	size := r.auth.DecodedBytes
-	if size < 0 {
+	if size < 0 || r.unannounced() {
 		return nil, 0, errMissingContentLength
 	}
 	if size > object.BodyBytesMax {
@@ -97,6 +97,12 @@ func (r *request) openBody() (*sigv4.BodyReader, int64, error) {
 	}
 	body, err := r.auth.Body(&liveBody{r: r, moved: r.began})
 	return body, size, err
+}
+
+// unannounced reports whether the client says nothing of a body's length. HTTP/1.1 takes that for a body of none, S3 for a
+// mistake: an object would be emptied by a client that lost the header on its way. In HTTP/2 an empty body needs none.
+func (r *request) unannounced() bool {
+	return r.http.ContentLength == 0 && r.http.ProtoMajor == 1 && len(r.http.Header["Content-Length"]) == 0
 }
 
 // docDigest is what the checksum headers of a request with a document mean.

@@ -1,0 +1,110 @@
+package s3
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sherd-io/sherd/gateway/sigv4"
+)
+
+func checksumGroups() []group { return []group{checksums(), chunkedBodies()} }
+
+// trailing sends a body unsigned in chunks, with the checksum of sumOf in the trailer: what AWS's SDKs do by default.
+func trailing(algorithm, sumOf string) func(*http.Request, sigv4.Credentials, string) []byte {
+	return inChunks(sigv4.PayloadUnsignedChunkTrailer, map[string]string{"x-amz-checksum-" + algorithm: sum(algorithm, sumOf)})
+}
+
+// signedTrailing is trailing with signed chunks.
+func signedTrailing(algorithm, sumOf string) func(*http.Request, sigv4.Credentials, string) []byte {
+	return inChunks(sigv4.PayloadChunksTrailer, map[string]string{"x-amz-checksum-" + algorithm: sum(algorithm, sumOf)})
+}
+
+func checksums() group {
+	const doc = "UserGuide/checking-object-integrity"
+	g := group{name: "Checksums", buckets: shared}
+	unchanged := then(GET("k"), is(200, has("old")))
+	for _, a := range algorithmNames {
+		name, value := "x-amz-checksum-"+a, sum(a, ten)
+		shown := then(GET("k", "x-amz-checksum-mode", "ENABLED"), is(200, has(ten), header(name, value), header("x-amz-checksum-type", "FULL_OBJECT")))
+		old := given(PUT("k", "old"))
+		g.cases = append(g.cases,
+			kase{a + " in a header", doc, nil, PUT("k", ten, name, value), is(200, header(name, value), header("x-amz-checksum-type", "FULL_OBJECT"), shown)},
+			kase{a + " in a header, with the SDK's", "boto3 default checksums", nil, PUT("k", ten, name, value, "x-amz-sdk-checksum-algorithm", strings.ToUpper(a)), is(200, shown)},
+			kase{a + " in a trailer", "aws-sdk-go-v2 default checksums", nil, PUT("k", ten).streamed(trailing(a, ten)), is(200, header(name, value), shown)},
+			kase{a + " in a signed trailer", "API/sigv4-streaming-trailers", nil, PUT("k", ten).streamed(signedTrailing(a, ten)), is(200, header(name, value), shown)},
+			kase{a + " of something else in a header", "API/ErrorResponses: BadDigest", old, PUT("k", ten, name, sum(a, "other")), fails(400, "BadDigest", unchanged)},
+			kase{a + " of something else in a trailer", "API/ErrorResponses: BadDigest", old, PUT("k", ten).streamed(trailing(a, "other")), fails(400, "BadDigest", unchanged)},
+			kase{a + " of something else in a signed trailer", "API/ErrorResponses: BadDigest", old, PUT("k", ten).streamed(signedTrailing(a, "other")), fails(400, "BadDigest", unchanged)},
+			kase{a + " that is no base64", "API/ErrorResponses: InvalidRequest", old, PUT("k", ten, name, "!!"), fails(400, "InvalidRequest", unchanged)},
+			kase{a + " too short", "API/ErrorResponses: InvalidRequest", old, PUT("k", ten, name, "AAA="), fails(400, "InvalidRequest", unchanged)},
+			kase{a + " of nothing", doc, nil, PUT("k", "", name, sum(a, "")), is(200, header(name, sum(a, "")))},
+			kase{a + " listed", "API_ListObjectsV2: ChecksumAlgorithm", given(PUT("", ""), PUT("k", ten, name, value)), GET("?list-type=2"), is(200, val("Contents/ChecksumAlgorithm", strings.ToUpper(a)))},
+		)
+	}
+	g.cases = append(g.cases,
+		kase{"by default", doc + ": CRC64NVME", nil, PUT("k", ten), is(200, header("x-amz-checksum-crc64nvme", sum("crc64nvme", ten)))},
+		kase{"two of them", "API/ErrorResponses: InvalidRequest", nil, PUT("k", ten, "x-amz-checksum-crc32", sum("crc32", ten), "x-amz-checksum-sha1", sum("sha1", ten)), fails(400, "InvalidRequest")},
+		kase{"named and not sent", "API_PutObject: x-amz-sdk-checksum-algorithm", nil, PUT("k", ten, "x-amz-sdk-checksum-algorithm", "CRC32"), fails(400, "InvalidRequest")},
+		kase{"named another", "API_PutObject: x-amz-sdk-checksum-algorithm", nil, PUT("k", ten, "x-amz-sdk-checksum-algorithm", "SHA1", "x-amz-checksum-crc32", sum("crc32", ten)), fails(400, "InvalidRequest")},
+		kase{"named one that does not exist", "API_PutObject: x-amz-sdk-checksum-algorithm", nil, PUT("k", ten, "x-amz-sdk-checksum-algorithm", "MD4", "x-amz-checksum-crc32", sum("crc32", ten)), fails(400, "InvalidRequest")},
+		kase{"mode in lower case", "API_GetObject: x-amz-checksum-mode", withTen(), GET("k", "x-amz-checksum-mode", "enabled"), is(200, header("x-amz-checksum-crc64nvme", sum("crc64nvme", ten)))},
+		kase{"not shown unasked", "API_GetObject: x-amz-checksum-mode", withTen(), GET("k"), is(200, header("x-amz-checksum-crc64nvme", ""), header("x-amz-checksum-type", ""))},
+		kase{"presigned with a checksum", "boto3 hoists headers into the query", nil, PUT("k?x-amz-checksum-crc32="+escape(sum("crc32", ten)), ten).presigned(), is(200, header("x-amz-checksum-crc32", sum("crc32", ten)))},
+		kase{"presigned with a checksum of something else", "boto3 hoists headers into the query", nil, PUT("k?x-amz-checksum-crc32="+escape(sum("crc32", "other")), ten).presigned(), fails(400, "BadDigest")},
+	)
+	return g
+}
+
+// otherSignature changes the first digit of the first chunk's signature.
+func otherSignature(wire string) string {
+	const mark = "chunk-signature="
+	at := strings.Index(wire, mark) + len(mark)
+	digit := "0"
+	if wire[at] == '0' {
+		digit = "1"
+	}
+	return wire[:at] + digit + wire[at+1:]
+}
+
+// chunkedBodies are aws-chunked bodies, right and broken.
+func chunkedBodies() group {
+	const doc = "API/sigv4-streaming"
+	g := group{name: "ChunkedBodies", buckets: shared}
+	old := func() []*request { return given(PUT("k", "old")) }
+	unchanged := then(GET("k"), is(200, has("old")))
+	broken := func(by func(wire string) string) *request {
+		return PUT("k", ten).streamed(func(r *http.Request, c sigv4.Credentials, body string) []byte {
+			return []byte(by(string(signedChunks(r, c, body))))
+		})
+	}
+	unsigned := func(wire string, header ...string) *request {
+		return PUT("k", ten, append([]string{"x-amz-trailer", "x-amz-checksum-crc32", "x-amz-decoded-content-length", "10", "Content-Encoding", "aws-chunked"}, header...)...).streamed(func(r *http.Request, c sigv4.Credentials, _ string) []byte {
+			sigv4.Sign(r, c, sigv4.StreamingUnsignedTrailer, "us-east-1", time.Now())
+			return []byte(wire)
+		})
+	}
+	trailer := "x-amz-checksum-crc32:" + sum("crc32", ten) + "\r\n"
+	g.cases = []kase{
+		{"signed", doc, nil, PUT("k", ten).streamed(signedChunks), is(200, header("ETag", quoted(ten)), then(GET("k"), is(200, has(ten))))},
+		{"of nothing", doc, nil, PUT("k", "").streamed(signedChunks), is(200, then(GET("k"), is(200, has(""))))},
+		{"a byte changed", "API/ErrorResponses: SignatureDoesNotMatch", old(), broken(func(w string) string { return strings.Replace(w, "4567", "4568", 1) }), fails(403, "SignatureDoesNotMatch", unchanged)},
+		{"a chunk's signature changed", "API/ErrorResponses: SignatureDoesNotMatch", old(), broken(otherSignature), fails(403, "SignatureDoesNotMatch", unchanged)},
+		{"chunks exchanged", "API/ErrorResponses: SignatureDoesNotMatch", old(), broken(func(w string) string {
+			one := strings.Index(w[1:], "4;") + 1
+			two := strings.Index(w[one+1:], "2;") + one + 1
+			return w[one:two] + w[:one] + w[two:]
+		}), fails(403, "SignatureDoesNotMatch", unchanged)},
+		{"the last chunk missing", "API/ErrorResponses: IncompleteBody", old(), broken(func(w string) string { return w[:strings.LastIndex(w, "0;")] }), fails(400, "IncompleteBody", unchanged)},
+		{"cut within a chunk", "API/ErrorResponses: IncompleteBody", old(), broken(func(w string) string { return w[:90] }), fails(400, "IncompleteBody", unchanged)},
+		{"unsigned with a trailer, one chunk", "aws-sdk-js v3", nil, unsigned("a\r\n0123456789\r\n0\r\n" + trailer + "\r\n"), is(200, header("x-amz-checksum-crc32", sum("crc32", ten)))},
+		{"unsigned, upper case hexadecimal", "RFC 9112, 7.1", nil, unsigned("A\r\n0123456789\r\n0\r\n" + trailer + "\r\n"), is(200)},
+		{"unsigned, space behind the trailer's colon", "aws-sdk-java", nil, unsigned("a\r\n0123456789\r\n0\r\nx-amz-checksum-crc32: " + sum("crc32", ten) + "\r\n\r\n"), is(200)},
+		{"unsigned, trailer announced and not sent", "API/ErrorResponses: MalformedTrailerError", old(), unsigned("a\r\n0123456789\r\n0\r\n\r\n"), fails(400, "MalformedTrailerError", unchanged)},
+		{"unsigned, another trailer than announced", "API/ErrorResponses: MalformedTrailerError", old(), unsigned("a\r\n0123456789\r\n0\r\nx-amz-checksum-sha1:" + sum("sha1", ten) + "\r\n\r\n"), fails(400, "MalformedTrailerError", unchanged)},
+		{"unsigned, shorter than announced", "API/ErrorResponses: IncompleteBody", old(), unsigned("9\r\n012345678\r\n0\r\n" + trailer + "\r\n"), fails(400, "IncompleteBody", unchanged)},
+		{"unsigned, longer than announced", "API/ErrorResponses: IncompleteBody", old(), unsigned("b\r\n0123456789a\r\n0\r\n" + trailer + "\r\n"), fails(400, "IncompleteBody", unchanged)},
+		{"unsigned, a size that is none", "API/ErrorResponses: InvalidRequest", old(), unsigned("ten\r\n0123456789\r\n0\r\n" + trailer + "\r\n"), fails(400, "InvalidRequest", unchanged)},
+	}
+	return g
+}
