@@ -103,6 +103,7 @@ func TestOrigins(t *testing.T) {
 		{"200", page, call{method: "OPTIONS", path: "/bucket/key?X-Amz-Signature=00&X-Amz-Algorithm=AWS4-HMAC-SHA256", anonymous: true,
 			header: pairs([]string{"Origin", page, "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "x-amz-meta-a"})}},
 		{"200", page, call{method: "OPTIONS", path: "/bucket", anonymous: true, header: pairs([]string{"Origin", page, "Access-Control-Request-Method", "GET"})}},
+		{"200", page, call{method: "OPTIONS", path: "/bucket/key?partNumber=1&uploadId=x", anonymous: true, header: pairs([]string{"Origin", page, "Access-Control-Request-Method", "GET"})}}, // an SDK in a page
 		{"AccessForbidden", "", call{method: "OPTIONS", path: "/bucket/key", anonymous: true, header: pairs([]string{"Origin", page, "Access-Control-Request-Method", "DELETE"})}},
 		{"AccessForbidden", "", call{method: "OPTIONS", path: "/bucket/key", anonymous: true, header: pairs([]string{"Origin", page, "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "x-other"})}},
 		{"AccessForbidden", "", call{method: "OPTIONS", path: "/closed/key", anonymous: true, header: pairs([]string{"Origin", page, "Access-Control-Request-Method", "GET"})}},

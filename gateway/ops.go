@@ -228,7 +228,7 @@ func (t *opTable) find(r *request) *op {
 // misdirected reports whether r would change something and names a sub-resource that its method has no operation
 // for: DELETE /bucket/key?acl must not delete the object, nor PUT /bucket/key?uploadId=… without a number replace it.
 func (t *opTable) misdirected(r *request) bool {
-	if m := r.http.Method; m == get || m == head {
+	if m := r.http.Method; m == get || m == head || m == http.MethodOptions { // which asks about what another method will change
 		return false
 	}
 	for i := range r.query {
