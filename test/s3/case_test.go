@@ -135,8 +135,6 @@ func fails(status int, code string, checks ...check) want {
 	return want{status: status, code: code, checks: checks}
 }
 
-func (w want) positive() bool { return w.status < 300 }
-
 // has wants the body to be exactly text.
 func has(text string) check {
 	return func(r *run, a *answer) error {

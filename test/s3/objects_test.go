@@ -207,15 +207,14 @@ func readConditions() group {
 		{"If-Match holds and If-None-Match does not", 304, []string{"If-Match", "{etag}", "If-None-Match", "{etag}"}},
 		{"If-Unmodified-Since comes before If-None-Match", 412, []string{"If-Unmodified-Since", longAgo, "If-None-Match", "{etag}"}},
 	} {
-		get, code := is(c.status), ""
+		var get want
 		switch c.status {
 		case 200:
 			get = is(200, has(ten))
 		case 304:
 			get = is(304, has(""), header("ETag", "{etag}"))
 		default:
-			code = "PreconditionFailed"
-			get = fails(412, code, val("Condition", strings.SplitN(c.name, " ", 2)[0]))
+			get = fails(412, "PreconditionFailed", val("Condition", strings.SplitN(c.name, " ", 2)[0]))
 		}
 		g.cases = append(g.cases, kase{"GET " + c.name, doc, withTen(), GET("k", c.header...), get}, kase{"HEAD " + c.name, doc, withTen(), HEAD("k", c.header...), fails(c.status, "")})
 	}
