@@ -46,6 +46,7 @@ var edges = []struct {
 	{"meta", []string{"meta/keys", "meta/metapb", "meta/replica", "meta/state", "meta/remote/remotepb", "placement"}},
 	{"placement/plan", []string{"placement"}},
 	{"placement/member", []string{"placement"}},
+	{"placement/member/membertest", []string{"placement/member"}},
 	{"placement/store", []string{"placement", "placement/plan", "placement/member"}},
 	{"placement", nil},
 	{"internal/...", nil},

@@ -16,26 +16,18 @@ import (
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/member/membertest"
 )
 
-// TestMain is also the etcd process of the tests that supervise one.
-func TestMain(m *testing.M) {
-	if os.Getenv("TEST_ETCD_CHILD") != "" {
-		if err := member.RunChild(os.Stdin, os.Stdout, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { membertest.Main(m) }
 
 // supervise runs n members and opens a store on them.
 func supervise(t *testing.T, n int) (*member.Supervisor, *Store, []member.Host) {
 	t.Helper()
+	command, env := membertest.Child()
 	opt := member.Options{
 		Cluster: ids.NewCluster(), Bootstrap: true, Sole: true,
-		Command: []string{"/proc/self/exe"}, Env: []string{"TEST_ETCD_CHILD=1"}, CheckEvery: 100 * time.Millisecond,
+		Command: command, Env: env, CheckEvery: 100 * time.Millisecond,
 	}
 	root := t.TempDir()
 	for i := range n {

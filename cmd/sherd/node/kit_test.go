@@ -26,23 +26,12 @@ import (
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
 	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/member/membertest"
 	"github.com/sherd-io/sherd/placement/plan"
 	"github.com/sherd-io/sherd/placement/store"
 )
 
-const childEnv = "TEST_NODE_ETCD_CHILD"
-
-// TestMain is also the etcd child: the node starts the test binary again.
-func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) != "" {
-		if err := member.RunChild(os.Stdin, os.Stdout, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { membertest.Main(m) }
 
 // within is how long anything awaited may take on a loaded machine.
 const within = 2 * poll.Within
@@ -85,13 +74,12 @@ func newRigAlone(t *testing.T, drives int, edit func(*Config)) *rig {
 
 func (r *rig) config() Config {
 	r.t.Helper()
-	exe, err := os.Executable()
-	must(r.t, err)
+	etcd, env := membertest.Child()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(r.t, err)
 	cfg := Config{
 		Drives: r.paths, Listeners: []net.Listener{l}, MemoryLimit: MemoryLimitMin,
-		EtcdCommand: []string{exe}, EtcdEnv: []string{childEnv + "=1"},
+		EtcdCommand: etcd, EtcdEnv: env,
 		CheckEvery: 50 * time.Millisecond, DrainedAfter: 100 * time.Millisecond, StrandedGrace: 300 * time.Millisecond,
 		PlanEvery: 200 * time.Millisecond, HealEvery: 200 * time.Millisecond,
 		Patience: within, HangAfter: within, ControlTimeout: within, // a busy machine is no fault

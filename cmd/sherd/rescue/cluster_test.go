@@ -22,24 +22,12 @@ import (
 	"github.com/sherd-io/sherd/cmd/sherd/node"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
-	"github.com/sherd-io/sherd/placement/member"
+	"github.com/sherd-io/sherd/placement/member/membertest"
 	"github.com/sherd-io/sherd/placement/plan"
 	"github.com/sherd-io/sherd/placement/store"
 )
 
-const childEnv = "TEST_RESCUE_ETCD_CHILD"
-
-// TestMain is also the etcd child: the node starts the test binary again.
-func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) != "" {
-		if err := member.RunChild(os.Stdin, os.Stdout, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { membertest.Main(m) }
 
 const bucket = "things"
 
@@ -60,8 +48,7 @@ func filled(t *testing.T, fill func(c *cluster)) *cluster {
 	for i := range 4 {
 		c.paths = append(c.paths, filepath.Join(root, fmt.Sprint("d", i+1)))
 	}
-	exe, err := os.Executable()
-	must(t, err)
+	etcd, env := membertest.Child()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*poll.Within)
@@ -69,7 +56,7 @@ func filled(t *testing.T, fill func(c *cluster)) *cluster {
 	cred := node.Credentials{AccessKey: "rescuer", SecretKey: "rescuer's secret"}
 	n, err := node.Start(ctx, node.Config{
 		Drives: c.paths, Listeners: []net.Listener{l}, MemoryLimit: node.MemoryLimitMin, Profile: plan.Profile{K: 2, M: 2}, Root: cred,
-		EtcdCommand: []string{exe}, EtcdEnv: []string{childEnv + "=1"}, ScrubEvery: -1, Logger: slog.New(slog.DiscardHandler),
+		EtcdCommand: etcd, EtcdEnv: env, ScrubEvery: -1, Logger: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	c.client = s3.New(s3.Options{
