@@ -219,6 +219,7 @@ func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket, mark ui
 	if err := s.opt.Buckets.DeleteBucket(ctx, b, mark); err != nil {
 		return controlError(err)
 	}
+	s.documents.forget(b.ID)
 	return nil
 }
 

@@ -21,14 +21,6 @@ type caller struct {
 
 var nobody = new(caller)
 
-// owner is the caller's account as rows name it.
-func (c *caller) owner() string {
-	if c.account == nil {
-		return ""
-	}
-	return c.account.ID
-}
-
 // tags are the user's, for aws:PrincipalTag.
 func (c *caller) tags() url.Values {
 	if c.user == nil {

@@ -72,15 +72,15 @@ func ensureRoot(ctx context.Context, fresh Credentials, in identities) (root Cre
 	return root, nil
 }
 
-// storedRoot is root's pair in the map, without the secret if that cannot be read: the first, if several nodes made one at a time, as
-// older versions could.
+// storedRoot is root's pair in the map, without the secret if that cannot be read: the first that is active, for root may have made another,
+// and several nodes of an older version may have made one at a time.
 func storedRoot(m *placement.Map) (c Credentials, ok bool) {
 	home := m.Account("").ID
 	for _, id := range m.Identities {
 		if account := m.Account(id.Account); account == nil || account.ID != home {
 			continue
 		}
-		if id.Root && (!ok || id.AccessKey < c.AccessKey) {
+		if id.Root && !id.Inactive && (!ok || id.AccessKey < c.AccessKey) {
 			c, ok = Credentials{id.AccessKey, id.Secret}, true
 		}
 	}

@@ -164,7 +164,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 		return err
 	}
 	opt := gateway.Options{
-		Objects: n.objects, Records: n.records, Buckets: n.store, Admin: admin{n},
+		Objects: n.objects, Records: n.records, Buckets: n.store, IAM: n.store, Admin: admin{n},
 		Credentials: n.credentials, Ready: n.unready, ControlAge: n.store.ContactAge,
 		Region: n.cfg.Region, Domains: n.cfg.Domains, TrustedProxies: proxies, Version: n.cfg.Version,
 		Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Now: n.cfg.Now, Logger: n.log,
@@ -210,10 +210,11 @@ func ownPages(h http.Handler) http.Handler {
 	})
 }
 
-// credentials knows root's pair, and the map's access keys that are in force.
+// credentials knows root's pair, if it was given, and the map's access keys that are in force.
 func (n *Node) credentials(accessKey string) (string, gateway.Identity, bool) {
-	if root := n.root.Load(); root != nil && accessKey == root.AccessKey {
-		return root.SecretKey, gateway.Identity{}, true
+	given := n.cfg.Root
+	if given.AccessKey != "" && accessKey == given.AccessKey {
+		return given.SecretKey, gateway.Identity{}, true
 	}
 	m := n.store.Map()
 	id := m.Identities[accessKey]
@@ -226,7 +227,7 @@ func (n *Node) credentials(accessKey string) (string, gateway.Identity, bool) {
 		return "", gateway.Identity{}, false
 	case user != nil:
 		return id.Secret, gateway.Identity{Account: account.ID, User: user.Name}, true
-	case account.ID == m.Account("").ID: // a stored root pair is not in force beside the environment's
+	case given.AccessKey != "" && account.ID == m.Account("").ID: // a stored root pair is not in force beside the environment's
 		return "", gateway.Identity{}, false
 	}
 	return id.Secret, gateway.Identity{Account: account.ID}, true
