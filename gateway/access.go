@@ -95,7 +95,11 @@ func (r *request) decide(action string, on *subject) policy.Decision {
 
 // stat reads the version that a subject names.
 func (r *request) stat(on *subject) (*metapb.Version, error) {
-	return r.s.opt.Objects.Stat(r.ctx, on.bucket.ID, on.key, meta.VersionRef{})
+	ref, err := on.ref()
+	if err != nil {
+		return nil, err
+	}
+	return r.s.opt.Objects.Stat(r.ctx, on.bucket.ID, on.key, ref)
 }
 
 // hidden makes of an absence what the caller may know: whether a key is there is for those who may list the bucket.

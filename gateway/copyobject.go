@@ -19,10 +19,11 @@ import (
 type source struct {
 	on         subject
 	conditions readConditions
-	asks       bool // whether the caller may read it depends on the object
+	ref        meta.VersionRef // that on names
+	asks       bool            // whether the caller may read it depends on the object
 }
 
-// source reads x-amz-copy-source: /bucket/key or bucket/key, URL-encoded, perhaps with ?versionId=null.
+// source reads x-amz-copy-source: /bucket/key or bucket/key, URL-encoded, perhaps with ?versionId=…
 func (r *request) source() (*source, error) {
 	raw := r.in1(copySource)
 	bad := func() (*source, error) {
@@ -43,10 +44,13 @@ func (r *request) source() (*source, error) {
 	}
 	s := &source{on: subject{name: name, key: key, copied: true}, conditions: r.readConditions("X-Amz-Copy-Source-")}
 	if version, ok := strings.CutPrefix(query, "versionId="); ok {
-		if err := r.nullVersion(version); err != nil {
-			return nil, err
+		if version == "" {
+			return nil, badArgument("x-amz-copy-source", raw, "Version id cannot be the empty string")
 		}
 		s.on.version = version
+		if s.ref, err = s.on.ref(); err != nil {
+			return nil, err
+		}
 	}
 	if s.on.bucket, err = r.s.bucket(r.ctx, name); err != nil {
 		return nil, err
@@ -88,7 +92,7 @@ func (s *source) check(v *metapb.Version) error {
 
 // open opens what is to be copied. pick says which bytes.
 func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span, error)) (*object.Reading, error) {
-	o, err := r.s.opt.Objects.Open(r.ctx, s.on.bucket.ID, s.on.key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, s.on.bucket.ID, s.on.key, s.ref, func(v *metapb.Version) (object.Span, error) {
 		if err := r.permitSource(s, v); err != nil {
 			return object.Span{}, err
 		}
@@ -102,16 +106,36 @@ func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span,
 		return at, err
 	})
 	if err != nil {
-		if err = r.hidden(err, &s.on); toAPI(err).code == errNoSuchKey.code {
-			return nil, toAPI(err).with(s3xml.Extra{Name: "Key", Value: s.on.key})
-		}
-		return nil, err
+		return nil, r.notCopied(err, s)
 	}
 	if err := r.admitBody(o.Span.N); err != nil {
 		o.Close()
 		return nil, err
 	}
 	return o, nil
+}
+
+// notCopied is what is wrong with a source that could not be opened. Source: CopyObject, "If the source object version is a delete marker".
+func (r *request) notCopied(err error, s *source) error {
+	err = r.hidden(err, &s.on)
+	if _, marker := errors.AsType[*object.MarkerError](err); marker && s.on.version != "" {
+		return errInvalidRequest.say("The source of a copy request may not specifically refer to a delete marker by version id.")
+	}
+	key := s3xml.Extra{Name: "Key", Value: s.on.key}
+	switch api := toAPI(err); api.code {
+	case errNoSuchKey.code:
+		return api.with(key)
+	case errNoSuchVersion.code:
+		return api.with(key, s3xml.Extra{Name: "VersionId", Value: s.on.version})
+	}
+	return err
+}
+
+// showSource tells which version of the source was copied, in buckets that have such.
+func (r *request) showSource(s *source, v *metapb.Version) {
+	if id := versionHeader(s.on.bucket, v); id != "" {
+		r.header.set("x-amz-copy-source-version-id", id)
+	}
 }
 
 // directive reads COPY or REPLACE; COPY is the default.
@@ -159,7 +183,7 @@ func (r *request) newCopying() (c *copying, err error) {
 		return nil, err
 	}
 	c.self = c.from.on.bucket.ID == r.bucket.ID && c.from.on.key == r.key
-	if c.self && !c.replaceMeta && !c.replaceTags && r.in1("X-Amz-Storage-Class") == "" && c.want.Algorithm == noAlgorithm {
+	if c.self && c.from.on.version == "" && !c.replaceMeta && !c.replaceTags && r.in1("X-Amz-Storage-Class") == "" && c.want.Algorithm == noAlgorithm {
 		return nil, errInvalidRequest.say("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	return c, nil
@@ -179,17 +203,21 @@ func (c *copying) details(v *metapb.Version) *metapb.Details {
 }
 
 // copyObject serves CopyObject (S3 API reference). The bytes are stored anew, for a blob has one home (I14); but
-// of an object that is copied onto itself only the record changes, unless its storage class means another pool now.
+// of an object that is copied onto itself in a bucket without versions only the record changes, unless its storage class means another pool now.
 func (r *request) copyObject() error {
 	c, err := r.newCopying()
 	if err != nil {
 		return err
 	}
-	if c.self {
-		if v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}); err != nil {
-			return r.withKey(err)
-		} else if r.samePool(c.given.StorageClass, v.Details.GetStorageClass()) && (c.want.Algorithm == noAlgorithm || c.want.Algorithm == v.Details.GetChecksum().GetAlgorithm()) {
-			return r.revise(c, v)
+	if c.self && r.bucket.Versioning == "" {
+		v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, c.from.ref)
+		if err != nil {
+			return r.notCopied(err, c.from)
+		}
+		if r.samePool(c.given.StorageClass, v.Details.GetStorageClass()) && (c.want.Algorithm == noAlgorithm || c.want.Algorithm == v.Details.GetChecksum().GetAlgorithm()) {
+			if err := r.revise(c, v); !errors.Is(err, meta.ErrBadCommand) { // it has versions, and this gateway does not know it yet
+				return err
+			}
 		}
 	}
 	o, err := r.openSource(c.from, func(v *metapb.Version) (object.Span, error) { return object.Span{N: int64(v.Size)}, nil })
@@ -209,6 +237,7 @@ func (r *request) copyObject() error {
 	if err != nil {
 		return r.withKey(err)
 	}
+	r.showSource(c.from, o.Version)
 	return r.sendCopied(v)
 }
 
@@ -245,6 +274,7 @@ func (r *request) revise(c *copying, v *metapb.Version) error {
 }
 
 func (r *request) sendCopied(v *metapb.Version) error {
+	r.showVersion(v)
 	doc := s3xml.Copied{Modified: hlc.Stamp(v.Ts).Time(), ETag: xmlETag(v.Md5, v.Parts), Checksums: checksumXML(v.Details.GetChecksum(), v.Parts, true)}
 	return r.sendXML(http.StatusOK, doc.AppendObject(nil))
 }
@@ -272,6 +302,7 @@ func (r *request) uploadPartCopy() error {
 		return err
 	}
 	defer o.Close()
+	r.showSource(from, o.Version)
 	return r.storeCopiedPart(o, id, part)
 }
 

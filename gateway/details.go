@@ -132,10 +132,10 @@ func knownChecksum(name string) bool {
 	return trailerAlgorithm(name) != noAlgorithm
 }
 
-// allSupported is supported of every header, for operations that keep none.
-func (r *request) allSupported() error {
+// allSupported is supported of every header but the operation's own, in canonical form, for operations that keep none.
+func (r *request) allSupported(own ...string) error {
 	for name, values := range r.http.Header {
-		if strings.HasPrefix(name, "X-Amz-") && len(values) > 0 {
+		if strings.HasPrefix(name, "X-Amz-") && len(values) > 0 && !slices.Contains(own, name) {
 			if err := supported(name, values[0]); err != nil {
 				return err
 			}

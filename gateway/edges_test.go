@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/sherd-io/sherd/gateway/sigv4"
@@ -138,7 +139,9 @@ func TestUnknownConditions(t *testing.T) {
 	k.makeBucket("bucket")
 	k.put("/bucket/key", "kept")
 	for _, header := range []string{"x-amz-if-match-size", "x-amz-if-match-last-modified-time", "If-Unmodified-Since", "If-Modified-Since", "If-None-Match"} {
-		k.want("NotImplemented", call{method: "DELETE", path: "/bucket/key", header: pairs([]string{header, "7"})})
+		if !strings.HasPrefix(header, "x-amz-") { // DeleteObject has those
+			k.want("NotImplemented", call{method: "DELETE", path: "/bucket/key", header: pairs([]string{header, "7"})})
+		}
 		k.want("NotImplemented", call{method: "PUT", path: "/bucket/key", body: []byte("lost"), header: pairs([]string{header, "7"})})
 	}
 	id := k.upload("/bucket/key")

@@ -23,7 +23,8 @@ type reading struct {
 	part       int
 	partial    bool
 	on         *subject
-	asks       bool // whether the caller may read depends on the object
+	ref        meta.VersionRef // that on names
+	asks       bool            // whether the caller may read depends on the object
 }
 
 // newReading reads the request's parameters.
@@ -37,7 +38,8 @@ func (r *request) newReading() (*reading, error) {
 	if len(r.query) == 0 {
 		return g, nil
 	}
-	if err := r.nullVersion(r.query.get("versionId")); err != nil {
+	var err error
+	if g.ref, err = r.version(); err != nil {
 		return nil, err
 	}
 	if v, ok := r.query.look("partNumber"); ok {
@@ -58,14 +60,6 @@ func (r *request) newReading() (*reading, error) {
 		}
 	}
 	return g, nil
-}
-
-// nullVersion accepts the only version id that an object of an unversioned bucket has.
-func (r *request) nullVersion(id string) error {
-	if id == "" || id == "null" {
-		return nil
-	}
-	return errNoSuchVersion.with(s3xml.Extra{Name: "Key", Value: r.key}, s3xml.Extra{Name: "VersionId", Value: id[:min(len(id), 256)]})
 }
 
 func partNumber(v string) (int, error) {
@@ -116,7 +110,7 @@ func (r *request) getObject() error {
 		return err
 	}
 	var seen *metapb.Version
-	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, g.ref, func(v *metapb.Version) (object.Span, error) {
 		seen = v
 		return g.pick(v)
 	})
@@ -148,7 +142,7 @@ func (r *request) headObject() error {
 	if g.part > 0 {
 		return r.headPart(g)
 	}
-	v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, meta.VersionRef{})
+	v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, g.ref)
 	if err != nil {
 		return r.notRead(nil, err)
 	}
@@ -163,7 +157,7 @@ func (r *request) headObject() error {
 // headPart is headObject of one part, which needs the extents' rows.
 func (r *request) headPart(g *reading) error {
 	var seen *metapb.Version
-	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, meta.VersionRef{}, func(v *metapb.Version) (object.Span, error) {
+	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, g.ref, func(v *metapb.Version) (object.Span, error) {
 		seen = v
 		return g.pick(v)
 	})
@@ -178,24 +172,29 @@ func (r *request) headPart(g *reading) error {
 // notRead answers a read that did not come to its body.
 func (r *request) notRead(v *metapb.Version, err error) error {
 	if !errors.Is(err, errNotModified) {
-		return r.withKey(r.hidden(err, r.subject()))
+		on := r.subject()
+		return r.withKey(r.marked(r.hidden(err, on), on))
 	}
 	r.header.set("ETag", quoted(v))
 	r.header.set("Last-Modified", modified(v).Format(http.TimeFormat))
+	r.showVersion(v)
 	return r.sendEmpty(http.StatusNotModified)
 }
 
-// withKey adds the key to NoSuchKey, and to PreconditionFailed of a write the header that asked for it, as S3 does.
+// withKey adds the key to NoSuchKey and NoSuchVersion, and to PreconditionFailed of a write the header that asked for it, as S3 does.
 func (r *request) withKey(err error) error {
+	key := s3xml.Extra{Name: "Key", Value: r.key}
 	switch api := toAPI(err); {
 	case api.code == errNoSuchKey.code:
-		return api.with(s3xml.Extra{Name: "Key", Value: r.key})
+		return api.with(key)
+	case api.code == errNoSuchVersion.code:
+		return api.with(key, s3xml.Extra{Name: "VersionId", Value: r.query.get("versionId")})
 	case api.code == errPreconditionFailed.code && len(api.extra) == 0:
-		name := "If-None-Match"
-		if r.in1("If-Match") != "" {
-			name = "If-Match"
+		for _, name := range [...]string{"If-Match", "If-None-Match", ifModifiedAt, ifSize} {
+			if r.in1(name) != "" {
+				return api.with(s3xml.Extra{Name: "Condition", Value: name})
+			}
 		}
-		return api.with(s3xml.Extra{Name: "Condition", Value: name})
 	}
 	return err
 }
@@ -212,6 +211,7 @@ func (g *reading) describe(v *metapb.Version, at object.Span) (status int) {
 	h.set("ETag", quoted(v))
 	h.set("Last-Modified", hlc.Stamp(v.Ts).Time().Format(http.TimeFormat))
 	h.set("Accept-Ranges", "bytes")
+	r.showVersion(v)
 	h.set("Content-Length", itoa(at.N))
 	if g.partial && (g.part == 0 || at.N > 0) {
 		status = http.StatusPartialContent

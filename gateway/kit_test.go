@@ -166,6 +166,22 @@ func (r *records) List(_ context.Context, req meta.ListRequest, buf []byte) (met
 	return state.List(r.db, span1, req, buf)
 }
 
+func (r *records) ListVersions(_ context.Context, req meta.ListVersionsRequest, buf []byte) (meta.ListVersionsPage, error) {
+	return state.ListVersions(r.db, span1, req, buf)
+}
+
+// setRules gives the range the rules of a bucket, as node.rules does.
+func (r *records) setRules(b *placement.Bucket) error {
+	rules := &metapb.Rules{Revision: b.Rules, Versioning: map[string]metapb.Versioning{
+		placement.VersioningEnabled: metapb.Versioning_ENABLED, placement.VersioningSuspended: metapb.Versioning_SUSPENDED}[b.Versioning]}
+	if l := b.Lock; l != nil {
+		rules.Lock, rules.DefaultDays, rules.DefaultYears = true, uint32(l.Days), uint32(l.Years)
+		rules.DefaultMode = metapb.LockMode(metapb.LockMode_value[l.Mode])
+	}
+	_, err := r.do(&metapb.Command{Op: &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: uint64(b.ID), Rules: rules}}})
+	return err
+}
+
 func (r *records) ListUploads(_ context.Context, req meta.ListUploadsRequest) (meta.ListUploadsPage, error) {
 	return state.ListUploads(r.db, span1, req)
 }
@@ -309,6 +325,9 @@ func (b *buckets) CreateBucket(_ context.Context, want placement.Bucket) (made *
 	b.change(func(all map[string]*placement.Bucket) {
 		if made = all[want.Name]; made == nil {
 			want.ID, want.Created = b.next, time.Now()
+			if want.Versioning != "" {
+				want.Rules = 1
+			}
 			made, created = &want, true
 			all[want.Name] = made
 			b.next++
@@ -368,6 +387,22 @@ func (b *buckets) SetBucketConfig(_ context.Context, of *placement.Bucket, kind 
 	return nil
 }
 
+func (b *buckets) ReviseBucket(_ context.Context, of *placement.Bucket, change func(*placement.Bucket) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.m.Buckets[of.Name]
+	if now == nil || now.ID != of.ID {
+		return errors.New("not found")
+	}
+	c := *now
+	if err := change(&c); err != nil {
+		return err
+	}
+	c.Rules++
+	b.change(func(all map[string]*placement.Bucket) { all[of.Name] = &c })
+	return nil
+}
+
 func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting bool) (uint64, error) {
 	if b.mark != nil && deleting {
 		b.mark()
@@ -420,6 +455,10 @@ func newKit(t testing.TB, change ...func(*Options, *object.Options)) *kit {
 	k := &kit{t: t, records: newRecords(t, clock), blobs: newBlobs(), buckets: newBuckets()}
 	objects := object.Options{Records: k.records, Blobs: k.blobs, Clock: clock, PartBytesMin: 1 << 10, SealWait: 100 * time.Millisecond}
 	opt := Options{Records: k.records, Buckets: k.buckets, Version: "test"}
+	objects.Rules = func(_ context.Context, id ids.Bucket) (int64, error) {
+		b := k.buckets.Map().BucketByID(id)
+		return b.Rules, k.records.setRules(b)
+	}
 	for _, fn := range change {
 		fn(&opt, &objects)
 	}

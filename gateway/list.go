@@ -100,46 +100,75 @@ func (r *request) list(l *listing, finish func(*meta.ListPage), begin func([]byt
 	l.head.Truncated = page.Truncated
 	finish(&page)
 	b := begin((*doc)[:0], &l.head)
-	b = appendEntries(b, page.Entries, l, r.s.ownerXML(r.bucket.Owner))
+	b = r.appendEntries(b, page.Entries, l)
 	*doc = s3xml.EndList(b)
 	return r.sendXML(http.StatusOK, *doc)
 }
 
 // appendEntries appends the objects of a page, then its common prefixes.
-func appendEntries(b, entries []byte, l *listing, owner s3xml.Owner) []byte {
-	var o s3xml.Object
-	if l.showOwner {
-		o.Owner = &owner
-	}
-	prefixes := 0
+func (r *request) appendEntries(b, entries []byte, l *listing) []byte {
+	owners := r.newOwners()
 	for p := entries; ; {
 		e, rest, ok := meta.NextEntry(p)
 		if !ok {
-			break
+			return appendPrefixes(b, entries, l.head.URL)
 		}
 		if p = rest; e.Prefix {
-			prefixes++
 			continue
 		}
-		o.Key, o.Modified, o.Size = e.Key, e.TS.Time(), e.Size
-		o.ETag = s3xml.ETag{MD5: e.MD5, Parts: e.Parts}
-		o.ChecksumAlgorithm, o.ChecksumType = object.AlgorithmName(e.Algorithm), ""
-		if o.ChecksumAlgorithm != "" {
-			if o.ChecksumType = "FULL_OBJECT"; e.Composite {
-				o.ChecksumType = "COMPOSITE"
-			}
+		o := objectXML(&e)
+		if l.showOwner {
+			o.Owner = owners.of(&e)
 		}
 		b = s3xml.AppendObject(b, &o, l.head.URL)
 	}
-	for p := entries; prefixes > 0; {
-		e, rest, ok := meta.NextEntry(p)
-		if !ok {
-			break
-		}
-		if p = rest; e.Prefix {
-			b = s3xml.AppendPrefix(b, e.Key, l.head.URL)
-			prefixes--
+}
+
+// objectXML is an entry as listings show it, but for its owner.
+func objectXML(e *meta.Entry) s3xml.Object {
+	o := s3xml.Object{
+		Key: e.Key, Modified: e.TS.Time(), Size: e.Size, ETag: s3xml.ETag{MD5: e.MD5, Parts: e.Parts},
+		StorageClass: e.StorageClass(), ChecksumAlgorithm: object.AlgorithmName(e.Algorithm),
+	}
+	if o.ChecksumAlgorithm != "" {
+		if o.ChecksumType = "FULL_OBJECT"; e.Composite {
+			o.ChecksumType = "COMPOSITE"
 		}
 	}
-	return b
+	return o
+}
+
+// appendPrefixes appends the common prefixes of a page.
+func appendPrefixes(b, entries []byte, url bool) []byte {
+	for p := entries; ; {
+		e, rest, ok := meta.NextEntry(p)
+		if !ok {
+			return b
+		}
+		if p = rest; e.Prefix {
+			b = s3xml.AppendPrefix(b, e.Key, url)
+		}
+	}
+}
+
+// owners shows whom the entries of a page belong to: most to the bucket's owner.
+type owners struct {
+	s      *Server
+	bucket s3xml.Owner
+	other  s3xml.Owner // the account that is asked for last
+	id     string      // its id
+}
+
+func (r *request) newOwners() owners { return owners{s: r.s, bucket: r.s.ownerXML(r.bucket.Owner)} }
+
+// of is the owner of e, until the next call.
+func (o *owners) of(e *meta.Entry) *s3xml.Owner {
+	if len(e.Owner) == 0 {
+		return &o.bucket
+	}
+	if string(e.Owner) != o.id {
+		o.id = string(e.Owner)
+		o.other = o.s.ownerXML(o.id)
+	}
+	return &o.other
 }

@@ -355,7 +355,7 @@ func TestCopies(t *testing.T) {
 		{"InvalidArgument", "bucket", nil},
 		{"InvalidArgument", "/bucket/", nil},
 		{"InvalidArgument", "/bucket/%zz", nil},
-		{"NoSuchVersion", "/bucket/src%20%2B?versionId=x", nil},
+		{"InvalidArgument", "/bucket/src%20%2B?versionId=x", nil},
 		{"PreconditionFailed", "/bucket/src%20%2B", []string{"x-amz-copy-source-if-match", `"x"`}},
 		{"PreconditionFailed", "/bucket/src%20%2B", []string{"x-amz-copy-source-if-none-match", etag}},
 		{"200", "/bucket/src%20%2B", []string{"x-amz-copy-source-if-match", etag, "x-amz-copy-source-if-unmodified-since", "Thu, 01 Dec 1994 16:00:00 GMT"}},

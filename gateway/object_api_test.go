@@ -69,7 +69,7 @@ func TestReadConditionsAndRanges(t *testing.T) {
 		{"part 0", "/bucket/key?partNumber=0", nil, "InvalidArgument", "", ""},
 		{"part 10001", "/bucket/key?partNumber=10001", nil, "InvalidArgument", "", ""},
 		{"null version", "/bucket/key?versionId=null", nil, "200", body, ""},
-		{"other version", "/bucket/key?versionId=abc", nil, "NoSuchVersion", "", ""},
+		{"other version", "/bucket/key?versionId=abc", nil, "InvalidArgument", "", ""},
 		{"no bucket", "/nobucket/key", nil, "NoSuchBucket", "", ""},
 		{"bad bucket", "/No_Bucket/key", nil, "InvalidBucketName", "", ""},
 	} {

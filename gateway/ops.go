@@ -62,7 +62,7 @@ var operations = []op{
 
 	{name: "UploadPartCopy", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", header: copySource, action: "s3:PutObject", handle: (*request).uploadPartCopy},
 	{name: "UploadPart", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", action: "s3:PutObject", handle: (*request).uploadPart},
-	{name: "CopyObject", scope: ofObject, method: put, header: copySource, action: "s3:PutObject", handle: (*request).copyObject, note: "server side, up to 5 GiB; onto itself only metadata changes"},
+	{name: "CopyObject", scope: ofObject, method: put, header: copySource, action: "s3:PutObject", handle: (*request).copyObject, note: "server side, up to 5 GiB; onto itself in a bucket without versions only metadata changes"},
 	{name: "PutObject", scope: ofObject, method: put, action: "s3:PutObject", handle: (*request).putObject, note: "If-Match, If-None-Match; checksums in header and trailer; no ACL, encryption or object lock"},
 	{name: "CreateMultipartUpload", scope: ofObject, method: post, sub: "uploads", action: "s3:PutObject", handle: (*request).createUpload},
 	{name: "CompleteMultipartUpload", scope: ofObject, method: post, sub: "uploadId", action: "s3:PutObject", handle: (*request).completeUpload, note: "the same call gets the same answer for 7 days"},
@@ -70,7 +70,7 @@ var operations = []op{
 	{name: "ListParts", scope: ofObject, method: get, sub: "uploadId", action: "s3:ListMultipartUploadParts", handle: (*request).listParts},
 	{name: "GetObject", scope: ofObject, method: get, action: "s3:GetObject", ofVersion: "s3:GetObjectVersion", asks: true, handle: (*request).getObject, note: "one range; partNumber; conditions; response-* overrides"},
 	{name: "HeadObject", scope: ofObject, method: head, action: "s3:GetObject", ofVersion: "s3:GetObjectVersion", asks: true, handle: (*request).headObject},
-	{name: "DeleteObject", scope: ofObject, method: del, action: "s3:DeleteObject", ofVersion: "s3:DeleteObjectVersion", handle: (*request).deleteObject, note: "If-Match"},
+	{name: "DeleteObject", scope: ofObject, method: del, action: "s3:DeleteObject", ofVersion: "s3:DeleteObjectVersion", handle: (*request).deleteObject, note: "If-Match, x-amz-if-match-size, x-amz-if-match-last-modified-time"},
 
 	// Not there yet.
 	{name: "GetBucketAcl", scope: ofBucket, method: get, sub: "acl", action: "s3:GetBucketAcl"},
@@ -131,9 +131,9 @@ var operations = []op{
 	{name: "GetBucketTagging", scope: ofBucket, method: get, sub: "tagging", action: "s3:GetBucketTagging", handle: (*request).getBucketTagging},
 	{name: "PutBucketTagging", scope: ofBucket, method: put, sub: "tagging", action: "s3:PutBucketTagging", handle: (*request).putBucketTagging},
 	{name: "DeleteBucketTagging", scope: ofBucket, method: del, sub: "tagging", action: "s3:PutBucketTagging", handle: (*request).deleteBucketTagging},
-	{name: "GetBucketVersioning", scope: ofBucket, method: get, sub: "versioning", action: "s3:GetBucketVersioning"},
-	{name: "PutBucketVersioning", scope: ofBucket, method: put, sub: "versioning", action: "s3:PutBucketVersioning"},
-	{name: "ListObjectVersions", scope: ofBucket, method: get, sub: "versions", action: "s3:ListBucketVersions"},
+	{name: "GetBucketVersioning", scope: ofBucket, method: get, sub: "versioning", action: "s3:GetBucketVersioning", handle: (*request).getVersioning},
+	{name: "PutBucketVersioning", scope: ofBucket, method: put, sub: "versioning", action: "s3:PutBucketVersioning", handle: (*request).putVersioning, note: "no MFA delete"},
+	{name: "ListObjectVersions", scope: ofBucket, method: get, sub: "versions", action: "s3:ListBucketVersions", handle: (*request).listVersions},
 	{name: "GetBucketWebsite", scope: ofBucket, method: get, sub: "website", action: "s3:GetBucketWebsite", handle: absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"), note: "none"},
 	{name: "PutBucketWebsite", scope: ofBucket, method: put, sub: "website", action: "s3:PutBucketWebsite"},
 	{name: "DeleteBucketWebsite", scope: ofBucket, method: del, sub: "website", action: "s3:DeleteBucketWebsite"},

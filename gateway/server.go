@@ -25,6 +25,7 @@ import (
 // Records is what the gateway needs of the object records besides object.Records. meta.Node provides it.
 type Records interface {
 	List(ctx context.Context, req meta.ListRequest, buf []byte) (meta.ListPage, error)
+	ListVersions(ctx context.Context, req meta.ListVersionsRequest, buf []byte) (meta.ListVersionsPage, error)
 	ListUploads(ctx context.Context, req meta.ListUploadsRequest) (meta.ListUploadsPage, error)
 	Counters(ctx context.Context, bucket ids.Bucket) (*metapb.Counters, error)
 	// Seal stops, or with off starts again, what adds data to a bucket, in all its ranges (I20).
@@ -45,6 +46,9 @@ type Buckets interface {
 	DeleteBucket(ctx context.Context, b *placement.Bucket, mark uint64) error
 	// SetBucketConfig puts a document of a kind in the place of the one that a bucket has; nil removes it.
 	SetBucketConfig(ctx context.Context, b *placement.Bucket, kind string, doc json.RawMessage) error
+	// ReviseBucket changes Versioning or Lock of a bucket, and raises Rules: in force when the ranges have them (I11). Errors of change
+	// come back as they are.
+	ReviseBucket(ctx context.Context, b *placement.Bucket, change func(*placement.Bucket) error) error
 	// LockBucket waits until no other process deletes the bucket or takes its deletion back; unlock must be called.
 	LockBucket(ctx context.Context, id ids.Bucket) (unlock func(), err error)
 }
@@ -91,6 +95,9 @@ type Options struct {
 	Credentials func(accessKey string) (secret string, id Identity, ok bool)
 	// Ready gives the reasons why requests cannot be served properly; none means ready. Default: always ready.
 	Ready func() []string
+	// Versions reports whether all nodes know versions of objects, locks, and changes of a version in place: what needs them is answered
+	// with 503 until then. Default: they do.
+	Versions func() bool
 
 	Region         string         // "us-east-1": of buckets that are made without one
 	Domains        []string       // bucket.DOMAIN is virtual-host style
@@ -128,6 +135,9 @@ func (o *Options) validate() error {
 	}
 	if o.Ready == nil {
 		o.Ready = func() []string { return nil }
+	}
+	if o.Versions == nil {
+		o.Versions = func() bool { return true }
 	}
 	if o.ControlAge == nil {
 		o.ControlAge = func() time.Duration { return 0 }

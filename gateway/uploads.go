@@ -149,6 +149,7 @@ func (r *request) completeUpload() error {
 	if err != nil {
 		return r.withKey(r.withUpload(err, r.query.get("uploadId")))
 	}
+	r.showVersion(v)
 	answer := s3xml.Completed{
 		Location: r.location(), Bucket: r.name, Key: r.key,
 		ETag: xmlETag(v.Md5, v.Parts), Checksums: checksumXML(v.Details.GetChecksum(), v.Parts, true),

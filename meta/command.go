@@ -213,7 +213,7 @@ func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.Delete
 		}, nil)
 	}
 	if err := n.knowsVersions(); err != nil {
-		return nil, err
+		return n.deletePlain(ctx, rules, d, err)
 	}
 	places := make([]int, len(d.Targets)) // in d.Targets
 	for i := range places {
@@ -232,6 +232,42 @@ func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.Delete
 			results[part[j]] = result
 		}
 	})
+}
+
+// deletePlain is DeleteVersions of targets where not all nodes know what they are: those that name no version go as keys, all at
+// once if none has a condition. Errors: otherwise, if one names a version.
+func (n *Node) deletePlain(ctx context.Context, rules int64, d *metapb.DeleteVersions, otherwise error) ([]*metapb.DeleteResult, error) {
+	all, conditions := &metapb.DeleteVersions{Bucket: d.Bucket}, false
+	for _, t := range d.Targets {
+		if t.GetVersion() != 0 || t.GetNull() {
+			return nil, otherwise
+		}
+		all.Keys, conditions = append(all.Keys, t.GetKey()), conditions || t.GetCondition() != nil
+	}
+	results := make([]*metapb.DeleteResult, len(d.Targets))
+	if !conditions {
+		if _, err := n.DeleteVersions(ctx, rules, all); err != nil {
+			return results, err
+		}
+		for i := range results {
+			results[i] = new(metapb.DeleteResult)
+		}
+		return results, nil
+	}
+	for i, t := range d.Targets {
+		one := &metapb.DeleteVersions{Bucket: d.Bucket, Keys: []string{t.GetKey()}, Condition: t.GetCondition()}
+		switch _, err := n.DeleteVersions(ctx, rules, one); {
+		case errors.Is(err, ErrPrecondition):
+			results[i] = &metapb.DeleteResult{Code: metapb.Code_PRECONDITION_FAILED}
+		case errors.Is(err, ErrNoSuchKey):
+			results[i] = &metapb.DeleteResult{Code: metapb.Code_NO_SUCH_KEY}
+		case err != nil:
+			return results, err
+		default:
+			results[i] = new(metapb.DeleteResult)
+		}
+	}
+	return results, nil
 }
 
 // byRange sends a command about several keys to each range that has some of them. If a range splits meanwhile, so are they.

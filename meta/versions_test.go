@@ -143,11 +143,27 @@ func TestOlderNodesAreAskedForNoVersions(t *testing.T) {
 	ctx, rules := tn.ctx(), &metapb.Rules{Revision: 1, Versioning: metapb.Versioning_ENABLED}
 	_, listed := tn.node.ListVersions(ctx, ListVersionsRequest{Bucket: bucket, Max: 1}, nil)
 	_, updated := tn.node.UpdateVersion(ctx, 0, &metapb.UpdateVersion{Bucket: uint64(bucket), Key: "k", Change: &metapb.UpdateVersion_Tags{}})
-	_, deleted := tn.node.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Targets: []*metapb.DeleteTarget{{Key: "k"}}})
+	_, deleted := tn.node.DeleteVersions(ctx, 0, &metapb.DeleteVersions{Bucket: uint64(bucket), Targets: []*metapb.DeleteTarget{{Key: "k", Null: true}}})
 	for what, err := range map[string]error{"list": listed, "update": updated, "delete": deleted, "rules": tn.node.SetRules(ctx, bucket, rules)} {
 		if !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	check(t, tn.node.SetRules(ctx, bucket, &metapb.Rules{Revision: 1}))
+	for _, targets := range [][]*metapb.DeleteTarget{
+		{{Key: "k"}, {Key: "gone"}},
+		{{Key: "k", Condition: &metapb.Condition{IfMatch: "*"}}, {Key: "gone", Condition: &metapb.Condition{IfMatch: "*"}}},
+	} {
+		results, err := tn.node.DeleteVersions(ctx, 1, &metapb.DeleteVersions{Bucket: uint64(bucket), Targets: targets})
+		if err != nil || len(results) != 2 || DeleteError(results[0]) != nil {
+			t.Fatalf("what names no version: %v, %v", results, err)
+		}
+		if _, _, err := tn.node.Get(ctx, bucket, "k", GetOptions{}); !errors.Is(err, ErrNoSuchKey) {
+			t.Fatalf("after the deletion: %v", err)
+		}
+		put := &metapb.PutVersion{Bucket: uint64(bucket), Key: "k", Version: &metapb.Version{Md5: make([]byte, 16)}}
+		if _, err := tn.node.PutVersion(ctx, 1, put); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

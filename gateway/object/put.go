@@ -178,6 +178,10 @@ func (s *Store) Delete(ctx context.Context, rules int64, cmd *metapb.DeleteVersi
 	err := s.commit(ctx, ids.Bucket(cmd.Bucket), rules, func(rules int64) error {
 		some, err := s.opt.Records.DeleteVersions(ctx, rules, left)
 		for i, r := range some {
+			if r.GetCode() == metapb.Code_SEALED { // for a moment, perhaps
+				err = errors.Join(err, meta.ErrSealed)
+				continue
+			}
 			if r != nil && places != nil {
 				results[places[i]] = r
 			} else if r != nil {
@@ -230,6 +234,15 @@ func (s *Store) commit(ctx context.Context, bucket ids.Bucket, rules int64, prop
 		}
 		rules = fresh
 	}
+}
+
+// BringRules returns when every range of a bucket has its rules of today (I11). Errors: meta's.
+func (s *Store) BringRules(ctx context.Context, bucket ids.Bucket) error {
+	if s.opt.Rules == nil {
+		return meta.ErrUnavailable
+	}
+	_, err := s.opt.Rules(ctx, bucket)
+	return err
 }
 
 // outwaitSeal proposes again while the bucket is sealed, for SealWait at most.

@@ -165,7 +165,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 	}
 	opt := gateway.Options{
 		Objects: n.objects, Records: n.records, Buckets: n.store, IAM: n.store, Admin: admin{n},
-		Credentials: n.credentials, Ready: n.unready, ControlAge: n.store.ContactAge,
+		Credentials: n.credentials, Ready: n.unready, Versions: func() bool { return floor(n.store.Map()) >= levelVersions }, ControlAge: n.store.ContactAge,
 		Region: n.cfg.Region, Domains: n.cfg.Domains, TrustedProxies: proxies, Version: n.cfg.Version,
 		Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Now: n.cfg.Now, Logger: n.log,
 	}

@@ -1,0 +1,212 @@
+package gateway
+
+import (
+	"cmp"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/internal/hlc"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
+)
+
+// Headers of DeleteObject's own.
+const (
+	ifModifiedAt = "X-Amz-If-Match-Last-Modified-Time"
+	ifSize       = "X-Amz-If-Match-Size"
+)
+
+// deleteObject serves DeleteObject (S3 API reference). An absent key is deleted already.
+func (r *request) deleteObject() error {
+	ref, err := r.version()
+	if err != nil {
+		return err
+	}
+	if err := r.allSupported(ifModifiedAt, ifSize); err != nil {
+		return err
+	}
+	condition, err := r.deleteCondition()
+	if err != nil {
+		return err
+	}
+	on := r.subject()
+	target := &metapb.DeleteTarget{Key: r.key, Version: uint64(ref.ID), Null: ref.Null, Condition: condition, BypassGovernance: r.bypasses(on)}
+	results, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Targets: []*metapb.DeleteTarget{target}})
+	if err == nil {
+		err = meta.DeleteError(results[0])
+	}
+	if err != nil {
+		return r.withKey(err)
+	}
+	d := deletedXML(on, results[0])
+	if d.DeleteMarker {
+		r.header.set("x-amz-delete-marker", "true")
+	}
+	if id := cmp.Or(d.VersionID, d.DeleteMarkerVersionID); id != "" {
+		r.header.set("x-amz-version-id", id)
+	}
+	return r.sendEmpty(http.StatusNoContent)
+}
+
+// deletedXML is what became of a deletion, as answers tell it.
+func deletedXML(on *subject, result *metapb.DeleteResult) s3xml.Deleted {
+	d := s3xml.Deleted{Key: on.key, VersionID: on.version, DeleteMarker: result.MarkerMade || result.MarkerRemoved}
+	if d.DeleteMarker {
+		d.DeleteMarkerVersionID = string(object.AppendVersionID(nil, hlc.Stamp(result.Version), result.Versioned))
+	}
+	return d
+}
+
+// bypasses reports whether a retention in governance mode is to be passed over: the caller asks for it, and may.
+func (r *request) bypasses(on *subject) bool {
+	return strings.EqualFold(r.in1("X-Amz-Bypass-Governance-Retention"), "true") && r.may("s3:BypassGovernanceRetention", on)
+}
+
+// deleteCondition reads the conditions of a DeleteObject; nil if there is none.
+func (r *request) deleteCondition() (*metapb.Condition, error) {
+	c, err := r.writeCondition()
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		c = new(metapb.Condition)
+	}
+	if err := conditionOn(c, r.in1(ifModifiedAt), r.in1(ifSize)); err != nil {
+		return nil, err
+	}
+	if c.IfMatch == "" && c.IfNoneMatch == "" && c.IfModified == 0 && !c.HasIfSize {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// conditionOn adds the conditions on time and size that only deletions have. The time is in HTTP's form, or in XML's.
+func conditionOn(c *metapb.Condition, modified, size string) error {
+	if modified != "" {
+		t, ok := httpTime(modified)
+		if !ok {
+			var err error
+			if t, err = time.Parse(time.RFC3339, modified); err != nil {
+				return badArgument("x-amz-if-match-last-modified-time", modified, "The last modified time is not a valid date")
+			}
+		}
+		c.IfModified = t.Unix()
+	}
+	if size != "" {
+		n, err := strconv.ParseUint(size, 10, 63)
+		if err != nil {
+			return badArgument("x-amz-if-match-size", size, "The size is not a number of bytes")
+		}
+		c.IfSize, c.HasIfSize = n, true
+	}
+	return nil
+}
+
+const deleteBytesMax = 8 << 20 // s3xml's own bound
+
+// deleteObjects serves DeleteObjects (S3 API reference).
+func (r *request) deleteObjects() error {
+	doc, err := r.readDocument(deleteBytesMax, digestRequired)
+	if err != nil {
+		return err
+	}
+	req, err := readXML(doc, s3xml.ReadDelete)
+	if err != nil {
+		return err
+	}
+	all, err := r.deleteAll(req.Objects)
+	if err != nil {
+		return err
+	}
+	buf := r.s.buffer()
+	defer r.s.giveBack(buf)
+	b := s3xml.BeginDeleted((*buf)[:0])
+	for i := range all {
+		d := &all[i]
+		if e := d.failed; e != nil {
+			b = s3xml.AppendDeleteError(b, d.on.key, d.on.version, e.code, e.message)
+		} else if !req.Quiet {
+			answer := deletedXML(&d.on, d.result)
+			b = s3xml.AppendDeleted(b, &answer)
+		}
+	}
+	*buf = s3xml.EndDeleted(b)
+	return r.sendXML(http.StatusOK, *buf)
+}
+
+// deletion is one object of a DeleteObjects.
+type deletion struct {
+	on     subject
+	failed *apiError            // why it was not deleted
+	result *metapb.DeleteResult // if it was
+}
+
+// deleteAll deletes what can be, in one command. An error is of the whole request.
+func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
+	all := make([]deletion, len(objects))
+	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Targets: make([]*metapb.DeleteTarget, 0, len(objects))}
+	places := make([]int, 0, len(objects)) // of the command's targets
+	for i := range objects {
+		d, o := &all[i], &objects[i]
+		d.on = subject{bucket: r.bucket, name: r.name, key: o.Key, version: o.VersionID}
+		t, err := r.deleteTarget(&d.on, o)
+		if err != nil {
+			d.failed = toAPI(err)
+			continue
+		}
+		cmd.Targets, places = append(cmd.Targets, t), append(places, i)
+	}
+	if len(places) == 0 {
+		return all, nil
+	}
+	results, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, cmd)
+	known := false
+	for i, result := range results {
+		d := &all[places[i]]
+		d.result, known = result, known || result != nil
+		switch {
+		case result == nil:
+			d.failed = toAPI(err)
+		case result.Code != metapb.Code_OK:
+			d.failed = toAPI(meta.DeleteError(result))
+		}
+	}
+	if !known {
+		return nil, err
+	}
+	return all, nil
+}
+
+// deleteTarget is what a DeleteObjects says of one object, if the caller may delete it.
+func (r *request) deleteTarget(on *subject, o *s3xml.DeleteObject) (*metapb.DeleteTarget, error) {
+	switch {
+	case o.Key == "":
+		return nil, newError(400, "UserKeyMustBeSpecified", "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.")
+	case len(o.Key) > keyBytesMax:
+		return nil, errKeyTooLong
+	}
+	ref, err := on.ref()
+	if err != nil {
+		return nil, errNoSuchVersion
+	}
+	t := &metapb.DeleteTarget{Key: o.Key, Version: uint64(ref.ID), Null: ref.Null}
+	if o.ETag != "" || o.LastModifiedTime != "" || o.Size != "" {
+		t.Condition = &metapb.Condition{IfMatch: bareETag(o.ETag)}
+		if err := conditionOn(t.Condition, o.LastModifiedTime, o.Size); err != nil {
+			return nil, err
+		}
+	}
+	action := "s3:DeleteObject"
+	if o.VersionID != "" {
+		action = "s3:DeleteObjectVersion"
+	}
+	if err := r.authorize(action, on); err != nil {
+		return nil, err
+	}
+	t.BypassGovernance = r.bypasses(on)
+	return t, nil
+}
