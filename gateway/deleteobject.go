@@ -185,7 +185,7 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
 func (r *request) deleteTarget(on *subject, o *s3xml.DeleteObject) (*metapb.DeleteTarget, error) {
 	switch {
 	case o.Key == "":
-		return nil, newError(400, "UserKeyMustBeSpecified", "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.")
+		return nil, errKeyMissing
 	case len(o.Key) > keyBytesMax:
 		return nil, errKeyTooLong
 	}

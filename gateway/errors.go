@@ -10,6 +10,7 @@ import (
 
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/gateway/cors"
+	"github.com/sherd-io/sherd/gateway/form"
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
@@ -62,6 +63,7 @@ var (
 	errBucketNotEmpty       = newError(409, "BucketNotEmpty", "The bucket you tried to delete is not empty.")
 	errEntityTooLarge       = newError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.")
 	errEntityTooSmall       = newError(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+	errFileNotLast          = newError(400, "MalformedPOSTRequest", "A file of more than 1 MiB must be the last field of its form, and the form must end with a line end.")
 	errIncompleteBody       = newError(400, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header.")
 	errInsufficientStorage  = newError(507, "InsufficientStorage", "The drives are full. Delete objects or add drives, then try again.")
 	errInternal             = newError(500, "InternalError", "We encountered an internal error. Please try again.")
@@ -76,6 +78,7 @@ var (
 	errInvalidStorageClass  = newError(400, "InvalidStorageClass", "The storage class you specified is not valid")
 	errInvalidTag           = newError(400, "InvalidTag", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.")
 	errInvalidURI           = newError(400, "InvalidURI", "Couldn't parse the specified URI.")
+	errKeyMissing           = newError(400, "UserKeyMustBeSpecified", "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.")
 	errKeyTooLong           = newError(400, "KeyTooLongError", "Your key is too long")
 	errMalformedXML         = newError(400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
 	errMetadataTooLarge     = newError(400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size")
@@ -151,6 +154,9 @@ func toAPI(err error) *apiError {
 	if sig, ok := errors.AsType[*sigv4.Error](err); ok {
 		return fromSignature(sig)
 	}
+	if bad, ok := errors.AsType[*form.Error](err); ok {
+		return fromForm(bad)
+	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return errRequestTooLarge.with(s3xml.Extra{Name: "MaxMessageLengthBytes", Value: fmt.Sprint(tooLarge.Limit)})
 	}
@@ -204,6 +210,20 @@ func fromSignature(sig *sigv4.Error) *apiError {
 	}
 	if errors.Is(sig.Cause, os.ErrDeadlineExceeded) {
 		return errRequestTimeout
+	}
+	return api
+}
+
+// formStatus is the status of each of form's codes that is not 400.
+var formStatus = map[form.Code]int{form.AccessDenied: 403, form.PreconditionFailed: 412}
+
+func fromForm(bad *form.Error) *apiError {
+	api := newError(400, string(bad.Code), bad.Message)
+	if status := formStatus[bad.Code]; status != 0 {
+		api.status = status
+	}
+	for _, f := range bad.Facts {
+		api.extra = append(api.extra, s3xml.Extra(f))
 	}
 	return api
 }

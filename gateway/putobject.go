@@ -4,19 +4,12 @@ import (
 	"net/http"
 
 	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/meta/metapb"
 )
 
 // putObject serves PutObject (S3 API reference).
 func (r *request) putObject() error {
-	details, err := r.details()
-	if err != nil {
-		return err
-	}
-	condition, err := r.writeCondition()
-	if err != nil {
-		return err
-	}
-	contentMD5, want, err := r.digests()
+	p, err := r.newObject()
 	if err != nil {
 		return err
 	}
@@ -25,16 +18,35 @@ func (r *request) putObject() error {
 		return err
 	}
 	defer body.Close()
-	bindTrailer(&want, body)
-	v, err := r.s.opt.Objects.Put(r.ctx, object.Put{
-		Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key, Size: size, Body: body,
-		Details: details, ContentMD5: contentMD5, Want: want, Condition: condition,
-	})
+	bindTrailer(&p.Want, body)
+	p.Body, p.Size = body, size
+	if _, err := r.makeVersion(p); err != nil {
+		return err
+	}
+	return r.sendEmpty(http.StatusOK)
+}
+
+// newObject is what the request's headers say of the object that it makes: all but the body.
+func (r *request) newObject() (p object.Put, err error) {
+	p = object.Put{Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key}
+	if p.Details, err = r.details(); err != nil {
+		return p, err
+	}
+	if p.Condition, err = r.writeCondition(); err != nil {
+		return p, err
+	}
+	p.ContentMD5, p.Want, err = r.digests()
+	return p, err
+}
+
+// makeVersion stores an object and sets the headers that tell of it.
+func (r *request) makeVersion(p object.Put) (*metapb.Version, error) {
+	v, err := r.s.opt.Objects.Put(r.ctx, p)
 	if err != nil {
-		return r.withKey(err)
+		return nil, r.withKey(err)
 	}
 	r.header.set("ETag", quoted(v))
 	r.showVersion(v)
 	r.showChecksum(v.Details.Checksum, 0, true)
-	return r.sendEmpty(http.StatusOK)
+	return v, nil
 }

@@ -173,16 +173,21 @@ func (r *request) target() error {
 			return errInvalidURI
 		}
 	}
-	if !utf8.ValidString(r.key) {
-		return errInvalidURI
-	}
-	if len(r.key) > keyBytesMax {
-		return errKeyTooLong.with(s3xml.Extra{Name: "Size", Value: itoa(len(r.key))}, s3xml.Extra{Name: "MaxSizeAllowed", Value: itoa(keyBytesMax)})
-	}
-	return nil
+	return checkKey(r.key)
 }
 
 const keyBytesMax = 1024
+
+// checkKey refuses what cannot be a key.
+func checkKey(key string) error {
+	if !utf8.ValidString(key) {
+		return errInvalidURI
+	}
+	if len(key) > keyBytesMax {
+		return errKeyTooLong.with(s3xml.Extra{Name: "Size", Value: itoa(len(key))}, s3xml.Extra{Name: "MaxSizeAllowed", Value: itoa(keyBytesMax)})
+	}
+	return nil
+}
 
 func itoa[T int | int64 | uint64 | uint32](n T) string { return strconv.FormatInt(int64(n), 10) }
 

@@ -44,9 +44,18 @@ func (f *file) Read(p []byte) (int, error) {
 	return n, f.err
 }
 
-// finish reads what follows the file, which is ignored, to the end of the body.
+// finish reads what follows the file to the end of the body. It is ignored, unless it is another file.
 func (f *Form) finish() error {
 	f.src.left, f.src.over = tailBytesMax, malformed()
+	for {
+		part, err := f.parts.NextRawPart()
+		if err != nil {
+			break // the form's end; if it is the body's, src says so below
+		}
+		if name, _, ok := disposition(part); ok && name == "file" {
+			return notOneFile(2)
+		}
+	}
 	_, err := io.Copy(io.Discard, f.src)
 	if err == nil {
 		return io.EOF

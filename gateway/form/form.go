@@ -2,6 +2,7 @@ package form
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"math"
@@ -26,8 +27,11 @@ type Form struct {
 	// FileName is the base name of the file as the browser named it, or "".
 	FileName string
 
-	src  *source
-	file *multipart.Part
+	boundary  string
+	headBytes int64 // of the body, ahead of the file's content
+	src       *source
+	parts     *multipart.Reader
+	file      *multipart.Part
 }
 
 // Read reads a form up to its file. contentType is the request's header. body is read further by File, and not closed.
@@ -39,8 +43,10 @@ func Read(contentType string, body io.Reader) (*Form, error) {
 		return nil, fail(PreconditionFailed, "At least one of the pre-conditions you specified did not hold",
 			Fact{"Condition", "Bucket POST must be of the enclosure-type multipart/form-data"})
 	}
-	f := &Form{Fields: map[string]string{}, src: &source{r: bufio.NewReaderSize(body, bufferBytes), left: fieldsBytesMax + readAhead, over: tooMuch()}}
-	if err := f.readFields(multipart.NewReader(f.src, params["boundary"]), len(params["boundary"])); err != nil {
+	f := &Form{Fields: map[string]string{}, boundary: params["boundary"]}
+	f.src = &source{r: bufio.NewReaderSize(body, bufferBytes), byLine: true, left: fieldsBytesMax + readAhead, over: tooMuch()}
+	f.parts = multipart.NewReader(f.src, f.boundary)
+	if err := f.readFields(); err != nil {
 		return nil, f.src.blame(err)
 	}
 	if f.Fields["key"] == "" {
@@ -50,17 +56,24 @@ func Read(contentType string, body io.Reader) (*Form, error) {
 	if err := f.fillIn(); err != nil {
 		return nil, err
 	}
-	f.src.left = math.MaxInt64
+	f.headBytes = f.src.n
+	f.src.left, f.src.byLine = math.MaxInt64, false
 	return f, nil
 }
 
+// FileBytes is how long the file is in a body of total bytes, if nothing follows it but the form's end as browsers
+// write it, with a line end after the last boundary. It is negative if the body is too short for that.
+func (f *Form) FileBytes(total int64) int64 {
+	return total - f.headBytes - int64(len("\r\n--"+f.boundary+"--\r\n"))
+}
+
 // readFields reads up to the head of the file's part.
-func (f *Form) readFields(parts *multipart.Reader, boundaryBytes int) error {
+func (f *Form) readFields() error {
 	for room := fieldsBytesMax; ; {
-		part, err := parts.NextRawPart()
+		part, err := f.parts.NextRawPart()
 		switch {
 		case err == io.EOF: // the form ended as it should
-			return fail(InvalidArgument, "POST requires exactly one file upload per request.", Fact{"ArgumentName", "file"}, Fact{"ArgumentValue", "0"})
+			return notOneFile(0)
 		case err != nil:
 			return malformed()
 		}
@@ -68,7 +81,7 @@ func (f *Form) readFields(parts *multipart.Reader, boundaryBytes int) error {
 		if !ok {
 			return malformed()
 		}
-		if room -= boundaryBytes + headBytes(part); room < 0 {
+		if room -= len(f.boundary) + headBytes(part); room < 0 {
 			return tooMuch()
 		}
 		if name == "file" {
@@ -136,17 +149,25 @@ func (f *Form) fillIn() error {
 	return nil
 }
 
+func notOneFile(n int64) *Error {
+	return fail(InvalidArgument, "POST requires exactly one file upload per request.", Fact{"ArgumentName", "file"}, fact("ArgumentValue", n))
+}
+
 func tooMuch() *Error {
 	return fail(MaxPostPreDataLength, "Your POST request fields preceding the upload file were too large.",
 		Fact{"MaxPostPreDataLengthBytes", strconv.Itoa(fieldsBytesMax)})
 }
 
-// source bounds what is read of the body, and remembers what its reader said: mime/multipart wraps or hides it.
+// source bounds and counts what is read of the body, and remembers what its reader said: mime/multipart wraps or hides it.
 type source struct {
-	r    io.Reader
-	left int64
-	over *Error // said when left is used up
-	err  error
+	r *bufio.Reader
+	// byLine gives a line at a time at most. mime/multipart reads no further than it must, so that after a part's head
+	// n is where the part's content begins.
+	byLine bool
+	n      int64 // bytes given
+	left   int64
+	over   *Error // said when left is used up
+	err    error
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -157,10 +178,32 @@ func (s *source) Read(p []byte) (int, error) {
 		s.err = s.over
 		return 0, s.err
 	}
-	n, err := s.r.Read(p[:min(int64(len(p)), s.left)])
+	p = p[:min(int64(len(p)), s.left)]
+	if s.byLine {
+		line, err := s.line()
+		if err != nil {
+			s.err = err
+			return 0, err
+		}
+		p = p[:min(len(p), line)]
+	}
+	n, err := s.r.Read(p)
+	s.n += int64(n)
 	s.left -= int64(n)
 	s.err = err
 	return n, err
+}
+
+// line is how much of what is there belongs to one line.
+func (s *source) line() (int, error) {
+	if _, err := s.r.Peek(1); err != nil {
+		return 0, err
+	}
+	ahead, _ := s.r.Peek(s.r.Buffered())
+	if end := bytes.IndexByte(ahead, '\n'); end >= 0 {
+		return end + 1, nil
+	}
+	return len(ahead), nil
 }
 
 // blame is what the body said, if it did, or else err.

@@ -182,6 +182,41 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestFileBytes: the file's length is known ahead of it to the byte, in whatever pieces and with whatever line ends the form comes.
+func TestFileBytes(t *testing.T) {
+	for _, preamble := range []string{"", "\r\n", "preamble\n\r\n"} {
+		for _, more := range []string{"", field("x-amz-meta-a", strings.Repeat("x", 6000)), field("a", "\n\r\n\n") + field("b", strings.Repeat("\r\n", 3000))} {
+			for _, content := range []string{"", "x", "\n\n\r\n", strings.Repeat("0123456789\n", 10_000)} {
+				body := preamble + field("key", "k") + more + filePart("f", content)
+				for _, r := range []io.Reader{strings.NewReader(body), iotest.OneByteReader(strings.NewReader(body)), iotest.DataErrReader(strings.NewReader(body))} {
+					f, err := Read(contentType, r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if n := f.FileBytes(int64(len(body))); n != int64(len(content)) {
+						t.Errorf("%d bytes, want %d", n, len(content))
+					}
+				}
+			}
+		}
+	}
+	f, err := read(field("key", "k") + strings.TrimSuffix(filePart("f", ""), "\r\n"))
+	if err != nil || f.FileBytes(int64(len(field("key", "k"))+len(filePart("f", ""))-2)) >= 0 {
+		t.Errorf("a form that is too short: %v", err)
+	}
+}
+
+// TestOneFile: RESTObjectPOST, "POST requires exactly one file upload per request".
+func TestOneFile(t *testing.T) {
+	for _, second := range []string{filePart("g", "y"), field("File", "y") + "--" + boundary + "--", filePart("g", strings.Repeat("y", 2*tailBytesMax))} {
+		_, _, err := upload(strings.NewReader(field("key", "k") + field("file", "x") + field("submit", "s") + second))
+		var e *Error
+		if !errors.As(err, &e) || e.Code != InvalidArgument || e.Facts[1] != (Fact{"ArgumentValue", "2"}) {
+			t.Errorf("two files: %v", err)
+		}
+	}
+}
+
 // TestRange: RESTObjectPOST and sigv4-HTTPPOSTConstructPolicy, content-length-range.
 func TestRange(t *testing.T) {
 	for _, c := range []struct {
