@@ -89,6 +89,9 @@ func (r *request) decide(action string, on *subject) policy.Decision {
 		Owner: owner, Identity: r.caller.policies, Bucket: docs.policy,
 		RestrictPublic: docs.restricted(),
 	}
+	if docs.aclsCount() {
+		r.addACLs(&access, docs, action, on)
+	}
 	question := policy.Request{Principal: r.caller.Principal, Action: action, Resource: on.arn(), Context: situation{r, on}}
 	return policy.Decide(&question, &access)
 }
@@ -131,15 +134,9 @@ func (s *Server) ownerXML(owner string) s3xml.Owner {
 	return s3xml.Owner{ID: a.Canonical, DisplayName: a.Name}
 }
 
-// givenRights are the permissions that it takes to give a new object more than its bytes.
+// givenRights are the permissions that it takes to give a new object more than its bytes. Those for an ACL are permitACL's.
 var givenRights = [...]struct{ header, action string }{
 	{"X-Amz-Tagging", "s3:PutObjectTagging"},
-	{"X-Amz-Acl", "s3:PutObjectAcl"},
-	{"X-Amz-Grant-Full-Control", "s3:PutObjectAcl"},
-	{"X-Amz-Grant-Read", "s3:PutObjectAcl"},
-	{"X-Amz-Grant-Read-Acp", "s3:PutObjectAcl"},
-	{"X-Amz-Grant-Write", "s3:PutObjectAcl"},
-	{"X-Amz-Grant-Write-Acp", "s3:PutObjectAcl"},
 	{"X-Amz-Object-Lock-Mode", "s3:PutObjectRetention"},
 	{"X-Amz-Object-Lock-Retain-Until-Date", "s3:PutObjectRetention"},
 	{"X-Amz-Object-Lock-Legal-Hold", "s3:PutObjectLegalHold"},

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +87,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"writer":   statement("Allow", `["s3:PutObject","s3:GetObject"]`, `"arn:aws:s3:::bucket/*"`, ""),
 		"deleter":  statement("Allow", `["s3:DeleteObject"]`, `"arn:aws:s3:::bucket/home/*"`, ""),
 		"their-it": allowS3,
+		// Source: "Walkthrough: Controlling access to a bucket with user policies" (Amazon S3 User Guide).
+		"console": statement("Allow", `["s3:ListAllMyBuckets","s3:GetBucketLocation"]`, `"arn:aws:s3:::*"`, ""),
+		"narrow":  statement("Allow", `["s3:ListAllMyBuckets"]`, `"arn:aws:s3:::bucket"`, ""),
 	})
 	k.config("open", configPolicy, `{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::open/*"},
@@ -110,6 +115,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"nothing", "AccessDenied", get("/")},
 		{"nothing", "AccessDenied", call{method: "PUT", path: "/of-nothing"}},
 		{"nobody", "InvalidAccessKeyId", get("/bucket/key")},
+
+		{"console", "200", get("/")},
+		{"console", "200", get("/bucket?location")},
+		{"console", "AccessDenied", get("/bucket")},
+		{"narrow", "AccessDenied", get("/")},
 
 		{"reader", "200", get("/bucket/key")},
 		{"reader", "200", call{method: "HEAD", path: "/bucket/key"}},
@@ -248,8 +258,9 @@ func TestNoRouteWithoutRight(t *testing.T) {
 // everything is all that the kit stores.
 func (k *kit) everything() string {
 	var b strings.Builder
-	for name, bucket := range k.buckets.Map().Buckets {
-		fmt.Fprintf(&b, "%s %+v\n", name, *bucket)
+	all := k.buckets.Map().Buckets
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&b, "%s %+v\n", name, *all[name])
 	}
 	it, err := k.records.db.NewIter(nil)
 	check(k.t, err)

@@ -51,7 +51,11 @@ func (r *request) createBucket() error {
 	if region == "" {
 		region = r.s.opt.Region
 	}
-	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.caller.Account, Region: region, Pool: r.s.newBucketPool()})
+	documents, err := r.newBucketConfig()
+	if err != nil {
+		return err
+	}
+	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.caller.Account, Region: region, Pool: r.s.newBucketPool(), Config: documents})
 	switch {
 	case err != nil:
 		return controlError(err)

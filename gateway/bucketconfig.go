@@ -10,6 +10,7 @@ import (
 	"github.com/sherd-io/sherd/gateway/cors"
 	"github.com/sherd-io/sherd/gateway/policy"
 	"github.com/sherd-io/sherd/gateway/s3xml"
+	"github.com/sherd-io/sherd/placement"
 )
 
 // configBytesMax is the longest document of a bucket's configuration. Source: PutBucketCors, 64 KB; the others' are shorter.
@@ -115,6 +116,11 @@ func (r *request) putBucketPolicy() error {
 	}
 	document := string(doc)
 	p, err := policy.ParseBucket(document, r.name)
+	if err == nil {
+		err = p.CheckPrincipals(func(kind, name string) bool {
+			return r.s.inMap(r.ctx, func(m *placement.Map) bool { return knownPrincipal(m, kind, name) })
+		})
+	}
 	if bad, ok := errors.AsType[*policy.Error](err); ok {
 		return newError(400, "MalformedPolicy", bad.Message)
 	}

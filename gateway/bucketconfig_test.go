@@ -27,6 +27,7 @@ func TestBucketConfigurations(t *testing.T) {
 		{sub: "policy", absent: "NoSuchBucketPolicy", put: "204", doc: policyDoc, answer: policyDoc, bad: "MalformedPolicy", badDoc: `{"Version":"2012-10-17"}`},
 		{sub: "publicAccessBlock", absent: "NoSuchPublicAccessBlockConfiguration", put: "200", answer: "<BlockPublicPolicy>true</BlockPublicPolicy>", bad: "MalformedXML", badDoc: "<x/>",
 			doc: `<PublicAccessBlockConfiguration><BlockPublicPolicy>true</BlockPublicPolicy></PublicAccessBlockConfiguration>`},
+		{sub: "acl", absent: "200", put: "200", doc: strings.ReplaceAll(privateACL, "OWNER", testAccount.Canonical), answer: "<Permission>FULL_CONTROL</Permission>", bad: "MalformedACLError", badDoc: "<x/>", cannotBeTaken: true},
 		{sub: "cors", absent: "NoSuchCORSConfiguration", put: "200", doc: corsDoc, answer: "<AllowedOrigin>http://page.example</AllowedOrigin>", bad: "InvalidRequest", badDoc: strings.Replace(corsDoc, "PUT", "PATCH", 1)},
 		{sub: "requestPayment", absent: "200", put: "200", doc: `<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>`, answer: "<Payer>Requester</Payer>",
 			bad: "MalformedXML", badDoc: `<RequestPaymentConfiguration><Payer>me</Payer></RequestPaymentConfiguration>`, cannotBeTaken: true},
@@ -52,7 +53,7 @@ func TestBucketConfigurations(t *testing.T) {
 		}
 	}
 	for sub, code := range map[string]string{
-		"lifecycle": "NoSuchLifecycleConfiguration", "replication": "ReplicationConfigurationNotFoundError", "website": "NoSuchWebsiteConfiguration",
+		"ownershipControls": "200", "acl": "200", "lifecycle": "NoSuchLifecycleConfiguration", "replication": "ReplicationConfigurationNotFoundError", "website": "NoSuchWebsiteConfiguration",
 		"encryption": "ServerSideEncryptionConfigurationNotFoundError", "notification": "200", "policyStatus": "NoSuchBucketPolicy",
 	} {
 		k.want(code, call{method: "GET", path: "/bucket?" + sub})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -78,7 +79,7 @@ func newCaller(m *placement.Map, id Identity) (*caller, error) {
 		return nil, errAccessDenied
 	}
 	c.Name, c.UserID = c.user.Name, c.user.ID
-	c.ARN = "arn:aws:iam::" + account.ID + ":user" + c.user.Path + c.user.Name
+	c.ARN = userARN(c.user)
 	if err := c.take(m, &c.user.Permissions); err != nil {
 		return nil, err
 	}
@@ -90,6 +91,37 @@ func newCaller(m *placement.Map, id Identity) (*caller, error) {
 		}
 	}
 	return c, nil
+}
+
+// userARN is the Amazon Resource Name of a user.
+func userARN(u *placement.User) string {
+	return "arn:aws:iam::" + u.Account + ":user" + u.Path + u.Name
+}
+
+// knownPrincipal reports whether there is whom the policy of a bucket names: see policy.CheckPrincipals. Roles and sessions, which there are
+// none of here, may be named.
+func knownPrincipal(m *placement.Map, kind, name string) bool {
+	if kind == "CanonicalUser" {
+		return canonicalAccount(m, name) != nil
+	}
+	resource, isARN := strings.CutPrefix(name, "arn:aws:iam::")
+	if !isARN {
+		return strings.HasPrefix(name, "arn:") || m.Account(name) != nil
+	}
+	account, path, isUser := strings.Cut(resource, ":user/")
+	if !isUser {
+		return true
+	}
+	u := m.User(account, path[strings.LastIndexByte(path, '/')+1:])
+	return u != nil && userARN(u) == name
+}
+
+// inMap reports whether the map has what found looks for. That it has not is only said after a linearizable read.
+func (s *Server) inMap(ctx context.Context, found func(*placement.Map) bool) bool {
+	if found(s.opt.Buckets.Map()) {
+		return true
+	}
+	return s.opt.Buckets.Sync(ctx) == nil && found(s.opt.Buckets.Map())
 }
 
 // take compiles the policies of a user or a group.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sherd-io/sherd/gateway/acl"
 	"github.com/sherd-io/sherd/gateway/cors"
 	"github.com/sherd-io/sherd/gateway/policy"
 	"github.com/sherd-io/sherd/gateway/s3xml"
@@ -14,6 +15,7 @@ import (
 
 // Kinds of documents that are kept with a bucket, as keys of placement.BucketConfig. Each is JSON: a name is for ever.
 const (
+	configACL          = "acl"               // acl.ACL; none: the owner has full control
 	configAcceleration = "acceleration"      // string: Enabled or Suspended
 	configCORS         = "cors"              // cors.Config
 	configOwnership    = "ownership"         // string; none: BucketOwnerEnforced
@@ -28,6 +30,7 @@ const (
 	ownerEnforced  = "BucketOwnerEnforced" // ACLs are off: everything in the bucket is its owner's
 	ownerPreferred = "BucketOwnerPreferred"
 	objectWriter   = "ObjectWriter"
+	ownerUnsaid    = "" // was deleted: S3 takes it for objectWriter
 )
 
 // documents are what every request to a bucket has to know of its configuration, parsed. They are not changed once made.
@@ -38,6 +41,7 @@ type documents struct {
 	ownership string
 	public    s3xml.PublicAccessBlock
 	cors      *cors.Config // nil: none
+	acl       *acl.ACL     // the bucket's own; nil: the owner has full control
 }
 
 // noDocuments are those of a bucket that has none.
@@ -82,7 +86,7 @@ func (c *documentCache) forget(id ids.Bucket) { c.all.Delete(id) }
 func parseDocuments(b *placement.Bucket) (*documents, error) {
 	d := noDocuments
 	d.of = b
-	for kind, into := range map[string]any{configOwnership: &d.ownership, configPublicAccess: &d.public, configCORS: &d.cors} {
+	for kind, into := range map[string]any{configOwnership: &d.ownership, configPublicAccess: &d.public, configCORS: &d.cors, configACL: &d.acl} {
 		if raw := b.Config[kind]; raw != nil {
 			if err := json.Unmarshal(raw, into); err != nil {
 				return nil, fmt.Errorf("document %s: %w", kind, err)

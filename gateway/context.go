@@ -26,7 +26,7 @@ type subject struct {
 func (s *subject) arn() string {
 	switch {
 	case s.name == "":
-		return "*"
+		return "arn:aws:s3:::*" // all buckets
 	case s.key == "":
 		return "arn:aws:s3:::" + s.name
 	}

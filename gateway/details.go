@@ -53,7 +53,10 @@ func (r *request) details() (*metapb.Details, error) {
 	if err := r.userMetadata(d); err != nil {
 		return nil, err
 	}
-	var err error
+	err := r.giveOwner(d)
+	if err != nil {
+		return nil, err
+	}
 	if d.StorageClass, err = r.storageClass(); err != nil {
 		return nil, err
 	}
@@ -104,9 +107,7 @@ func (r *request) userMetadata(d *metapb.Details) error {
 func supported(name, value string) error {
 	refused := false
 	switch rest := name[len("X-Amz-"):]; {
-	case rest == "Acl":
-		refused = value != "private" && value != "bucket-owner-full-control" && value != "bucket-owner-read"
-	case strings.HasPrefix(rest, "Grant-"), strings.HasPrefix(rest, "Server-Side-Encryption"), strings.HasPrefix(rest, "Object-Lock-"),
+	case strings.HasPrefix(rest, "Server-Side-Encryption"), strings.HasPrefix(rest, "Object-Lock-"),
 		strings.HasPrefix(rest, "Copy-Source-Server-Side-Encryption"):
 		refused = true
 	case rest == "Website-Redirect-Location", rest == "Write-Offset-Bytes", strings.HasPrefix(rest, "If-Match-"):

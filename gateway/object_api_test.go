@@ -222,9 +222,9 @@ func TestHeadersThatAreRefused(t *testing.T) {
 	}{
 		{[]string{"x-amz-meta-a", strings.Repeat("x", 2047)}, "200"},
 		{[]string{"x-amz-meta-a", strings.Repeat("x", 2048)}, "MetadataTooLarge"},
-		{[]string{"x-amz-acl", "public-read"}, "NotImplemented"},
+		{[]string{"x-amz-acl", "public-read"}, "AccessControlListNotSupported"},
 		{[]string{"x-amz-acl", "private"}, "200"},
-		{[]string{"x-amz-grant-read", "id=x"}, "NotImplemented"},
+		{[]string{"x-amz-grant-read", "id=x"}, "InvalidArgument"},
 		{[]string{"x-amz-server-side-encryption", "AES256"}, "NotImplemented"},
 		{[]string{"x-amz-object-lock-mode", "GOVERNANCE"}, "NotImplemented"},
 		{[]string{"x-amz-website-redirect-location", "/"}, "NotImplemented"},

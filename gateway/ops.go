@@ -51,7 +51,7 @@ var operations = []op{
 
 	{name: "IAM", scope: service, method: post, asks: true, handle: (*request).serveIAM, note: "the query APIs of IAM and STS: docs/iam.md"},
 
-	{name: "CreateBucket", scope: ofBucket, method: put, action: "s3:CreateBucket", handle: (*request).createBucket, note: "LocationConstraint is kept; object lock is refused"},
+	{name: "CreateBucket", scope: ofBucket, method: put, action: "s3:CreateBucket", handle: (*request).createBucket, note: "LocationConstraint is kept; ACL, ownership; object lock is refused"},
 	{name: "HeadBucket", scope: ofBucket, method: head, action: "s3:ListBucket", handle: (*request).headBucket},
 	{name: "DeleteBucket", scope: ofBucket, method: del, action: "s3:DeleteBucket", handle: (*request).deleteBucket, note: "unfinished uploads are aborted"},
 	{name: "GetBucketLocation", scope: ofBucket, method: get, sub: "location", action: "s3:GetBucketLocation", handle: (*request).getBucketLocation},
@@ -63,7 +63,7 @@ var operations = []op{
 	{name: "UploadPartCopy", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", header: copySource, action: "s3:PutObject", handle: (*request).uploadPartCopy},
 	{name: "UploadPart", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", action: "s3:PutObject", handle: (*request).uploadPart},
 	{name: "CopyObject", scope: ofObject, method: put, header: copySource, action: "s3:PutObject", handle: (*request).copyObject, note: "server side, up to 5 GiB; onto itself in a bucket without versions only metadata changes"},
-	{name: "PutObject", scope: ofObject, method: put, action: "s3:PutObject", handle: (*request).putObject, note: "If-Match, If-None-Match; checksums in header and trailer; no ACL, encryption or object lock"},
+	{name: "PutObject", scope: ofObject, method: put, action: "s3:PutObject", handle: (*request).putObject, note: "If-Match, If-None-Match; checksums in header and trailer; no encryption or object lock"},
 	{name: "CreateMultipartUpload", scope: ofObject, method: post, sub: "uploads", action: "s3:PutObject", handle: (*request).createUpload},
 	{name: "CompleteMultipartUpload", scope: ofObject, method: post, sub: "uploadId", action: "s3:PutObject", handle: (*request).completeUpload, note: "the same call gets the same answer for 7 days"},
 	{name: "AbortMultipartUpload", scope: ofObject, method: del, sub: "uploadId", action: "s3:AbortMultipartUpload", handle: (*request).abortUpload},
@@ -73,8 +73,8 @@ var operations = []op{
 	{name: "DeleteObject", scope: ofObject, method: del, action: "s3:DeleteObject", ofVersion: "s3:DeleteObjectVersion", handle: (*request).deleteObject, note: "If-Match, x-amz-if-match-size, x-amz-if-match-last-modified-time"},
 
 	// Not there yet.
-	{name: "GetBucketAcl", scope: ofBucket, method: get, sub: "acl", action: "s3:GetBucketAcl"},
-	{name: "PutBucketAcl", scope: ofBucket, method: put, sub: "acl", action: "s3:PutBucketAcl"},
+	{name: "GetBucketAcl", scope: ofBucket, method: get, sub: "acl", action: "s3:GetBucketAcl", handle: (*request).getBucketACL},
+	{name: "PutBucketAcl", scope: ofBucket, method: put, sub: "acl", action: "s3:PutBucketAcl", handle: (*request).putBucketACL},
 	{name: "GetBucketAbac", scope: ofBucket, method: get, sub: "abac", action: "s3:GetBucketAbac"},
 	{name: "PutBucketAbac", scope: ofBucket, method: put, sub: "abac", action: "s3:PutBucketAbac"},
 	{name: "GetBucketAccelerateConfiguration", scope: ofBucket, method: get, sub: "accelerate", action: "s3:GetAccelerateConfiguration", handle: (*request).getAcceleration},
@@ -112,9 +112,9 @@ var operations = []op{
 	{name: "PutBucketNotificationConfiguration", scope: ofBucket, method: put, sub: "notification", action: "s3:PutBucketNotification"},
 	{name: "GetObjectLockConfiguration", scope: ofBucket, method: get, sub: "object-lock", action: "s3:GetBucketObjectLockConfiguration"},
 	{name: "PutObjectLockConfiguration", scope: ofBucket, method: put, sub: "object-lock", action: "s3:PutBucketObjectLockConfiguration"},
-	{name: "GetBucketOwnershipControls", scope: ofBucket, method: get, sub: "ownershipControls", action: "s3:GetBucketOwnershipControls"},
-	{name: "PutBucketOwnershipControls", scope: ofBucket, method: put, sub: "ownershipControls", action: "s3:PutBucketOwnershipControls"},
-	{name: "DeleteBucketOwnershipControls", scope: ofBucket, method: del, sub: "ownershipControls", action: "s3:PutBucketOwnershipControls"},
+	{name: "GetBucketOwnershipControls", scope: ofBucket, method: get, sub: "ownershipControls", action: "s3:GetBucketOwnershipControls", handle: (*request).getOwnershipControls},
+	{name: "PutBucketOwnershipControls", scope: ofBucket, method: put, sub: "ownershipControls", action: "s3:PutBucketOwnershipControls", handle: (*request).putOwnershipControls},
+	{name: "DeleteBucketOwnershipControls", scope: ofBucket, method: del, sub: "ownershipControls", action: "s3:PutBucketOwnershipControls", handle: (*request).deleteOwnershipControls},
 	{name: "GetBucketPolicy", scope: ofBucket, method: get, sub: "policy", action: "s3:GetBucketPolicy", handle: (*request).getBucketPolicy},
 	{name: "PutBucketPolicy", scope: ofBucket, method: put, sub: "policy", action: "s3:PutBucketPolicy", handle: (*request).putBucketPolicy},
 	{name: "DeleteBucketPolicy", scope: ofBucket, method: del, sub: "policy", action: "s3:DeleteBucketPolicy", handle: (*request).deleteBucketPolicy},
@@ -141,8 +141,8 @@ var operations = []op{
 	{name: "PreflightRequest", scope: ofBucket, method: http.MethodOptions, action: "", asks: true, handle: (*request).preflight},
 
 	{name: "PreflightRequest", scope: ofObject, method: http.MethodOptions, action: "", asks: true, handle: (*request).preflight},
-	{name: "GetObjectAcl", scope: ofObject, method: get, sub: "acl", action: "s3:GetObjectAcl", ofVersion: "s3:GetObjectVersionAcl"},
-	{name: "PutObjectAcl", scope: ofObject, method: put, sub: "acl", action: "s3:PutObjectAcl", ofVersion: "s3:PutObjectVersionAcl"},
+	{name: "GetObjectAcl", scope: ofObject, method: get, sub: "acl", action: "s3:GetObjectAcl", ofVersion: "s3:GetObjectVersionAcl", asks: true, handle: (*request).getObjectACL},
+	{name: "PutObjectAcl", scope: ofObject, method: put, sub: "acl", action: "s3:PutObjectAcl", ofVersion: "s3:PutObjectVersionAcl", asks: true, handle: (*request).putObjectACL},
 	{name: "GetObjectAttributes", scope: ofObject, method: get, sub: "attributes", action: "s3:GetObjectAttributes", ofVersion: "s3:GetObjectVersionAttributes"},
 	{name: "UpdateObjectEncryption", scope: ofObject, method: put, sub: "encryption", action: "s3:UpdateObjectEncryption"},
 	{name: "GetObjectLegalHold", scope: ofObject, method: get, sub: "legal-hold", action: "s3:GetObjectLegalHold"},
