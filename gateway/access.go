@@ -89,7 +89,10 @@ func (r *request) decide(action string, on *subject) policy.Decision {
 		Owner: owner, Identity: r.caller.policies, Bucket: docs.policy,
 		RestrictPublic: docs.restricted(),
 	}
-	if docs.aclsCount() {
+	switch {
+	case on.made && !r.caller.Anonymous():
+		access.Owner, access.BucketOwner = r.caller.Account, owner
+	case docs.aclsCount():
 		r.addACLs(&access, docs, action, on)
 	}
 	question := policy.Request{Principal: r.caller.Principal, Action: action, Resource: on.arn(), Context: situation{r, on}}

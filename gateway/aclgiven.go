@@ -215,7 +215,7 @@ func (r *request) giveOwner(d *metapb.Details) error {
 	if asked == nil {
 		return nil
 	}
-	if err := r.permitACL(docs); err != nil {
+	if err := r.permitACL(); err != nil {
 		return err
 	}
 	a, err := asked.onObject(owner.Canonical, bucketOwner.Canonical)
@@ -229,14 +229,10 @@ func (r *request) giveOwner(d *metapb.Details) error {
 	return err
 }
 
-// permitACL checks that the caller may give an ACL to an object that he is about to write: it is his until it is there. Where ACLs are off
-// there is nothing to permit.
-func (r *request) permitACL(docs *documents) error {
-	if !docs.aclsCount() {
-		return nil
-	}
+// permitACL checks that the caller may give an ACL to an object that he is about to write.
+func (r *request) permitACL() error {
 	on := r.subject()
-	on.object = &metapb.Version{Details: &metapb.Details{Owner: r.caller.Account}}
+	on.made, on.object = true, new(metapb.Version)
 	return r.authorize("s3:PutObjectAcl", on)
 }
 

@@ -241,7 +241,8 @@ func TestOwnership(t *testing.T) {
 	}{
 		{ownerEnforced, "other", "", "sherd: sherd FULL_CONTROL"},
 		{ownerEnforced, "other", "bucket-owner-full-control", "sherd: sherd FULL_CONTROL"},
-		{ownerEnforced, "their-writer", "bucket-owner-full-control", "sherd: sherd FULL_CONTROL"},
+		{ownerEnforced, "their-writer", "", "sherd: sherd FULL_CONTROL"},
+		{ownerEnforced, "their-writer", "bucket-owner-full-control", "AccessDenied"},
 		{ownerPreferred, "other", "", "other: other FULL_CONTROL"},
 		{ownerPreferred, "other", "bucket-owner-full-control", "sherd: sherd FULL_CONTROL"},
 		{ownerPreferred, "other", "bucket-owner-read", "other: other FULL_CONTROL, sherd READ"},

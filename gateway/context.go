@@ -19,6 +19,7 @@ type subject struct {
 	key     string            // "": the bucket itself
 	version string            // as the client names it; "": the newest
 	object  *metapb.Version   // as it was read; nil: it was not
+	made    bool              // object is what the caller is about to write: his own, until it is there
 	copied  bool              // it is what a copy reads: the request's own headers are not about it
 }
 
