@@ -370,3 +370,23 @@ func TestPostObjectSlow(t *testing.T) {
 		t.Error("other bytes")
 	}
 }
+
+// TestPostObjectVersions: a form in a versioned bucket makes a version more.
+func TestPostObjectVersions(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.versioning("bucket", "Enabled")
+	made := map[string]string{}
+	for _, content := range []string{"one", "two"} {
+		a := k.post(browserForm{who: "root", fields: []string{"key", "k"}, file: content})
+		made[a.header.Get("x-amz-version-id")] = content
+	}
+	for id, content := range made {
+		if g := k.want("200", call{method: "GET", path: "/bucket/k?versionId=" + id}); id == "" || string(g.body) != content {
+			t.Errorf("version %q is %q, want %q", id, g.body, content)
+		}
+	}
+	if len(made) != 2 {
+		t.Errorf("versions %v", made)
+	}
+}
