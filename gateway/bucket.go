@@ -24,7 +24,11 @@ func (r *request) createBucket() error {
 	if !validBucketName(r.name) {
 		return errInvalidBucketName.with(s3xml.Extra{Name: "BucketName", Value: r.name[:min(len(r.name), 256)]})
 	}
-	if err := r.allSupported(); err != nil {
+	if err := r.allSupported(newBucketLocked); err != nil {
+		return err
+	}
+	versioning, lock, err := r.newBucketLock()
+	if err != nil {
 		return err
 	}
 	var config s3xml.BucketConfig
@@ -55,7 +59,7 @@ func (r *request) createBucket() error {
 	if err != nil {
 		return err
 	}
-	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.caller.Account, Region: region, Pool: r.s.newBucketPool(), Config: documents})
+	b, created, err := r.s.opt.Buckets.CreateBucket(r.ctx, placement.Bucket{Name: r.name, Owner: r.caller.Account, Region: region, Pool: r.s.newBucketPool(), Config: documents, Versioning: versioning, Lock: lock})
 	switch {
 	case err != nil:
 		return controlError(err)

@@ -43,7 +43,6 @@ func TestBuckets(t *testing.T) {
 	k.want("InvalidLocationConstraint", call{method: "PUT", path: "/third", body: location("Über")})
 	k.want("MalformedXML", call{method: "PUT", path: "/third", body: []byte("<CreateBucketConfiguration>")})
 	k.want("InvalidBucketName", call{method: "PUT", path: "/No"})
-	k.want("NotImplemented", call{method: "PUT", path: "/third", header: pairs([]string{"x-amz-bucket-object-lock-enabled", "true"})})
 	k.want("NoSuchBucket", call{method: "GET", path: "/third?location"})
 	if a := k.want("200", call{method: "GET", path: "/first?location"}); !strings.Contains(string(a.body), `"></LocationConstraint>`) {
 		t.Errorf("location of us-east-1: %s", a.body)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
@@ -179,8 +180,11 @@ func (s situation) tlsVersion() ([]string, bool) {
 
 // remainingDays is how long the retention is that the request asks for.
 func (s situation) remainingDays() ([]string, bool) {
-	until, err := time.Parse(time.RFC3339, s.r.in1("X-Amz-Object-Lock-Retain-Until-Date"))
-	if err != nil || s.on.copied {
+	until, ok := s.r.givenUntil, !s.r.givenUntil.IsZero()
+	if !ok {
+		until, ok = s3xml.ParseTime(s.r.in1(lockUntil))
+	}
+	if !ok || s.on.copied {
 		return nil, false
 	}
 	return one(strconv.Itoa(int(until.Sub(s.r.s.opt.Now()) / (24 * time.Hour))))

@@ -191,7 +191,7 @@ func (r *request) newCopying() (c *copying, err error) {
 
 // details are the copy's: its own where they replace, the source's else.
 func (c *copying) details(v *metapb.Version) *metapb.Details {
-	d := &metapb.Details{Owner: c.given.Owner, Acl: c.given.Acl, StorageClass: c.given.StorageClass}
+	d := &metapb.Details{Owner: c.given.Owner, Acl: c.given.Acl, StorageClass: c.given.StorageClass, Lock: c.given.Lock}
 	d.Headers, d.Tags = v.Details.GetHeaders(), v.Details.GetTags()
 	if c.replaceMeta {
 		d.Headers = c.given.Headers

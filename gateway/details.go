@@ -60,6 +60,9 @@ func (r *request) details() (*metapb.Details, error) {
 	if d.StorageClass, err = r.storageClass(); err != nil {
 		return nil, err
 	}
+	if d.Lock, err = r.lock(); err != nil {
+		return nil, err
+	}
 	d.Tags, err = tags(r.in1("X-Amz-Tagging"))
 	return d, err
 }
@@ -107,9 +110,11 @@ func (r *request) userMetadata(d *metapb.Details) error {
 func supported(name, value string) error {
 	refused := false
 	switch rest := name[len("X-Amz-"):]; {
-	case strings.HasPrefix(rest, "Server-Side-Encryption"), strings.HasPrefix(rest, "Object-Lock-"),
+	case strings.HasPrefix(rest, "Server-Side-Encryption"),
 		strings.HasPrefix(rest, "Copy-Source-Server-Side-Encryption"):
 		refused = true
+	case strings.HasPrefix(rest, "Object-Lock-"):
+		refused = name != lockMode && name != lockUntil && name != lockHold
 	case rest == "Website-Redirect-Location", rest == "Write-Offset-Bytes", strings.HasPrefix(rest, "If-Match-"):
 		refused = true
 	case strings.HasPrefix(rest, "Checksum-"):

@@ -14,6 +14,8 @@ func readXML[T any](doc []byte, parse func(io.Reader) (T, error)) (T, error) {
 	switch {
 	case errors.Is(err, s3xml.ErrTooLarge):
 		return v, errRequestTooLarge
+	case errors.Is(err, s3xml.ErrPeriod):
+		return v, errRetentionPeriod
 	case err == nil, tagError(err) != nil:
 		return v, err
 	}

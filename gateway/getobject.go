@@ -235,6 +235,7 @@ func (g *reading) describe(v *metapb.Version, at object.Span) (status int) {
 		if d.Tags != "" {
 			h.set("x-amz-tagging-count", itoa(tagCount(d.Tags)))
 		}
+		r.showLock(d.Lock, g.on)
 		if (!g.partial || g.part > 0) && strings.EqualFold(r.in1("X-Amz-Checksum-Mode"), "ENABLED") {
 			r.showChecksum(d.Checksum, v.Parts*boolBit(g.part == 0), true)
 		}

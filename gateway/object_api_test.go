@@ -226,7 +226,7 @@ func TestHeadersThatAreRefused(t *testing.T) {
 		{[]string{"x-amz-acl", "private"}, "200"},
 		{[]string{"x-amz-grant-read", "id=x"}, "InvalidArgument"},
 		{[]string{"x-amz-server-side-encryption", "AES256"}, "NotImplemented"},
-		{[]string{"x-amz-object-lock-mode", "GOVERNANCE"}, "NotImplemented"},
+		{[]string{"x-amz-object-lock-mode", "GOVERNANCE"}, "InvalidRequest"},
 		{[]string{"x-amz-website-redirect-location", "/"}, "NotImplemented"},
 		{[]string{"x-amz-storage-class", "GLACIER"}, "InvalidStorageClass"},
 		{[]string{"x-amz-storage-class", "STANDARD"}, "200"},

@@ -38,7 +38,8 @@ type request struct {
 	bucket *placement.Bucket // nil where there need be none
 	key    string
 
-	givenTags url.Values // that the body gives; nil: a header may
+	givenTags  url.Values // that the body gives; nil: a header may
+	givenUntil time.Time  // end of the retention that the body gives; zero: a header may
 
 	header responseHeader
 	status int   // 0: nothing sent yet

@@ -72,11 +72,12 @@ func (m *Machine) change(bucket ids.Bucket, d *metapb.Details, u *metapb.UpdateV
 		if code := retain(l, c.Retention, ts); code != metapb.Code_OK {
 			return code
 		}
-	case *metapb.UpdateVersion_LegalHold:
+		if l.Mode == metapb.LockMode_NO_RETENTION && !l.LegalHold {
+			l = nil
+		}
+	case *metapb.UpdateVersion_LegalHold: // one that is off is still shown as such
 		l.LegalHold = c.LegalHold
 	}
-	if d.Lock = l; l.Mode == metapb.LockMode_NO_RETENTION && !l.LegalHold {
-		d.Lock = nil
-	}
+	d.Lock = l
 	return metapb.Code_OK
 }
