@@ -143,7 +143,7 @@ var operations = []op{
 	{name: "PreflightRequest", scope: ofObject, method: http.MethodOptions, action: "", asks: true, handle: (*request).preflight},
 	{name: "GetObjectAcl", scope: ofObject, method: get, sub: "acl", action: "s3:GetObjectAcl", ofVersion: "s3:GetObjectVersionAcl", asks: true, handle: (*request).getObjectACL},
 	{name: "PutObjectAcl", scope: ofObject, method: put, sub: "acl", action: "s3:PutObjectAcl", ofVersion: "s3:PutObjectVersionAcl", asks: true, handle: (*request).putObjectACL},
-	{name: "GetObjectAttributes", scope: ofObject, method: get, sub: "attributes", action: "s3:GetObjectAttributes", ofVersion: "s3:GetObjectVersionAttributes"},
+	{name: "GetObjectAttributes", scope: ofObject, method: get, sub: "attributes", action: "s3:GetObjectAttributes", ofVersion: "s3:GetObjectVersionAttributes", asks: true, handle: (*request).getAttributes},
 	{name: "UpdateObjectEncryption", scope: ofObject, method: put, sub: "encryption", action: "s3:UpdateObjectEncryption"},
 	{name: "GetObjectLegalHold", scope: ofObject, method: get, sub: "legal-hold", action: "s3:GetObjectLegalHold", asks: true, handle: (*request).getLegalHold},
 	{name: "PutObjectLegalHold", scope: ofObject, method: put, sub: "legal-hold", action: "s3:PutObjectLegalHold", asks: true, handle: (*request).putLegalHold},

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
@@ -72,4 +73,10 @@ func (s *Store) Abort(ctx context.Context, bucket ids.Bucket, key string, id ids
 // Errors: meta.ErrNoSuchUpload.
 func (s *Store) Parts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (*metapb.Upload, []*metapb.Extent, error) {
 	return s.opt.Records.ListParts(ctx, bucket, key, id, after, max)
+}
+
+// Extents reads at most max extents of a multipart version, ascending, from the one that holds off. None: the version is gone.
+// Errors: meta's.
+func (s *Store) Extents(ctx context.Context, bucket ids.Bucket, key string, v *metapb.Version, off int64, max int) ([]*metapb.Extent, error) {
+	return s.opt.Records.Extents(ctx, bucket, key, hlc.Stamp(v.Ts), off, max)
 }

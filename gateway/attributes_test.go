@@ -1,0 +1,46 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestAttributes: source GetObjectAttributes.
+func TestAttributes(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.versioning("bucket", "Enabled")
+	id := k.put("/bucket/k", "0123456789").version()
+	marker := k.want("204", call{method: "DELETE", path: "/bucket/k"}).version()
+	upload := between(string(k.want("200", call{method: "POST", path: "/bucket/mp?uploads", header: pairs([]string{"X-Amz-Checksum-Algorithm", "SHA256"})}).body), "<UploadId>", "</UploadId>")
+	parts := "<CompleteMultipartUpload>"
+	for n := 1; n <= 3; n++ {
+		a := k.want("200", call{method: "PUT", path: fmt.Sprintf("/bucket/mp?partNumber=%d&uploadId=%s", 2*n, upload), body: []byte(text(1<<10 + n))})
+		parts += fmt.Sprintf("<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", 2*n, a.header.Get("ETag"))
+	}
+	k.want("200", call{method: "POST", path: "/bucket/mp?uploadId=" + upload, body: []byte(parts + "</CompleteMultipartUpload>")})
+	for _, c := range []struct {
+		code, path, asked string
+		more              []string
+		answer            []string
+	}{
+		{"200", "k?attributes&versionId=" + id, "ETag,ObjectSize, StorageClass", nil, []string{"<ETag>781e5e245d69b566979b86e28d23f2c7</ETag>", "<ObjectSize>10</ObjectSize>", "<StorageClass>STANDARD</StorageClass>"}},
+		{"200", "mp?attributes", "ObjectParts", nil, []string{"<PartsCount>3</PartsCount>", "<IsTruncated>false</IsTruncated>", "<PartNumber>3</PartNumber><Size>1027</Size>", "<ChecksumSHA256>"}},
+		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Max-Parts", "1", "X-Amz-Part-Number-Marker", "1"}, []string{"<IsTruncated>true</IsTruncated>", "<NextPartNumberMarker>2</NextPartNumberMarker>", "<PartNumber>2</PartNumber>"}},
+		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Part-Number-Marker", "3"}, []string{"<IsTruncated>false</IsTruncated>"}},
+		{"NoSuchKey", "k?attributes", "ETag", nil, nil},
+		{"MethodNotAllowed", "k?attributes&versionId=" + marker, "ETag", nil, nil},
+		{"InvalidArgument", "k?attributes&versionId=x", "ETag", nil, nil},
+		{"InvalidArgument", "mp?attributes", "Colour", nil, nil},
+		{"InvalidArgument", "mp?attributes", "ObjectParts", []string{"X-Amz-Max-Parts", "-1"}, nil},
+		{"InvalidRequest", "mp?attributes", "", nil, nil},
+	} {
+		a := k.want(c.code, call{method: "GET", path: "/bucket/" + c.path, header: pairs(append(c.more, "X-Amz-Object-Attributes", c.asked))})
+		for _, part := range c.answer {
+			if !strings.Contains(string(a.body), part) {
+				t.Errorf("%s %s: no %s in %s", c.path, c.asked, part, a.body)
+			}
+		}
+	}
+}
