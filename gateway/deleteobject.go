@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func (r *request) deleteObject() error {
 	target := &metapb.DeleteTarget{Key: r.key, Version: uint64(ref.ID), Null: ref.Null, Condition: condition, BypassGovernance: r.bypasses(on)}
 	results, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Targets: []*metapb.DeleteTarget{target}})
 	if err == nil {
-		err = meta.DeleteError(results[0])
+		err = notDeleted(results[0], condition)
 	}
 	if err != nil {
 		return r.withKey(err)
@@ -50,6 +51,16 @@ func (r *request) deleteObject() error {
 		r.header.set("x-amz-version-id", id)
 	}
 	return r.sendEmpty(http.StatusNoContent)
+}
+
+// notDeleted is why a target was not deleted; nil if it was. That any object be there is a condition like others, of a certain one it
+// is said that it is absent. Source: S3 User Guide, "How to perform conditional deletes".
+func notDeleted(result *metapb.DeleteResult, c *metapb.Condition) error {
+	err := meta.DeleteError(result)
+	if errors.Is(err, meta.ErrNoSuchKey) && c.GetIfMatch() == "*" {
+		return meta.ErrPrecondition
+	}
+	return err
 }
 
 // deletedXML is what became of a deletion, as answers tell it.
@@ -172,7 +183,7 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
 		case result == nil:
 			d.failed = toAPI(err)
 		case result.Code != metapb.Code_OK:
-			d.failed = toAPI(meta.DeleteError(result))
+			d.failed = toAPI(notDeleted(result, cmd.Targets[i].Condition))
 		}
 	}
 	if !known {
