@@ -66,14 +66,12 @@ func (r *request) addAttribute(doc *s3xml.Attributes, name string, v *metapb.Ver
 	case "ObjectSize":
 		doc.Size = &v.Size
 	case "ObjectParts":
-		if v.Parts > 0 {
-			return r.addParts(doc, v)
-		}
+		return r.addParts(doc, v)
 	}
 	return nil
 }
 
-// addParts adds a page of the parts that v was uploaded in.
+// addParts adds a page of the parts that v was uploaded in, if it was.
 func (r *request) addParts(doc *s3xml.Attributes, v *metapb.Version) (err error) {
 	p := &s3xml.AttributeParts{Count: int(v.Parts), Listed: v.Details.GetChecksum() != nil}
 	if p.PartsMax, err = r.headerCount("X-Amz-Max-Parts", partsPage); err != nil {
@@ -81,6 +79,9 @@ func (r *request) addParts(doc *s3xml.Attributes, v *metapb.Version) (err error)
 	}
 	if p.Marker, err = r.headerCount("X-Amz-Part-Number-Marker", 0); err != nil {
 		return err
+	}
+	if v.Parts == 0 {
+		return nil
 	}
 	p.PartsMax = min(p.PartsMax, partsPage)
 	doc.Parts = p

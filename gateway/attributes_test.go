@@ -34,6 +34,7 @@ func TestAttributes(t *testing.T) {
 		{"InvalidArgument", "k?attributes&versionId=x", "ETag", nil, nil},
 		{"InvalidArgument", "mp?attributes", "Colour", nil, nil},
 		{"InvalidArgument", "mp?attributes", "ObjectParts", []string{"X-Amz-Max-Parts", "-1"}, nil},
+		{"InvalidArgument", "k?attributes&versionId=" + id, "ObjectParts", []string{"X-Amz-Max-Parts", "-1"}, nil},
 		{"InvalidRequest", "mp?attributes", "", nil, nil},
 	} {
 		a := k.want(c.code, call{method: "GET", path: "/bucket/" + c.path, header: pairs(append(c.more, "X-Amz-Object-Attributes", c.asked))})
