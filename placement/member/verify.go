@@ -33,7 +33,7 @@ func (s *Supervisor) verify(ctx context.Context) {
 	}
 	hashes := s.hashAll(ctx, clients)
 	if len(hashes) > 0 {
-		s.judge(hashes)
+		s.judge(hashes, len(all))
 	}
 }
 
@@ -88,8 +88,9 @@ func (s *Supervisor) askAll(ctx context.Context, clients map[string]*clientv3.Cl
 	g.Wait()
 }
 
-// judge takes the result in.
-func (s *Supervisor) judge(hashes map[string]content) {
+// judge takes the result in. Of serving members not all need have answered: where those that did differ, and have no majority, the word of
+// the others is waited for, or that they serve no more; until then nobody is trusted who was not.
+func (s *Supervisor) judge(hashes map[string]content, serving int) {
 	votes := make(map[content]int)
 	var best content
 	for _, h := range hashes {
@@ -101,6 +102,9 @@ func (s *Supervisor) judge(hashes map[string]content) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	majority := votes[best] > len(s.truth.Peers)/2
+	if !majority && len(votes) > 1 && len(hashes) < serving {
+		return
+	}
 	if !majority && len(votes) > 1 {
 		s.opt.Logger.Error("members of the embedded etcd differ, and none has a majority behind it", "members", len(hashes))
 	}
