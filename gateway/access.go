@@ -53,8 +53,11 @@ func (o *op) actionOn(on *subject) string {
 // authorize is nil if the caller may do action. Errors: errAccessDenied, saying why to those who may know.
 func (r *request) authorize(action string, on *subject) error {
 	d := r.decide(action, on)
-	if d.Allowed() {
+	switch {
+	case d.Allowed():
 		return nil
+	case on.unread != nil:
+		return on.unread
 	}
 	return r.denied(d, action, on)
 }
@@ -96,7 +99,11 @@ func (r *request) decide(action string, on *subject) policy.Decision {
 		r.addACLs(&access, docs, action, on)
 	}
 	question := policy.Request{Principal: r.caller.Principal, Action: action, Resource: on.arn(), Context: situation{r, on}}
-	return policy.Decide(&question, &access)
+	d := policy.Decide(&question, &access)
+	if on.unread != nil {
+		return policy.NotAllowedByResource // a denial may hang on it
+	}
+	return d
 }
 
 // stat reads the version that a subject names.

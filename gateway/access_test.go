@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,7 +13,9 @@ import (
 	"testing"
 
 	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/policy"
 	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -207,6 +210,27 @@ func TestChangedIdentities(t *testing.T) {
 	k.want("AccessDenied", call{method: "GET", path: "/", credentials: as("ann")})
 	k.users(map[string]string{})
 	k.want("InvalidAccessKeyId", get)
+}
+
+// TestUnreadTags: where the tags that a denial hangs on cannot be read, nothing is allowed.
+func TestUnreadTags(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	k.put("/bucket/key", "body", "x-amz-tagging", "keep=yes")
+	k.config("bucket", configPolicy, `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObjectTagging","Resource":"arn:aws:s3:::bucket/*",
+		"Condition":{"StringEquals":{"s3:ExistingObjectTag/keep":"yes"}}}]}`)
+	r := &request{s: k.server, ctx: t.Context(), http: k.request(call{method: "GET", path: "/bucket/key"})}
+	r.caller = &caller{Principal: policy.Principal{Account: testAccount.ID, Root: true, ARN: "root"}, account: testAccount}
+	decide := func() error {
+		return r.authorize("s3:GetObjectTagging", &subject{bucket: k.buckets.Map().Buckets["bucket"], name: "bucket", key: "key"})
+	}
+	if err := decide(); !errors.Is(err, errAccessDenied) {
+		t.Errorf("a denial by a tag: %v", err)
+	}
+	k.records.away = meta.ErrUnavailable
+	if err := decide(); !errors.Is(err, meta.ErrUnavailable) {
+		t.Errorf("while the tags cannot be read: %v", err)
+	}
 }
 
 // TestNoRouteWithoutRight asks for every operation as those who may do nothing: it is refused, and nothing is read or changed.

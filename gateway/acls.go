@@ -181,7 +181,7 @@ func (r *request) putBucketACL() error {
 
 // getObjectACL serves GetObjectAcl (S3 API reference).
 func (r *request) getObjectACL() error {
-	v, err := r.permittedVersion()
+	v, err := r.permitted()
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (r *request) getObjectACL() error {
 // putObjectACL serves PutObjectAcl (S3 API reference). Who may change an ACL depends on the ACL that is there, so it is changed only as long as
 // it is that one.
 func (r *request) putObjectACL() error {
-	v, err := r.permittedVersion()
+	v, err := r.permitted()
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (r *request) putObjectACL() error {
 		if err = r.replaceACL(v, asked); !errors.Is(err, meta.ErrPrecondition) || try == tries {
 			break
 		}
-		if v, err = r.permittedVersion(); err != nil {
+		if v, err = r.permitted(); err != nil {
 			return err
 		}
 	}
@@ -253,29 +253,6 @@ func (r *request) replaceACL(v *metapb.Version, asked *givenACL) error {
 		Expect: &metapb.Expect{Ts: v.Ts, Changed: v.Details.GetChanged()}, Change: &metapb.UpdateVersion_Acl{Acl: text},
 	})
 	return err
-}
-
-// permittedVersion reads the version that the request names, and checks that the caller may do with it what the operation's row says.
-func (r *request) permittedVersion() (*metapb.Version, error) {
-	on := r.subject()
-	action, asks := r.op.actionOn(on), r.dependsOnObject(on)
-	if !asks {
-		if err := r.authorize(action, on); err != nil {
-			return nil, err
-		}
-	}
-	ref, err := r.version()
-	if err != nil {
-		return nil, err
-	}
-	v, err := r.s.opt.Objects.Stat(r.ctx, r.bucket.ID, r.key, ref)
-	if err != nil {
-		return nil, r.withKey(r.marked(r.hidden(err, on), on))
-	}
-	if on.object = v; asks {
-		return v, r.authorize(action, on)
-	}
-	return v, nil
 }
 
 // sendACL answers with an ACL.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -20,6 +22,7 @@ type subject struct {
 	key     string            // "": the bucket itself
 	version string            // as the client names it; "": the newest
 	object  *metapb.Version   // as it was read; nil: it was not
+	unread  error             // why it could not be read though a policy asked for it; nil: it could, or is not there
 	made    bool              // object is what the caller is about to write: his own, until it is there
 	copied  bool              // it is what a copy reads: the request's own headers are not about it
 }
@@ -193,7 +196,11 @@ func (s situation) remainingDays() ([]string, bool) {
 // existingTag is a tag of the object, which is read for it if it was not yet.
 func (s situation) existingTag(name string) ([]string, bool) {
 	if s.on.object == nil && s.on.key != "" && s.on.bucket != nil {
-		s.on.object, _ = s.r.stat(s.on) // who cannot be read has no tags
+		v, err := s.r.stat(s.on)
+		if err != nil && !errors.Is(err, meta.ErrNoSuchKey) && !errors.Is(err, meta.ErrNoSuchVersion) {
+			s.on.unread = err // its tags may be what a policy forbids
+		}
+		s.on.object = v
 	}
 	if s.on.object == nil {
 		return nil, false

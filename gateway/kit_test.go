@@ -41,6 +41,7 @@ type records struct {
 	index   uint64
 	fail    func(*metapb.Command) error // before a command is applied; nil: none
 	lose    func(*metapb.Command) error // after it was applied
+	away    error                       // of Get; nil: it answers
 }
 
 var span1 = state.Span{ID: 1}
@@ -147,6 +148,9 @@ func (r *records) Seal(_ context.Context, bucket ids.Bucket, off bool) error {
 }
 
 func (r *records) Get(_ context.Context, bucket ids.Bucket, key string, opt meta.GetOptions) (*metapb.Version, []byte, error) {
+	if r.away != nil {
+		return nil, nil, r.away
+	}
 	return state.Get(r.db, bucket, key, opt)
 }
 
