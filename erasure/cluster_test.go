@@ -80,7 +80,7 @@ func newClusterOf(t testing.TB, k, m, unit, spare int, change func(*Options), op
 	opt := Options{
 		Map: c.m.Load, Buffers: &c.buffers, Report: c.report, Reload: c.reload,
 		Drive:      func(id ids.Drive) Drive { c.mu.Lock(); defer c.mu.Unlock(); return c.drives[id] },
-		AckTimeout: testPatience, SuspectWait: testPatience, SlowAfter: testPatience, HedgeAfter: testPatience, ViewTTL: -1, // always looked at anew
+		AckTimeout: testPatience, SuspectWait: testPatience, SlowAfter: testPatience, HedgeAfter: testPatience, FarWithin: 16 * testPatience, ViewTTL: -1, // always looked at anew
 	}
 	if change != nil {
 		change(&opt)

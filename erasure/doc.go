@@ -13,6 +13,8 @@
 //     loaded again and the call repeated. Where no newer map is to be had, the chunk is neither missing nor deleted.
 //   - I7: a chunk key is written with one content only. A retry under a newer epoch writes the same bytes.
 //   - I23: a read that is slow is done without where parity can replace it, from a budget, and nothing is said of its drive.
+//   - Where too many other nodes do not answer, a read of a stripe says so, with ErrUnavailable, within Options.FarWithin of its beginning: the
+//     waits for one slot after another do not add up. What answers in time is waited for, whatever the budget.
 //   - Parity that this node has is read instead of data that it has not, where a whole stripe is wanted. It is verified as data is, and
 //     what is wrong with it is reported.
 //   - I22: what Rebuild seals comes from a blob whose checksum was right, and a full read checks it before the

@@ -101,10 +101,7 @@ func (r *stripeRead) fetch(request context.Context, slots []int, cols []columns)
 	if len(slots) == 0 {
 		return true
 	}
-	p := endless(request)
-	if !r.patient && !r.mute {
-		p = r.s.impatient(request, r.lay.M)
-	}
+	p := r.patience(request)
 	defer p.cancel()
 	var wg sync.WaitGroup
 	for _, slot := range slots[1:] {
@@ -123,6 +120,17 @@ func (r *stripeRead) fetch(request context.Context, slots []int, cols []columns)
 		}
 	}
 	return true
+}
+
+// patience is how long slots are waited for. What is read in the background is.
+func (r *stripeRead) patience(request context.Context) patience {
+	switch {
+	case r.mute || r.by.IsZero():
+		return endless(request)
+	case r.patient:
+		return until(request, r.by)
+	}
+	return r.s.impatient(request, r.lay.M, r.by)
 }
 
 // one reads one slot's columns; what lies behind the stored bytes is zeros.

@@ -55,10 +55,11 @@ func (s *Store) hedgeAfter() time.Duration {
 	return min(max(hedgeTimes*time.Duration(s.usual.nanos.Load()), hedgeLeast), s.opt.SlowAfter)
 }
 
-// patience bounds how long what parity could replace is waited for.
+// patience bounds how long reads are waited for.
 type patience struct {
 	request, near, far context.Context
 	cancel             func()
+	paid               bool // what is given up is taken from the budget
 }
 
 // of is the context of a read, far if of another node's drive.
@@ -70,17 +71,38 @@ func (p *patience) of(far bool) context.Context {
 }
 
 // endless is for what must be waited for.
-func endless(request context.Context) patience { return patience{request, request, request, func() {}} }
+func endless(request context.Context) patience {
+	return patience{request: request, near: request, far: request, cancel: func() {}}
+}
+
+// farBy is until when other nodes are waited for by a read of a stripe that begins now.
+func (s *Store) farBy() time.Time { return time.Now().Add(s.opt.FarWithin) }
+
+// until is endless, but that other nodes are waited for until by at most. The caller calls cancel.
+func until(request context.Context, by time.Time) patience {
+	p := endless(request)
+	p.far, p.cancel = context.WithDeadline(request, by)
+	return p
+}
 
 // impatient gives what to wait for reads with that m parity slots could replace: a drive of another node is hedged, unless load is
-// being shed (I23); any drive is given up when it hangs for SlowAfter (I12). The caller calls cancel.
-func (s *Store) impatient(request context.Context, m int) patience {
-	if m == 0 || !s.hedges.earn() {
-		return endless(request)
+// being shed (I23); any drive is given up when it hangs for SlowAfter (I12). Whatever the budget, other nodes get half of the time until by,
+// so that there is some left for those that replace them. The caller calls cancel.
+func (s *Store) impatient(request context.Context, m int, by time.Time) patience {
+	if m == 0 {
+		return until(request, by)
+	}
+	half := time.Until(by) / 2
+	if !s.hedges.earn() {
+		return until(request, by.Add(-half))
 	}
 	near, cancel := context.WithTimeout(request, s.opt.SlowAfter)
-	p := patience{request, near, near, cancel}
-	if after := s.hedgeAfter(); after < s.opt.SlowAfter && !s.opt.Shedding() {
+	p := patience{request: request, near: near, far: near, cancel: cancel, paid: true}
+	after := min(half, s.opt.SlowAfter)
+	if !s.opt.Shedding() {
+		after = min(after, s.hedgeAfter())
+	}
+	if after < s.opt.SlowAfter {
 		var cancelFar func()
 		p.far, cancelFar = context.WithTimeout(near, after)
 		p.cancel = func() { cancelFar(); cancel() }
@@ -103,11 +125,14 @@ func (r *stripeRead) giveUp(p *patience, slots []int) {
 			sh.r.Close()
 			sh.r = nil
 		}
-		r.s.hedges.spend()
+		if p.paid {
+			r.s.hedges.spend()
+		}
 	}
 }
 
-// forgive lets slow slots be asked again, and waited for as long as it takes: parity was not enough.
+// forgive lets slow slots be asked again, and waited for as long as it takes, those of other nodes as long as there is time: parity was not
+// enough.
 func (b *shards) forgive() (any bool) {
 	b.patient = true
 	for i := range b.slots {

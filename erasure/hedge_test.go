@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -75,6 +76,39 @@ func TestI23_BudgetIsSpent(t *testing.T) {
 	}
 	if hedges > 500 || hedges < 400 {
 		t.Errorf("%d hedges for 10,000 slow reads", hedges)
+	}
+}
+
+// TestManyNodesSilent: however many other nodes do not answer, and whatever the budget, a read has its answer in time: the bytes where there is
+// parity for those that do not, and else that they cannot be read now.
+func TestManyNodesSilent(t *testing.T) { synctest.Test(t, manySilent) }
+
+func manySilent(t *testing.T) {
+	const within = 8 * time.Second
+	for _, size := range []int{1000, 100_000, 1_000_000} { // a unit, a stripe, several
+		for _, saved := range []int64{-hedgesMax, hedgesMax} {
+			for silent := 1; silent <= 6; silent++ {
+				c := newCluster(t, 4, 2, 64<<10, 0, func(o *Options) { o.FarWithin, o.SlowAfter, o.HedgeAfter = within, within*3/8, 0 })
+				ref := c.mustPut("a", size).Blob(0)
+				slots := []int{0, 4, 5, 1, 2, 3}[:silent] // those first that the short one has
+				for _, slot := range slots {
+					d := c.on(ref, slot)
+					d.set(func() { d.slow = make(chan struct{}) })
+				}
+				c.store.hedges.saved.Store(saved)
+				began := time.Now()
+				err := c.get("a", 0, int64(size))
+				if took := time.Since(began); took > within {
+					t.Errorf("%d bytes, %d of 6 silent, budget %d: it took %s", size, silent, saved, took)
+				}
+				if ok := silent <= 2; ok != (err == nil) || !ok && !errors.Is(err, ErrUnavailable) {
+					t.Errorf("%d bytes, %d of 6 silent, budget %d: %v", size, silent, saved, err)
+				}
+				for _, slot := range slots {
+					c.on(ref, slot).heal()
+				}
+			}
+		}
 	}
 }
 

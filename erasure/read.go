@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -34,10 +35,11 @@ func (s *Store) read(ctx context.Context, e Extent, off, n int64, w io.Writer) (
 	if int64(len(e.PGs)) != (e.Size+e.BlobBytes-1)/e.BlobBytes {
 		return 0, fmt.Errorf("%w: %d blobs for %d bytes", ErrNoPool, len(e.PGs), e.Size)
 	}
-	if sent, done, err := s.readUnit(ctx, e, off, n, w); done {
+	by := s.farBy()
+	if sent, done, err := s.readUnit(ctx, e, off, n, by, w); done {
 		return sent, err
 	}
-	r := &reading{s: s, e: e, pos: off, end: off + n}
+	r := &reading{s: s, e: e, pos: off, end: off + n, by: by}
 	defer r.close()
 	p, err := r.next(ctx)
 	if err != nil {
@@ -53,7 +55,8 @@ func (s *Store) read(ctx context.Context, e Extent, off, n int64, w io.Writer) (
 type reading struct {
 	s        *Store
 	e        Extent
-	pos, end int64 // of what is still to be fetched
+	pos, end int64     // of what is still to be fetched
+	by       time.Time // until when other nodes are waited for with the stripe at hand; of the first, from the read's beginning on
 
 	blob  int // of shards
 	b     *shards
@@ -81,6 +84,9 @@ func (r *reading) close() {
 
 // next fetches and checks the next stripe.
 func (r *reading) next(ctx context.Context) (piece, error) {
+	if r.b != nil {
+		r.by = r.s.farBy()
+	}
 	blob := int(r.pos / r.e.BlobBytes)
 	if r.b == nil || blob != r.blob {
 		if err := r.enter(blob); err != nil {
@@ -104,9 +110,11 @@ func (r *reading) next(ctx context.Context) (piece, error) {
 			r.s.opt.Report(BadShard{Kind: Unsound, Ref: r.b.ref, Err: ErrCorrupt})
 			return piece{}, fmt.Errorf("%w: %v", ErrCorrupt, r.b.ref.Blob)
 		}
+		r.b.by = time.Time{} // the search takes its time
 		if err := r.b.search(ctx, make([]bool, len(r.b.slots))); err != nil {
 			return piece{}, err
 		}
+		r.b.by = r.s.farBy()
 		p.bufs, err = r.b.stripe(ctx, i, from, to)
 		return p, err
 	}
@@ -129,6 +137,7 @@ func (r *reading) enter(blob int) error {
 // fetch is shards.stripe, tried again if the owners have changed meanwhile (I5).
 func (r *reading) fetch(ctx context.Context, i, from, to int) ([]*bufpool.Buf, error) {
 	for {
+		r.b.by = r.by
 		bufs, err := r.b.stripe(ctx, i, from, to)
 		switch {
 		case err == nil:

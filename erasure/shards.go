@@ -35,8 +35,9 @@ type shards struct {
 	mute  bool // faults are not reported: the caller deals with them
 	pace  Pace // of each; not of stripe
 
-	patient bool // slow slots are waited for
-	stuck   bool // no newer map is to be had: stale slots are done without
+	by      time.Time // until when other nodes are waited for; zero: each as long as it takes
+	patient bool      // slow slots are waited for
+	stuck   bool      // no newer map is to be had: stale slots are done without
 }
 
 type shard struct {

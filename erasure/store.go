@@ -34,6 +34,7 @@ type Options struct {
 	MapWait     time.Duration // 250ms: how long a read waits for the map that a drive knows to be newer (I5)
 	SlowAfter   time.Duration // 3s: a read that takes longer, of whatever drive, is worked around by parity, as far as the budget allows (I12)
 	HedgeAfter  time.Duration // so is one of another node's drive after this (I23); 0: four times what 95 of 100 take, at least 20ms
+	FarWithin   time.Duration // 8s: what a read of one stripe may wait for other nodes in all, however many of them do not answer
 	Shedding    func() bool   // load is being shed: nothing is hedged; nil: never
 	ViewTTL     time.Duration // 100ms: how old the knowledge of drives' health may be when a PG is chosen
 
@@ -61,6 +62,7 @@ func (o *Options) validate() {
 	setDefault(&o.SuspectWait, 250*time.Millisecond)
 	setDefault(&o.MapWait, 250*time.Millisecond)
 	setDefault(&o.SlowAfter, 3*time.Second)
+	setDefault(&o.FarWithin, 8*time.Second)
 	setDefault(&o.ViewTTL, 100*time.Millisecond)
 	setDefault(&o.wholeMax, chunk.PutMax)
 	setDefault(&o.lagPause, time.Second)

@@ -12,8 +12,9 @@ import (
 )
 
 // readUnit is Read of a range inside one unit, such as a whole small body: one drive, no goroutine, next to no memory. If
-// it is another range, or anything at all is wrong, it has sent nothing and is not done: the long way finds out what.
-func (s *Store) readUnit(ctx context.Context, e Extent, off, n int64, w io.Writer) (sent int64, done bool, err error) {
+// it is another range, or anything at all is wrong, it has sent nothing and is not done: the long way finds out what. Another node is waited
+// for until by at most.
+func (s *Store) readUnit(ctx context.Context, e Extent, off, n int64, by time.Time, w io.Writer) (sent int64, done bool, err error) {
 	i := int(off / e.BlobBytes)
 	ref := e.Blob(i)
 	m := s.opt.Map()
@@ -35,7 +36,7 @@ func (s *Store) readUnit(ctx context.Context, e Extent, off, n int64, w io.Write
 	if far && s.parityAtHand(m, pg, lay, stripe, n) {
 		return 0, false, nil
 	}
-	p := s.impatient(request, lay.M)
+	p := s.impatient(request, lay.M, by)
 	defer p.cancel()
 	ctx = p.of(far)
 	in += lay.ShardOffset(stripe)
