@@ -29,6 +29,7 @@ func TestLinearizableOverNodesWithFaults(t *testing.T) {
 	}
 	for seed := range n {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel() // they wait for the most part
 			c, load, end := startRegisters(t, seed)
 			for range faults {
 				load(50)
@@ -49,6 +50,7 @@ func TestI20_LinearizableOverNodesThatSplit(t *testing.T) {
 	}
 	for seed := range n {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel() // they wait for the most part
 			c, load, end := startRegisters(t, seed)
 			for _, split := range []struct {
 				id ids.Range
