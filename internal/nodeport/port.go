@@ -140,7 +140,7 @@ func (p *Port) Serve() error {
 			}
 			return fmt.Errorf("nodeport: %w", err)
 		}
-		giveUpOnDead(nc)
+		giveUpOnDead(nc, deadAfter)
 		p.takePlace()
 		if !p.enter(nc) {
 			nc.Close()
@@ -334,7 +334,7 @@ func (p *Port) DialAddr(ctx context.Context, addr, node string, protocol Protoco
 	if err != nil {
 		return nil, err
 	}
-	giveUpOnDead(nc)
+	giveUpOnDead(nc, patience(protocol))
 	c, err := p.introduce(ctx, nc, node, protocol)
 	if err != nil {
 		nc.Close()

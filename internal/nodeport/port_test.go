@@ -1,6 +1,7 @@
 package nodeport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/internal/trust"
@@ -157,6 +160,38 @@ func TestEachProtocolReachesItsHandler(t *testing.T) {
 				t.Errorf("plain %v: %q, want %q", plain, got, want)
 			}
 		}
+	}
+}
+
+// What a silent machine holds up is bounded by the system, most of all a client's way to etcd, by which it learns which nodes are away.
+func TestDeadPeersAreGivenUp(t *testing.T) {
+	c := newCluster(t, false, "n1", "n2")
+	c.serve(t, Drive, Etcd)
+	n1 := c.ports["n1"]
+	dial, last := n1.opt.Dial, net.Conn(nil)
+	n1.opt.Dial = func(ctx context.Context, network, addr string) (nc net.Conn, err error) {
+		last, err = dial(ctx, network, addr)
+		return last, err
+	}
+	for protocol, want := range map[Protocol]time.Duration{Drive: deadAfter, Etcd: etcdDeadAfter} {
+		nc, err := n1.Dial(t.Context(), "n2", protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := last.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = raw.Control(func(fd uintptr) {
+			got, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+			if err != nil || got != int(want.Milliseconds()) {
+				t.Errorf("%s: %d ms (%v), want %s", protocol, got, err, want)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.Close()
 	}
 }
 

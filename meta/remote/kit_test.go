@@ -260,9 +260,9 @@ func (d *testDrive) close() {
 	d.log, d.rows = nil, nil
 }
 
-// listen reserves the node's address.
+// listen reserves the node's address. On the host that connections come from, one of these could take the port while the node is down.
 func (n *testNode) listen() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250)))
 	check(n.c.t, err)
 	n.addr = l.Addr().String()
 	check(n.c.t, l.Close())

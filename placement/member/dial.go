@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -178,12 +179,13 @@ type conn struct {
 	heard atomic.Bool
 }
 
-// Read implements net.Conn. A connection that ends before a byte has come was refused at the other end.
+// Read implements net.Conn. A connection that ends before a byte has come was refused at the other end; one that the system gives up leads to a
+// node that is away.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.heard.Store(true)
-	} else if err != nil && !c.heard.Load() && !errors.Is(err, net.ErrClosed) {
+	} else if err != nil && (!c.heard.Load() && !errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ETIMEDOUT)) {
 		c.d.s.avoid(c.to)
 	}
 	return n, err
