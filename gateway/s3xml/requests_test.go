@@ -93,6 +93,32 @@ func TestReadDelete(t *testing.T) {
 	}
 }
 
+// TestControlCharacters: keys with characters that XML 1.0 does not have, as S3 and botocore write them; and what only looks like one.
+func TestControlCharacters(t *testing.T) {
+	for text, want := range map[string]string{
+		"a&#x1;b":                    "a\x01b",
+		"&#1;&#x01;&#x1F;&#31;&#x0;": "\x01\x01\x1f\x1f\x00",
+		"&#x9;&#10;&#13;&#x20;":      "\t\n\r ",
+		"&amp;#x1;":                  "&#x1;",
+		"<![CDATA[&#x1;]]>&#x2;":     "&#x1;\x02",
+		"<![CDATA[]&#x1;]]]>&#x2;":   "]&#x1;]\x02",
+		"\ufdd1":                     "\ufdd1",
+		"&#xfdd1;":                   "\ufdd1",
+	} {
+		got, err := ReadDelete(strings.NewReader("<Delete><Object><Key>" + text + "</Key></Object></Delete>"))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got.Objects[0].Key != want {
+			t.Errorf("%s: %+q", text, got.Objects[0].Key)
+		}
+	}
+	for _, text := range []string{"\x01", "&#x1", "&#x;", "&#;", "&#x110000;", "&#x1;\ufdd1"} {
+		if _, err := ReadDelete(strings.NewReader("<Delete><Object><Key>" + text + "</Key></Object></Delete>")); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // TestReadBucketConfig: API_CreateBucket, "Request Syntax".
 func TestReadBucketConfig(t *testing.T) {
 	for doc, want := range map[string]BucketConfig{

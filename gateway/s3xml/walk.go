@@ -39,11 +39,19 @@ type limited struct {
 	left  int64 // of the document
 	token int   // bytes since the last token
 	err   error // io.EOF at the end
+
+	stood   int    // control characters since the last token that something else stands for
+	pending []byte // of such a stand-in
+	inCDATA bool
+	matched int // bytes of what begins or ends CDATA
 }
 
 func (l *limited) ReadByte() (byte, error) {
 	if l.err != nil {
 		return 0, l.err
+	}
+	if len(l.pending) > 0 {
+		return l.next(), nil
 	}
 	c, err := l.br.ReadByte()
 	switch l.token++; {
@@ -55,7 +63,19 @@ func (l *limited) ReadByte() (byte, error) {
 		l.err = errLongText
 	}
 	l.left--
+	if l.follow(c); c == '&' && !l.inCDATA && l.err == nil {
+		if l.standForControl(); len(l.pending) > 0 {
+			return l.next(), nil
+		}
+	}
 	return c, l.err
+}
+
+// next takes a byte off what is pending.
+func (l *limited) next() byte {
+	c := l.pending[0]
+	l.pending = l.pending[1:]
+	return c
 }
 
 // Read makes l an io.Reader, which xml.NewDecoder asks for and does not use.
@@ -85,8 +105,12 @@ func (w *walker) walk(r io.Reader, bytesMax int64) (bool, error) {
 	in := &limited{br: bufio.NewReader(r), left: bytesMax}
 	dec := xml.NewDecoder(in)
 	for {
-		in.token = 0
+		in.token, in.stood = 0, 0
 		token, err := dec.RawToken()
+		if text, ok := token.(xml.CharData); ok && err == nil {
+			text, err = restore(text, in.stood)
+			token = text
+		}
 		if err == nil {
 			err = w.step(token)
 		}
