@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -41,9 +43,6 @@ func (r *request) createBucket() error {
 			return err
 		}
 	}
-	if len(config.Tags) > 0 {
-		config.Others = append(config.Others, "Tags")
-	}
 	if len(config.Others) > 0 {
 		return errNotImplemented.with(s3xml.Extra{Name: "Element", Value: config.Others[0]})
 	}
@@ -56,6 +55,9 @@ func (r *request) createBucket() error {
 		region = r.s.opt.Region
 	}
 	documents, err := r.newBucketConfig()
+	if err == nil {
+		err = r.newBucketTags(documents, config.Tags)
+	}
 	if err != nil {
 		return err
 	}
@@ -70,6 +72,26 @@ func (r *request) createBucket() error {
 	}
 	r.header.set("Location", "/"+r.name)
 	return r.sendEmpty(http.StatusOK)
+}
+
+// newBucketTags gives a bucket that is made the tags that its document asks for. Source: CreateBucket, "Permissions": s3:TagResource.
+func (r *request) newBucketTags(documents placement.BucketConfig, tags []s3xml.Tag) error {
+	if len(tags) == 0 {
+		return nil
+	}
+	if err := s3xml.CheckTags(tags, s3xml.BucketTagsMax); err != nil {
+		return err
+	}
+	r.givenTags = url.Values{}
+	for _, t := range tags {
+		r.givenTags.Set(t.Key, t.Value)
+	}
+	if err := r.authorize("s3:TagResource", r.subject()); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(tags)
+	documents[configTags] = raw
+	return err
 }
 
 // newBucketPool is the pool of a bucket that names none.

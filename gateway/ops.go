@@ -51,7 +51,7 @@ var operations = []op{
 
 	{name: "IAM", scope: service, method: post, asks: true, handle: (*request).serveIAM, note: "the query APIs of IAM and STS: docs/iam.md"},
 
-	{name: "CreateBucket", scope: ofBucket, method: put, action: "s3:CreateBucket", handle: (*request).createBucket, note: "LocationConstraint is kept; ACL, ownership, object lock"},
+	{name: "CreateBucket", scope: ofBucket, method: put, action: "s3:CreateBucket", handle: (*request).createBucket, note: "LocationConstraint is kept; ACL, ownership, object lock, tags"},
 	{name: "HeadBucket", scope: ofBucket, method: head, action: "s3:ListBucket", handle: (*request).headBucket},
 	{name: "DeleteBucket", scope: ofBucket, method: del, action: "s3:DeleteBucket", handle: (*request).deleteBucket, note: "unfinished uploads are aborted"},
 	{name: "GetBucketLocation", scope: ofBucket, method: get, sub: "location", action: "s3:GetBucketLocation", handle: (*request).getBucketLocation},
@@ -119,7 +119,7 @@ var operations = []op{
 	{name: "PutBucketPolicy", scope: ofBucket, method: put, sub: "policy", action: "s3:PutBucketPolicy", handle: (*request).putBucketPolicy},
 	{name: "DeleteBucketPolicy", scope: ofBucket, method: del, sub: "policy", action: "s3:DeleteBucketPolicy", handle: (*request).deleteBucketPolicy},
 	{name: "GetBucketPolicyStatus", scope: ofBucket, method: get, sub: "policyStatus", action: "s3:GetBucketPolicyStatus", handle: (*request).getBucketPolicyStatus},
-	{name: "GetPublicAccessBlock", scope: ofBucket, method: get, sub: "publicAccessBlock", action: "s3:GetBucketPublicAccessBlock", handle: (*request).getPublicAccessBlock},
+	{name: "GetPublicAccessBlock", scope: ofBucket, method: get, sub: "publicAccessBlock", action: "s3:GetBucketPublicAccessBlock", handle: (*request).getPublicAccessBlock, note: "none by default: buckets of AWS have all four since April 2023"},
 	{name: "PutPublicAccessBlock", scope: ofBucket, method: put, sub: "publicAccessBlock", action: "s3:PutBucketPublicAccessBlock", handle: (*request).putPublicAccessBlock},
 	{name: "DeletePublicAccessBlock", scope: ofBucket, method: del, sub: "publicAccessBlock", action: "s3:PutBucketPublicAccessBlock", handle: (*request).deletePublicAccessBlock},
 	{name: "GetBucketReplication", scope: ofBucket, method: get, sub: "replication", action: "s3:GetReplicationConfiguration", handle: absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found"), note: "none"},
