@@ -118,6 +118,8 @@ func (s situation) ofS3(key string) ([]string, bool) {
 		return given(s.on.version)
 	case "existingobjecttag":
 		return nil, false
+	case "objectcreationoperation":
+		return s.creation()
 	case "requestobjecttagkeys":
 		return keysOf(s.requestTags())
 	case "object-lock-remaining-retention-days":
@@ -131,6 +133,21 @@ func (s situation) ofS3(key string) ([]string, bool) {
 	}
 	if header := conditionHeaders[key]; header != "" && !s.on.copied {
 		return given(r.in1(header))
+	}
+	return nil, false
+}
+
+// creation says of what writes objects whether an object is there when it has succeeded: those of a multipart upload but its last do not
+// make one, and take no conditions. Source: S3 User Guide, "Enforce conditional writes on Amazon S3 buckets".
+func (s situation) creation() ([]string, bool) {
+	if s.on.copied {
+		return nil, false
+	}
+	switch s.r.op.name {
+	case "PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload":
+		return one("true")
+	case "CreateMultipartUpload", "UploadPart", "UploadPartCopy":
+		return one("false")
 	}
 	return nil, false
 }
