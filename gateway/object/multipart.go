@@ -23,7 +23,7 @@ func (s *Store) CreateUpload(ctx context.Context, bucket ids.Bucket, rules int64
 // PutPart stores a body as part number part of upload id; p.Details and p.Condition are not used.
 // The extent returned has the part's MD5 and checksum.
 //
-// Errors: as Put's; meta.ErrNoSuchUpload.
+// Errors: as Put's; meta.ErrNoSuchUpload; ErrChecksumType.
 func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) (*metapb.Extent, error) {
 	upload, _, err := s.opt.Records.ListParts(ctx, p.Bucket, p.Key, id, PartsMax, 1)
 	if err != nil {
@@ -33,6 +33,9 @@ func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) 
 	algorithm := upload.GetDetails().GetChecksum().GetAlgorithm()
 	if row(algorithm).bytes == 0 {
 		algorithm = DefaultAlgorithm
+	}
+	if p.Want.Algorithm != algorithm && p.Want.Algorithm != metapb.ChecksumAlgorithm_NONE && algorithm != DefaultAlgorithm {
+		return nil, ErrChecksumType // of the default nobody may have thought: what comes instead is verified, and not kept
 	}
 	b := s.newBody(p.Body, p.Size, algorithm, p.Want.Algorithm)
 	defer b.close()
