@@ -93,9 +93,9 @@ func statement(effect, action, resource, condition string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Effect":"` + effect + `","Principal":"*","Action":` + action + `,"Resource":` + resource + condition + `}]}`
 }
 
-// open has the case's bucket take public policies, and one of them.
+// open has the case's bucket take public policies, and one of them when k is there.
 func open(policy string) []*request {
-	return given(DELETE("?publicAccessBlock"), PUT("?policy", policy), PUT("k", ten))
+	return given(DELETE("?publicAccessBlock"), PUT("k", ten), PUT("?policy", policy))
 }
 
 func policies() group {
@@ -109,6 +109,7 @@ func policies() group {
 		return open(statement("Allow", `"s3:GetObject"`, objects, condition))
 	}
 	get := GET("k").by(nobody)
+	conditional := statement("Deny", `"s3:PutObject"`, objects, `{"Null":{"s3:if-none-match":"true"},"Bool":{"s3:ObjectCreationOperation":"true"}}`)
 	return group{"BucketPolicy", own, []kase{
 		{"is given back as it was", "API_GetBucketPolicy", open(allow("*", "s3:GetObject", "/*")), GET("?policy"), is(200, has(allow("*", "s3:GetObject", "/*")), header("Content-Type", "application/json"))},
 		{"allows to get", access, read(""), get, is(200, has(ten))},
@@ -126,7 +127,7 @@ func policies() group {
 		{"an account is not everybody", access, open(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"{account}"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}]}`), get, fails(403, "AccessDenied")},
 		{"Deny beats Allow", "UserGuide/access-policy-language-overview", open(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::{bucket}/*"},{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}]}`), get, fails(403, "AccessDenied")},
 		{"Deny holds for root", "UserGuide/access-policy-language-overview", open(statement("Deny", `"s3:GetObject"`, objects, "")), GET("k"), fails(403, "AccessDenied")},
-		{"root can always take a policy away", "UserGuide/bucket-policies", open(statement("Deny", `"s3:*"`, `["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]`, "")), DELETE("?policy"), is(204, then(GET("k"), is(200, has(ten))))},
+		{"root can always take a policy away", "API_DeleteBucketPolicy: to ensure that bucket owners don't inadvertently lock themselves out, root can perform Get, Put and DeleteBucketPolicy", open(statement("Deny", `"s3:*"`, `["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]`, "")), DELETE("?policy"), is(204, then(GET("k"), is(200, has(ten))))},
 		{"NotAction", access, open(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","NotAction":"s3:DeleteObject","Resource":"arn:aws:s3:::{bucket}/*"}]}`), get, is(200)},
 		{"NotResource", access, open(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","NotResource":"arn:aws:s3:::{bucket}/other"}]}`), GET("k"), fails(403, "AccessDenied")},
 		{"IpAddress", "UserGuide/amazon-s3-policy-keys: aws:SourceIp", read(`{"IpAddress":{"aws:SourceIp":["127.0.0.0/8","::1/128"]}}`), get, is(200)},
@@ -141,7 +142,12 @@ func policies() group {
 		{"dates to come", "UserGuide/amazon-s3-policy-keys: aws:CurrentTime", read(`{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}`), get, is(200)},
 		{"existing tags", "UserGuide/tagging-and-policies: s3:ExistingObjectTag", append(read(`{"StringEquals":{"s3:ExistingObjectTag/public":"yes"}}`), sent("k?tagging", tagging("public", "yes"))), get, is(200)},
 		{"existing tags, others", "UserGuide/tagging-and-policies: s3:ExistingObjectTag", read(`{"StringEquals":{"s3:ExistingObjectTag/public":"yes"}}`), get, fails(403, "AccessDenied")},
-		{"conditional writes required", "UserGuide/conditional-writes-enforce: s3:if-none-match", open(statement("Deny", `"s3:PutObject"`, objects, `{"Null":{"s3:if-none-match":"true"}}`)), PUT("k2", ten), fails(403, "AccessDenied")},
+		{"conditional writes required", "UserGuide/conditional-writes-enforce: s3:if-none-match", open(conditional), PUT("k2", ten), fails(403, "AccessDenied")},
+		{"conditional writes required and done", "UserGuide/conditional-writes-enforce: s3:if-none-match", open(conditional), PUT("k2", ten, "If-None-Match", "*"), is(200)},
+		{"conditional writes required, of a copy", "UserGuide/conditional-writes-enforce: s3:ObjectCreationOperation", open(conditional), PUT("k2", "", "x-amz-copy-source", "/{bucket}/k"), fails(403, "AccessDenied")},
+		{"conditional writes required, a part", "UserGuide/conditional-writes-enforce: s3:ObjectCreationOperation", append(open(conditional), upload()), part(1, ten), is(200)},
+		{"conditional writes required, parts completed", "UserGuide/conditional-writes-enforce: s3:ObjectCreationOperation", append(open(conditional), upload(), part(1, ten)), complete(named(1)), fails(403, "AccessDenied")},
+		{"conditional writes required by ETag", "UserGuide/conditional-writes-enforce: s3:if-match", open(statement("Deny", `"s3:PutObject"`, objects, `{"Null":{"s3:if-match":"true"}}`)), PUT("k", "new", "If-Match", quoted(ten)), is(200)},
 		{"who may not list learns nothing", "API_GetObject: 403 without s3:ListBucket", read(""), GET("k2").by(nobody), fails(403, "AccessDenied")},
 		{"who may list learns that it is absent", "API_GetObject: 404 with s3:ListBucket", open(statement("Allow", `["s3:GetObject","s3:ListBucket"]`, `["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]`, "")), GET("k2").by(nobody), fails(404, "NoSuchKey")},
 		{"delete", "API_DeleteBucketPolicy", read(""), DELETE("?policy"), is(204, then(get, fails(403, "AccessDenied")))},

@@ -26,7 +26,8 @@ func corsRules() group {
 		{"a method that is not allowed", "API/ErrorResponses: InvalidRequest, Found unsupported HTTP method", nil, put(cors(origin, "PATCH")), fails(400, "InvalidRequest")},
 		{"no rules", "API/ErrorResponses: MalformedXML", nil, put("<CORSConfiguration/>"), fails(400, "MalformedXML")},
 		{"no origin", "API/ErrorResponses: MalformedXML", nil, put("<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>"), fails(400, "MalformedXML")},
-		{"101 rules", doc + ": up to 100", nil, put("<CORSConfiguration>" + strings.Repeat("<CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>", 101) + "</CORSConfiguration>"), fails(400, "MalformedXML")},
+		{"100 rules", doc + ": up to 100", nil, put("<CORSConfiguration>" + strings.Repeat("<CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>", 100) + "</CORSConfiguration>"), is(200)},
+		{"101 rules", doc + ": up to 100; AWS says InvalidRequest, The number of CORS rules should not exceed allowed limit of 100 rules.", nil, put("<CORSConfiguration>" + strings.Repeat("<CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>", 101) + "</CORSConfiguration>"), fails(400, "InvalidRequest", then(GET("?cors"), fails(404, "NoSuchCORSConfiguration")))},
 		{"wrong digest", "API/ErrorResponses: BadDigest", nil, PUT("?cors", cors(origin, "GET"), "Content-MD5", md5Of("other")), fails(400, "BadDigest")},
 	}}
 }
@@ -56,7 +57,7 @@ func preflights() group {
 		{"no Origin", "API/ErrorResponses: BadRequest, Insufficient information. Origin request header needed", with(cors(origin, "PUT")), OPTIONS("k", "Access-Control-Request-Method", "PUT"), fails(400, "BadRequest")},
 		{"no method", "API/ErrorResponses: BadRequest", with(cors(origin, "PUT")), OPTIONS("k", "Origin", origin), fails(400, "BadRequest")},
 		{"a method that does not exist", "API/ErrorResponses: BadRequest", with(cors(origin, "PUT")), ask("k", "JUGGLE"), fails(400, "BadRequest")},
-		{"of a bucket that is absent", "API/ErrorResponses: NoSuchBucket", nil, ask("/{none}/k", "PUT"), fails(404, "NoSuchBucket")},
+		{"of a bucket that is absent", "AWS answers 403 AccessForbidden, CORSResponse: Bucket not found", nil, ask("/{none}/k", "PUT"), fails(403, "AccessForbidden", val("Message", "CORSResponse: Bucket not found"))},
 	}}
 }
 

@@ -105,11 +105,6 @@ func (q *request) signed(s signature) *request { q.sig = &s; return q }
 // presigned puts the signature in the query, good for a minute.
 func (q *request) presigned() *request { return q.signed(signature{query: true}) }
 
-// names reports whether q's texts have a name in them.
-func (q *request) names(name string) bool {
-	return strings.Contains(q.path+q.body+strings.Join(q.header, " "), name)
-}
-
 // save keeps a value of the answer, by its XML path or its header, for what follows.
 func (q *request) save(name, from string) *request {
 	q.saves = append(q.saves, [2]string{name, from})

@@ -11,5 +11,5 @@
 //
 // Which operation a request means is asked of the router (gateway.OperationOf). If a case needs one that the router's
 // table does not serve yet, the case must find 501 NotImplemented there and counts as waiting; from the day the
-// operation is served, the case holds. What waits inside served operations is listed by name in waiting_test.go.
+// operation is served, the case holds. Nothing else is left out: a case that cannot run fails.
 package s3

@@ -13,8 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +27,8 @@ var (
 	oursFlag     = flag.Bool("ours", false, "with -endpoint: it is a sherd of this source, and what it does not serve yet may wait")
 	accessFlag   = flag.String("access-key", "SHERDTEST", "root's access key there")
 	secretFlag   = flag.String("secret-key", "a-password-for-tests", "root's secret key there")
+	otherAccess  = flag.String("other-access-key", "", "access key of another account's root there (default: an account is made, which sherd lets root do)")
+	otherSecret  = flag.String("other-secret-key", "", "its secret key")
 	binaryFlag   = flag.String("sherd", "", "binary to test (default: build it)")
 )
 
@@ -41,9 +43,10 @@ var target struct {
 	url       string
 	foreign   bool // not ours: nothing is known of what it serves
 	root      sigv4.Credentials
-	other     sigv4.Credentials // root of another account; empty where there is none
-	account   string            // root's account, as x-amz-expected-bucket-owner names it; empty where the server does not say
+	other     sigv4.Credentials // root of another account
+	account   string            // root's account, as x-amz-expected-bucket-owner names it; empty where a foreign server does not say
 	canonical string            // root's canonical id, as Owner/ID shows it
+	stranger  string            // the other one's
 	shared    string            // the bucket of cases that need none of their own
 	client    *http.Client
 }
@@ -68,7 +71,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := 1
-	err := whoIsRoot()
+	err := errors.Join(whoIsRoot(), whoIsOther())
 	if err == nil {
 		code = m.Run()
 		fmt.Print(summary())
@@ -121,7 +124,6 @@ func startServer() (stop func() error, err error) {
 	go func() { ended <- cmd.Wait() }()
 	target.url = "http://" + address
 	if err = waitReady(ended); err == nil {
-		makeOtherAccount(binary)
 		return func() error { return stopServer(cmd, ended, dir) }, nil
 	}
 	_ = cmd.Process.Kill()
@@ -172,57 +174,68 @@ func stopServer(cmd *exec.Cmd, ended chan error, dir string) error {
 	return errors.Join(err, readErr, os.RemoveAll(dir))
 }
 
-var exported = regexp.MustCompile(`AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)=(\S+)`)
-
-// makeOtherAccount has the binary make a second account. Where it cannot yet, cases of two accounts wait.
-func makeOtherAccount(binary string) {
-	cmd := exec.Command(binary, "account", "create", "stranger")
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+target.root.AccessKey, "AWS_SECRET_ACCESS_KEY="+target.root.Secret, "AWS_ENDPOINT_URL="+target.url)
-	out, err := cmd.Output()
-	if err != nil {
-		return
-	}
-	for _, m := range exported.FindAllSubmatch(out, -1) {
-		if string(m[1]) == "ACCESS_KEY_ID" {
-			target.other.AccessKey = string(m[2])
-		} else {
-			target.other.Secret = string(m[2])
-		}
-	}
-}
-
 // whoIsRoot finds root's account and canonical id.
-func whoIsRoot() error {
-	var buckets struct{ Owner struct{ ID string } }
-	if status, err := ask("GET", "", "s3", &buckets); err != nil || status != http.StatusOK {
-		return fmt.Errorf("ListBuckets: %d %w", status, err)
+func whoIsRoot() (err error) {
+	if target.canonical, err = canonicalOf(target.root); err != nil {
+		return err
 	}
-	target.canonical = buckets.Owner.ID
 	var identity struct{ GetCallerIdentityResult struct{ Account string } }
-	status, err := ask("POST", "Action=GetCallerIdentity&Version=2011-06-15", "sts", &identity)
-	if err == nil && status == http.StatusOK {
-		target.account = identity.GetCallerIdentityResult.Account
+	err = ask("POST", "Action=GetCallerIdentity&Version=2011-06-15", "sts", target.root, &identity)
+	target.account = identity.GetCallerIdentityResult.Account
+	if target.foreign {
+		return nil // cases that need the account fail
 	}
-	return nil // without STS, nobody says: what needs the account waits
+	return err
 }
 
-func ask(method, form, service string, into any) (status int, err error) {
-	r, err := http.NewRequest(method, target.url+"/", bytes.NewReader([]byte(form)))
+// whoIsOther makes another account, unless there is one to be used.
+func whoIsOther() (err error) {
+	target.other = sigv4.Credentials{AccessKey: *otherAccess, Secret: *otherSecret}
+	if *otherAccess == "" {
+		var made struct {
+			CreateAccountResult struct {
+				AccessKey struct{ AccessKeyId, SecretAccessKey string }
+			}
+		}
+		form := fmt.Sprintf("Action=CreateAccount&Version=2010-05-08&AccountName=stranger-%d", time.Now().UnixNano())
+		if err := ask("POST", form, "iam", target.root, &made); err != nil {
+			return fmt.Errorf("making another account: %w (-other-access-key names one that is there)", err)
+		}
+		key := made.CreateAccountResult.AccessKey
+		target.other = sigv4.Credentials{AccessKey: key.AccessKeyId, Secret: key.SecretAccessKey}
+	}
+	target.stranger, err = canonicalOf(target.other)
+	return err
+}
+
+// canonicalOf is the canonical id of whose credentials these are.
+func canonicalOf(c sigv4.Credentials) (string, error) {
+	var buckets struct{ Owner struct{ ID string } }
+	err := ask("GET", "", "s3", c, &buckets)
+	return buckets.Owner.ID, err
+}
+
+// ask makes a request about no bucket, which must succeed.
+func ask(method, form, service string, c sigv4.Credentials, into any) error {
+	r, err := http.NewRequest(method, target.url+"/", strings.NewReader(form))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	signature{service: service}.sign(r, target.root, digestOf([]byte(form)), time.Now())
+	signature{service: service}.sign(r, c, digestOf([]byte(form)), time.Now())
 	res, err := target.client.Do(r)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		return res.StatusCode, err
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s /: %d %s", method, res.StatusCode, body)
 	}
-	return res.StatusCode, xml.Unmarshal(body, into)
+	if err != nil {
+		return err
+	}
+	return xml.Unmarshal(body, into)
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -28,14 +28,10 @@ func groups() []group {
 }
 
 // tally counts what became of the cases that ran.
-var tally struct{ held, waiting, early atomic.Int64 }
+var tally struct{ held, waiting atomic.Int64 }
 
 func summary() string {
-	s := fmt.Sprintf("conformance: %d cases held, %d wait for what is not there yet\n", tally.held.Load(), tally.waiting.Load())
-	if n := tally.early.Load(); n > 0 {
-		s += fmt.Sprintf("conformance: %d cases of the table in waiting_test.go hold already: take them out\n", n)
-	}
-	return s
+	return fmt.Sprintf("conformance: %d cases held, %d wait for what is not there yet\n", tally.held.Load(), tally.waiting.Load())
 }
 
 func TestConformance(t *testing.T) {
@@ -80,7 +76,7 @@ func (r *run) all() {
 	name := strings.Trim(unfit.ReplaceAllString(strings.ToLower(r.group+"-"+r.k.name), "-"), "-")
 	name = fmt.Sprintf("%.40s-%d-%d", name, time.Now().UnixNano()%1e9, numbers.Add(1))
 	r.vars = map[string]string{
-		"bucket": name, "user": name, "none": name + "-none", "prefix": "", "account": target.account, "canonical": target.canonical,
+		"bucket": name, "user": name, "none": name + "-none", "prefix": "", "account": target.account, "canonical": target.canonical, "stranger": target.stranger,
 		"endpoint": target.url, "host": strings.TrimPrefix(target.url, "http://"),
 	}
 	if waiting, _ := r.waits(); waiting != nil || r.share && !r.k.ownBucket() {
@@ -93,25 +89,14 @@ func (r *run) all() {
 	}
 	waits, err := r.play()
 	waits = cmp.Or(waits, r.later)
-	topic, listed := waiting[r.group+"/"+r.k.name]
-	if target.foreign {
-		listed = false
-	}
 	switch {
-	case waits == "" && err == nil:
-		tally.held.Add(1)
-		if listed {
-			tally.early.Add(1)
-			r.t.Logf("holds already, though it is listed as waiting for %s", topic)
-		}
-	case waits != "" && err == nil:
+	case err != nil:
+		r.t.Errorf("%s: %v", r.k.doc, err)
+	case waits != "":
 		tally.waiting.Add(1)
 		r.t.Logf("waits for %s", waits)
-	case listed:
-		tally.waiting.Add(1)
-		r.t.Logf("waits for %s: %v", topic, err)
 	default:
-		r.t.Errorf("%s: %v", r.k.doc, err)
+		tally.held.Add(1)
 	}
 }
 
@@ -146,16 +131,9 @@ func (r *run) waits() (*request, string) {
 	return nil, ""
 }
 
-// unserved names what q needs and the server does not have yet; "": nothing.
+// unserved names q's operation if the server does not have it yet; "": it has.
 func (r *run) unserved(q *request) string {
-	switch {
-	case q.who == other && target.other.AccessKey == "":
-		return "a second account"
-	case (q.iam || q.who == user) && !iamServed():
-		return "users"
-	case target.account == "" && q.names("{account}"):
-		return "GetCallerIdentity"
-	case target.foreign || q.iam:
+	if target.foreign || q.iam {
 		return ""
 	}
 	h, err := r.build(q)
@@ -171,8 +149,8 @@ func (r *run) unserved(q *request) string {
 // refused wants of a request that the server does not serve yet that it says so, or what the case wants anyway. Who has
 // not signed is told nothing.
 func (r *run) refused(q *request) error {
-	if q.who == other || q.who == user || q.iam || target.account == "" && q.names("{account}") {
-		return nil // there is nobody to ask for
+	if q.who == user {
+		return nil // whom a step before would have made
 	}
 	a, err := r.send(q)
 	switch {

@@ -1,19 +1,10 @@
 package s3
 
 import (
-	"net/http"
 	"net/url"
-	"sync"
 
 	"github.com/sherd-io/sherd/gateway/sigv4"
 )
-
-// iamServed reports whether the server answers the AWS IAM query API, asked once.
-var iamServed = sync.OnceValue(func() bool {
-	var users struct{}
-	status, err := ask("POST", "Action=ListUsers&Version=2010-05-08", "iam", &users)
-	return err == nil && status == http.StatusOK
-})
 
 // iam calls the IAM query API as root. Source: IAM/APIReference/API_<action>.
 func iam(action string, params ...string) *request {
