@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 const (
@@ -15,6 +17,8 @@ const (
 type batched struct {
 	net.Conn
 	r *bufio.Reader // TLS reads from one goroutine at a time
+
+	closing atomic.Bool
 
 	mu      sync.Mutex
 	held    bool
@@ -63,6 +67,18 @@ func (b *batched) flush() error {
 	_, err := b.Conn.Write(b.waiting)
 	b.waiting = b.waiting[:0]
 	return err
+}
+
+// goodbyeWithin is what TLS may take to say that a connection ends. Where the peer's machine takes nothing any more it would be five seconds,
+// for which all that waits on the connection would wait too.
+const goodbyeWithin = 100 * time.Millisecond
+
+// SetWriteDeadline implements net.Conn. TLS sets one before its goodbye.
+func (b *batched) SetWriteDeadline(t time.Time) error {
+	if soon := time.Now().Add(goodbyeWithin); b.closing.Load() && soon.Before(t) {
+		t = soon
+	}
+	return b.Conn.SetWriteDeadline(t)
 }
 
 // CloseWrite ends what is sent, as *net.TCPConn's does.

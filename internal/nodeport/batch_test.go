@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // counting counts a connection's system calls.
@@ -118,5 +121,66 @@ func BenchmarkShard(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// stuck is a connection whose peer takes nothing any more, once that is said: a write waits until it is given a time.
+type stuck struct {
+	net.Conn
+	is            atomic.Bool
+	waits, given  chan struct{}
+	first, second sync.Once
+	within        atomic.Int64
+}
+
+func (s *stuck) Write(b []byte) (int, error) {
+	if !s.is.Load() {
+		return s.Conn.Write(b)
+	}
+	s.first.Do(func() { close(s.waits) })
+	<-s.given
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (s *stuck) SetWriteDeadline(t time.Time) error {
+	if s.is.Load() {
+		s.within.Store(max(s.within.Load(), int64(time.Until(t))))
+		s.second.Do(func() { close(s.given) })
+	}
+	return s.Conn.SetWriteDeadline(t)
+}
+
+// TestCloseOfStuckConnection: a peer that takes nothing holds up neither the closing for long nor, thereby, those whose writes wait.
+func TestCloseOfStuckConnection(t *testing.T) {
+	c := newCluster(t, false, "n1", "n2")
+	l := c.ports["n2"].Listen(Drive)
+	c.serve(t)
+	dial := c.ports["n1"].opt.Dial
+	below := &stuck{waits: make(chan struct{}), given: make(chan struct{})}
+	c.ports["n1"].opt.Dial = func(ctx context.Context, network, addr string) (nc net.Conn, err error) {
+		below.Conn, err = dial(ctx, network, addr)
+		return below, err
+	}
+	nc, err := c.ports["n1"].Dial(t.Context(), "n2", Drive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	below.is.Store(true)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- nc.(*Conn).Together(func() error { _, err := nc.Write(make([]byte, 1000)); return err })
+	}()
+	<-below.waits
+	nc.Close()
+	if err := <-ended; err == nil {
+		t.Error("a write to a closed connection went well")
+	}
+	if within := time.Duration(below.within.Load()); within > goodbyeWithin {
+		t.Errorf("the goodbye was given %s", within)
 	}
 }

@@ -363,8 +363,11 @@ type Conn struct {
 	below *batched // what TLS writes to; nil: no TLS
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. What the peer's machine has not taken by then is not waited for.
 func (c *Conn) Close() error {
+	if c.below != nil {
+		c.below.closing.Store(true)
+	}
 	if c.port != nil {
 		c.port.forget(c)
 	}
