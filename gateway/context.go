@@ -184,7 +184,7 @@ func (s situation) signatureVersion() ([]string, bool) {
 	switch {
 	case s.r.auth.Anonymous:
 		return nil, false
-	case s.r.auth.Kind == sigv4.KindQuery && s.r.query.has("AWSAccessKeyId"):
+	case s.r.auth.Version2:
 		return one("AWS")
 	}
 	return one("AWS4-HMAC-SHA256")

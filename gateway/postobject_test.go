@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -35,6 +37,7 @@ type browserForm struct {
 	file    string
 	files   int // -1: none; 0: one
 	spoil   string
+	old     bool // signed by version 2
 }
 
 // body is the form as browsers encode it.
@@ -63,6 +66,9 @@ func (f *browserForm) signature() []string {
 	now := time.Now().UTC()
 	c, date := as(f.who), now.Format("20060102T150405Z")
 	signed := []string{"x-amz-algorithm", "AWS4-HMAC-SHA256", "x-amz-credential", c.AccessKey + "/" + date[:8] + "/us-east-1/s3/aws4_request", "x-amz-date", date}
+	if f.old {
+		signed = nil // version 2 asks for no condition on its own fields
+	}
 	bucket, expires := f.bucket, f.expires
 	if bucket == "" {
 		bucket = "bucket"
@@ -81,6 +87,11 @@ func (f *browserForm) signature() []string {
 		conditions = append(conditions, f.more)
 	}
 	policy := base64.StdEncoding.EncodeToString([]byte(`{"expiration":"` + now.Add(expires).Format(time.RFC3339) + `","conditions":[` + strings.Join(conditions, ",") + `]}`))
+	if f.old {
+		mark := hmac.New(sha1.New, []byte(c.Secret))
+		mark.Write([]byte(policy))
+		return []string{"AWSAccessKeyId", c.AccessKey, "policy", policy, "signature", f.spoil + base64.StdEncoding.EncodeToString(mark.Sum(nil))}
+	}
 	return append(signed, "policy", policy, "x-amz-signature", sigv4.SignPost(*c, policy, "us-east-1", now)+f.spoil)
 }
 
@@ -108,7 +119,13 @@ func TestPostObjectRefuses(t *testing.T) {
 		"unknown key":                     {"InvalidAccessKeyId", browserForm{who: "stranger", fields: key}},
 		"wrong signature":                 {"SignatureDoesNotMatch", browserForm{who: "root", fields: key, spoil: "0"}},
 		"policy without a signature":      {"InvalidArgument", browserForm{fields: with("policy", "e30=")}},
-		"old signature":                   {"InvalidRequest", browserForm{fields: with("AWSAccessKeyId", rootKey, "policy", "e30=", "signature", "x")}},
+		"old, wrong signature":            {"SignatureDoesNotMatch", browserForm{who: "root", old: true, fields: key, spoil: "0"}},
+		"old, unknown key":                {"InvalidAccessKeyId", browserForm{who: "stranger", old: true, fields: key}},
+		"old, no policy":                  {"InvalidArgument", browserForm{fields: with("AWSAccessKeyId", rootKey, "signature", "x")}},
+		"old, field without a condition":  {"AccessDenied", browserForm{who: "root", old: true, fields: key, bare: []string{"acl", "private"}}},
+		"old, expired":                    {"AccessDenied", browserForm{who: "root", old: true, fields: key, expires: -time.Minute}},
+		"old, session token":              {"InvalidToken", browserForm{who: "root", old: true, fields: with("x-amz-security-token", "t")}},
+		"old, user without rights":        {"AccessDenied", browserForm{who: "nothing", old: true, fields: key}},
 		"session token":                   {"InvalidToken", browserForm{who: "root", fields: with("x-amz-security-token", "t")}},
 		"expired":                         {"AccessDenied", browserForm{who: "root", fields: key, expires: -time.Minute}},
 		"for another bucket":              {"AccessDenied", browserForm{who: "root", fields: key, bucket: "other"}},
@@ -278,11 +295,20 @@ func TestPostObjectRights(t *testing.T) {
 	k.makeBucket("bucket")
 	k.users(map[string]string{
 		"writer": statement("Allow", `"s3:PutObject"`, `"arn:aws:s3:::bucket/up/*"`, `,"Condition":{"StringEquals":{"s3:authType":"POST"}}`),
+		"modern": statement("Allow", `"s3:PutObject"`, `"*"`, `,"Condition":{"StringEquals":{"s3:signatureversion":"AWS4-HMAC-SHA256"}}`),
+		"old":    statement("Allow", `"s3:PutObject"`, `"*"`, `,"Condition":{"StringEquals":{"s3:signatureversion":"AWS","s3:authType":"POST"}}`),
 		"tagger": statement("Allow", `["s3:PutObject","s3:PutObjectTagging"]`, `"*"`, `,"Condition":{"StringEqualsIfExists":{"s3:RequestObjectTag/team":"red"}}`),
 	})
 	k.config("bucket", configPolicy, `{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/open/*"},
 		{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/closed/*"}]}`)
+	for who, code := range map[string][2]string{"modern": {"204", "AccessDenied"}, "old": {"AccessDenied", "204"}, "root": {"204", "204"}} {
+		for i, old := range []bool{false, true} {
+			if a := k.post(browserForm{who: who, old: old, fields: []string{"key", "k"}, file: "x"}); a.code() != code[i] {
+				t.Errorf("%q by version 2 (%t): %s, want %s: %s", who, old, a.code(), code[i], a.body)
+			}
+		}
+	}
 	for _, c := range []struct{ who, key, tags, code string }{
 		{"writer", "up/k", "", "204"}, {"writer", "k", "", "AccessDenied"}, {"writer", "open/k", "", "204"},
 		{"tagger", "k", "red", "204"}, {"tagger", "k", "blue", "AccessDenied"},

@@ -10,11 +10,11 @@ import (
 // how long the file may be. bucket is the one that the request is about, whatever the form says; the policy has to
 // name it.
 //
-// Exempt are file, policy, x-amz-signature and x-ignore-…: S3 asks for a condition for every other one, also for those
-// that the signature is made with.
+// Exempt are file, policy, x-amz-signature (in version 2, AWSAccessKeyId and signature) and x-ignore-…: S3 asks for a
+// condition for every other one, also for those that the signature is made with.
 //
 // Errors: *Error of AccessDenied.
-// Source: sigv4-HTTPPOSTConstructPolicy, "Conditions".
+// Source: sigv4-HTTPPOSTConstructPolicy, "Conditions"; S3 user guide, "Browser-based uploads using POST".
 func (p *Policy) Check(now time.Time, bucket string, fields map[string]string) (Range, error) {
 	if now.After(p.expires) {
 		return Range{}, denied("Policy expired.")
@@ -45,8 +45,10 @@ func unnamed(fields map[string]string, named map[string]bool) (extra []string) {
 		extra = append(extra, "bucket")
 	}
 	for name := range fields {
-		exempt := name == "file" || name == "policy" || name == "x-amz-signature" || name == "bucket" || strings.HasPrefix(name, "x-ignore-")
-		if !exempt && !named[name] {
+		switch {
+		case named[name], name == "bucket", strings.HasPrefix(name, "x-ignore-"):
+		case name == "file", name == "policy", name == "x-amz-signature", name == "awsaccesskeyid", name == "signature":
+		default:
 			extra = append(extra, name)
 		}
 	}

@@ -94,7 +94,7 @@ func TestCheck(t *testing.T) {
 		"buckets that begin so":    {`["starts-with", "$bucket", "john"], {"key": "k"}`, []string{"key", "k"}, ""},
 		"a field too many":         {bucket + `{"key": "k"}`, []string{"key", "k", "x-amz-meta-a", "v"}, "Extra input fields: x-amz-meta-a"},
 		"two of them":              {bucket, []string{"key", "k", "acl", "v"}, "Extra input fields: acl, key"},
-		"the exempt":               {bucket + `{"key": "k"}`, []string{"key", "k", "policy", "p", "x-amz-signature", "s", "x-ignore-a", "b", "file", ""}, ""},
+		"the exempt":               {bucket + `{"key": "k"}`, []string{"key", "k", "policy", "p", "x-amz-signature", "s", "x-ignore-a", "b", "file", "", "awsaccesskeyid", "a", "signature", "s"}, ""},
 		"the signature's others":   {bucket + `{"key": "k"}`, []string{"key", "k", "x-amz-credential", "c"}, "Extra input fields: x-amz-credential"},
 		"any content":              {bucket + `{"key": "k"}, ["starts-with", "$success_action_redirect", ""]`, []string{"key", "k", "success_action_redirect", "http://a"}, ""},
 		"a list of types":          {bucket + `{"key": "k"}, ["starts-with", "$Content-Type", "image/"]`, []string{"key", "k", "content-type", "image/jpg, image/png,image/gif"}, ""},

@@ -67,6 +67,7 @@ type Auth struct {
 	SessionToken string        // X-Amz-Security-Token, covered by the signature; the caller judges it
 	Time         time.Time     // when the request says it was signed
 	Expires      time.Duration // KindQuery only: how long it is valid from Time
+	Version2     bool          // KindQuery and KindPost only: signed by Signature Version 2, which knows neither Time nor Expires
 
 	Payload       Payload
 	PayloadSHA256 [32]byte // Payload == PayloadSHA256

@@ -1,6 +1,7 @@
 // Package sigv4 turns a request into who sent it, and a signed body into its bytes: AWS Signature
 // Version 4 as S3 speaks it, in the Authorization header, in the query (presigned), in POST forms, and
-// over streamed bodies (aws-chunked, signed or not, with or without trailers). It also signs.
+// over streamed bodies (aws-chunked, signed or not, with or without trailers). It also signs. Presigned URLs and POST forms
+// may be signed by Version 2.
 //
 // It is pure: the clock and the credentials are given, nothing is kept but a bounded cache of signing
 // keys and pooled buffers.

@@ -1,24 +1,26 @@
 package sigv4
 
+import "strings"
+
 // VerifyPost checks the signature over the policy of a POST form. fields holds the form's fields by their
 // names in lower case, each once. The policy itself, its expiry included, is the caller's to judge.
 //
 // Errors: *Error. A form with neither policy nor any field of a signature is anonymous.
-// Source: sigv4-authentication-HTTPPOST; RESTObjectPOST.
+// Source: sigv4-authentication-HTTPPOST; RESTObjectPOST; of version 2, S3 user guide, "Browser-based uploads using POST".
 func (v *Verifier) VerifyPost(fields map[string]string) (Auth, error) {
 	a := Auth{v: v, Kind: KindPost, ContentBytes: -1, DecodedBytes: -1}
-	if fields["awsaccesskeyid"] != "" || fields["signature"] != "" {
-		return Auth{}, unsupported()
+	if anyField(fields, "awsaccesskeyid", "signature") {
+		if err := v.verifyPost2(fields, &a); err != nil {
+			return Auth{}, err
+		}
+		return a, nil
 	}
 	if !anyField(fields, "policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature") {
 		a.Kind, a.Anonymous = KindNone, true
 		return a, nil
 	}
-	for _, name := range []string{"policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"} {
-		if fields[name] == "" {
-			return Auth{}, fail(InvalidArgument, "Bucket POST must contain a field named '"+name+"'.  If it is specified, please check the order of the fields.",
-				Fact{"ArgumentName", name}, Fact{"ArgumentValue", ""})
-		}
+	if err := needFields(fields, "policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"); err != nil {
+		return Auth{}, err
 	}
 	if fields["x-amz-algorithm"] != algorithm {
 		return Auth{}, unsupported()
@@ -60,6 +62,34 @@ func (v *Verifier) checkPolicy(cred *credential, fields map[string]string, a *Au
 	}
 	a.AccessKey, a.Identity, a.scope, a.key = cred.accessKey, identity, cred.scope, key
 	a.SessionToken = fields["x-amz-security-token"]
+	return nil
+}
+
+// verifyPost2 is VerifyPost for a policy that is signed by version 2.
+func (v *Verifier) verifyPost2(fields map[string]string, a *Auth) error {
+	if err := needFields(fields, "policy", "AWSAccessKeyId", "signature"); err != nil {
+		return err
+	}
+	accessKey, policy := fields["awsaccesskeyid"], []byte(fields["policy"])
+	secret, identity, ok := v.secret(accessKey)
+	if !ok {
+		return unknownKey(accessKey)
+	}
+	if !signed2(secret, policy, fields["signature"]) {
+		return mismatch(accessKey, fields["signature"], policy, nil)
+	}
+	a.AccessKey, a.Identity, a.SessionToken, a.Version2 = accessKey, identity, fields["x-amz-security-token"], true
+	return nil
+}
+
+// needFields wants the fields of a signature to be there all.
+func needFields(fields map[string]string, names ...string) error {
+	for _, name := range names {
+		if fields[strings.ToLower(name)] == "" {
+			return fail(InvalidArgument, "Bucket POST must contain a field named '"+name+"'.  If it is specified, please check the order of the fields.",
+				Fact{"ArgumentName", name}, Fact{"ArgumentValue", ""})
+		}
+	}
 	return nil
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Signature version 2 is served for presigned URLs alone, because the AWS CLI version 1 and boto3 still make them where
-// no region asks for more. Version 2 leaves most query parameters unsigned: a request with one that neither is signed
+// Signature version 2 is served for presigned URLs and POST forms alone, because the AWS CLI version 1 and boto3 still make
+// them where no region asks for more. In a URL, version 2 leaves most query parameters unsigned: a request with one that neither is signed
 // nor belongs to the signature is refused, so that a URL for one thing cannot be turned into another.
 //
 // Source: S3 user guide, "Signing and authenticating REST requests" (Signature Version 2).
@@ -55,17 +55,22 @@ func (v *Verifier) verifyQuery2(r *http.Request, host string, a *Auth) error {
 	}
 	moved := movedHeaders(r.Header, q)
 	sts := v.stringToSign2(r, host, q, moved)
-	sum := hmac.New(sha1.New, []byte(secret))
-	sum.Write(sts)
-	want := base64.StdEncoding.EncodeToString(sum.Sum(nil))
-	if subtle.ConstantTimeCompare([]byte(want), []byte(q.Get("Signature"))) != 1 {
+	if !signed2(secret, sts, q.Get("Signature")) {
 		return mismatch(accessKey, q.Get("Signature"), sts, nil)
 	}
 	for name, values := range moved {
 		r.Header[name] = values
 	}
-	a.AccessKey, a.Identity, a.SessionToken = accessKey, identity, r.Header.Get("X-Amz-Security-Token")
+	a.AccessKey, a.Identity, a.SessionToken, a.Version2 = accessKey, identity, r.Header.Get("X-Amz-Security-Token"), true
 	return a.payload(r, UnsignedPayload)
+}
+
+// signed2 reports whether signature is the HMAC-SHA1 of what was signed, in base64.
+func signed2(secret string, sts []byte, signature string) bool {
+	sum := hmac.New(sha1.New, []byte(secret))
+	sum.Write(sts)
+	want := base64.StdEncoding.EncodeToString(sum.Sum(nil))
+	return subtle.ConstantTimeCompare([]byte(want), []byte(signature)) == 1
 }
 
 func checkParams2(q url.Values) error {

@@ -377,7 +377,7 @@ func TestPostRefused(t *testing.T) {
 		{"policy", "cG9saWN6", SignatureDoesNotMatch}, {"policy", "", InvalidArgument}, {"x-amz-signature", "", InvalidArgument},
 		{"x-amz-signature", "00", SignatureDoesNotMatch}, {"x-amz-algorithm", "AWS4-HMAC-SHA1", InvalidRequest},
 		{"x-amz-date", "x", InvalidArgument}, {"x-amz-date", "20130525T000000Z", InvalidArgument}, {"x-amz-credential", "x", InvalidArgument},
-		{"x-amz-credential", "x/20130524/us-east-1/s3/aws4_request", InvalidAccessKeyID}, {"awsaccesskeyid", "x", InvalidRequest},
+		{"x-amz-credential", "x/20130524/us-east-1/s3/aws4_request", InvalidAccessKeyID}, {"awsaccesskeyid", "x", InvalidArgument},
 		{"x-amz-credential", docKey + "/20130524/mars/s3/aws4_request", InvalidArgument},
 	} {
 		f := good()
