@@ -99,6 +99,28 @@ func (r *records) do(cmd *metapb.Command) (*metapb.Result, error) {
 	return res, codes[res.Code]
 }
 
+// restart has the range know what its rows say, and nothing else.
+func (r *records) restart() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := state.Load(r.db, span1)
+	r.machine = m
+	return err
+}
+
+// reclaim deletes all bodies that are dead, as heal does, but does not wait for reads that go on.
+func (r *records) reclaim(b *blobs) error {
+	rows, _, err := state.ReclaimRows(r.db, span1, r.clock.Now(), nil, 1000)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	for _, row := range rows {
+		_ = b.Delete(context.Background(), erasure.BlobRef{Blob: ids.Blob{Upload: ids.Upload(row.Extent.Upload)}})
+	}
+	_, err = r.do(&metapb.Command{Op: &metapb.Command_AckReclaim{AckReclaim: &metapb.AckReclaim{Rows: rows}}})
+	return err
+}
+
 var codes = map[metapb.Code]error{
 	metapb.Code_PRECONDITION_FAILED: meta.ErrPrecondition, metapb.Code_NO_SUCH_KEY: meta.ErrNoSuchKey,
 	metapb.Code_NO_SUCH_VERSION: meta.ErrNoSuchVersion, metapb.Code_LOCKED: meta.ErrLocked,
@@ -445,6 +467,8 @@ var rootCredentials = sigv4.Credentials{AccessKey: rootKey, Secret: rootSecret}
 // kit is a server with everything behind it in memory, and a client that signs.
 type kit struct {
 	t       testing.TB
+	now     func() time.Time // the server's and the client's
+	clock   *hlc.Clock       // the records' and the objects'
 	server  *Server
 	http    *httptest.Server
 	records *records
@@ -455,10 +479,31 @@ type kit struct {
 
 func newKit(t testing.TB, change ...func(*Options, *object.Options)) *kit {
 	t.Helper()
-	clock := hlc.New(nil)
-	k := &kit{t: t, records: newRecords(t, clock), blobs: newBlobs(), buckets: newBuckets()}
-	objects := object.Options{Records: k.records, Blobs: k.blobs, Clock: clock, PartBytesMin: 1 << 10, SealWait: 100 * time.Millisecond}
-	opt := Options{Records: k.records, Buckets: k.buckets, Version: "test"}
+	return newKitAt(t, time.Now, change...)
+}
+
+// newKitAt is newKit by another clock.
+func newKitAt(t testing.TB, now func() time.Time, change ...func(*Options, *object.Options)) *kit {
+	t.Helper()
+	k := &kit{t: t, now: now, clock: hlc.New(now), blobs: newBlobs(), buckets: newBuckets()}
+	k.records = newRecords(t, k.clock)
+	k.serve(change...)
+	return k
+}
+
+// another is one more gateway to what k has.
+func (k *kit) another(change ...func(*Options, *object.Options)) *kit {
+	k.t.Helper()
+	c := *k
+	c.serve(change...)
+	return &c
+}
+
+// serve starts k's server.
+func (k *kit) serve(change ...func(*Options, *object.Options)) {
+	k.t.Helper()
+	objects := object.Options{Records: k.records, Blobs: k.blobs, Clock: k.clock, PartBytesMin: 1 << 10, SealWait: 100 * time.Millisecond}
+	opt := Options{Records: k.records, Buckets: k.buckets, Version: "test", Now: k.now}
 	objects.Rules = func(_ context.Context, id ids.Bucket) (int64, error) {
 		b := k.buckets.Map().BucketByID(id)
 		return b.Rules, k.records.setRules(b)
@@ -468,18 +513,18 @@ func newKit(t testing.TB, change ...func(*Options, *object.Options)) *kit {
 	}
 	k.objects = object.New(objects)
 	opt.Objects = k.objects
-	var err error
-	if k.server, err = New(opt); err != nil {
-		t.Fatal(err)
+	server, err := New(opt)
+	if err != nil {
+		k.t.Fatal(err)
 	}
-	k.http = httptest.NewUnstartedServer(nil)
-	k.http.Config = k.server.HTTPServer()
-	k.http.Start()
-	t.Cleanup(func() {
-		k.http.Close()
-		k.server.Close()
+	front := httptest.NewUnstartedServer(nil)
+	front.Config = server.HTTPServer()
+	front.Start()
+	k.t.Cleanup(func() {
+		front.Close()
+		server.Close()
 	})
-	return k
+	k.server, k.http = server, front
 }
 
 // call is one request of a test.
@@ -529,7 +574,7 @@ func (k *kit) request(c call) *http.Request {
 	}
 	switch {
 	case c.presign:
-		sigv4.Presign(r, rootCredentials, "us-east-1", time.Minute, time.Now())
+		sigv4.Presign(r, rootCredentials, "us-east-1", time.Minute, k.now())
 	case !c.anonymous:
 		credentials := rootCredentials
 		if c.credentials != nil {
@@ -539,7 +584,7 @@ func (k *kit) request(c call) *http.Request {
 		if payload == "" {
 			payload = sigv4.UnsignedPayload
 		}
-		sigv4.Sign(r, credentials, payload, "us-east-1", time.Now())
+		sigv4.Sign(r, credentials, payload, "us-east-1", k.now())
 	}
 	if c.change != nil {
 		c.change(r)

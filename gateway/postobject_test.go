@@ -29,7 +29,8 @@ type browserForm struct {
 	who     string        // signs it; "": nobody
 	bucket  string        // in the policy; "": bucket
 	more    string        // conditions besides those that each field gets
-	expires time.Duration // from now; 0: an hour
+	at      time.Time     // when it is signed; zero: now
+	expires time.Duration // from then; 0: an hour
 	fields  []string      // name, value, name, value, …: ahead of the file
 	bare    []string      // the same, without a condition
 	after   []string      // the same, behind the file
@@ -63,7 +64,11 @@ func (f *browserForm) body() string {
 }
 
 func (f *browserForm) signature() []string {
-	now := time.Now().UTC()
+	now := f.at
+	if now.IsZero() {
+		now = time.Now()
+	}
+	now = now.UTC()
 	c, date := as(f.who), now.Format("20060102T150405Z")
 	signed := []string{"x-amz-algorithm", "AWS4-HMAC-SHA256", "x-amz-credential", c.AccessKey + "/" + date[:8] + "/us-east-1/s3/aws4_request", "x-amz-date", date}
 	if f.old {
