@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -264,13 +265,8 @@ func (c *locker) removeMany() {
 		_, key, _ := strings.Cut(v.key, "/")
 		doc += "<Object><Key>" + key + "</Key><VersionId>" + v.id + "</VersionId></Object>"
 	}
-	doc += "</Delete>"
-	sum := md5.Sum([]byte(doc))
-	q := call{method: "POST", path: "/" + c.bucket + "?delete", body: []byte(doc), header: header}
-	if q.header == nil {
-		q.header = map[string]string{}
-	}
-	q.header["Content-MD5"] = base64.StdEncoding.EncodeToString(sum[:])
+	q := deleteObjects(c.bucket, doc+"</Delete>")
+	maps.Copy(q.header, header)
 	a := c.ask(q)
 	var results struct {
 		Deleted []struct{ Key, VersionId string }
@@ -295,6 +291,15 @@ func (c *locker) removeMany() {
 			}
 		}
 		c.removed(v, d, &one)
+	}
+}
+
+// deleteObjects deletes what a document names.
+func deleteObjects(bucket, doc string) call {
+	sum := md5.Sum([]byte(doc))
+	return call{
+		method: "POST", path: "/" + bucket + "?delete", body: []byte(doc),
+		header: map[string]string{"Content-MD5": base64.StdEncoding.EncodeToString(sum[:])},
 	}
 }
 

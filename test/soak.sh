@@ -14,7 +14,7 @@ run() {
 }
 run -run 'PowerCut|Crash' ./disk -args -soak
 run -run 'Crash' ./meta/replica -args -soak
-run -run 'LockedVersions' ./meta/state ./gateway -args -soak
+run -run 'LockedVersions|VersionHistories' ./meta/state ./gateway -args -soak
 run -run 'Linearizable' ./meta ./meta/remote -args -soak
 run ./test/sim -args -soak -schedules "$schedules"
 run ./test/e2e/ -args -soak
