@@ -370,7 +370,7 @@ func TestRefusedACLs(t *testing.T) {
 	k.want("InvalidArgument", call{method: "PUT", path: "/new", header: pairs([]string{"x-amz-object-ownership", "Nobody"})})
 	k.want("NoSuchKey", call{method: "PUT", path: "/open/absent?acl", header: pairs([]string{"x-amz-acl", "private"})})
 	k.want("InvalidArgument", call{method: "GET", path: "/open/key?acl&versionId=none"})
-	k.want("NoSuchVersion", call{method: "PUT", path: "/open/key?acl&versionId=" + string(object.AppendVersionMarker(nil, 1)), header: pairs([]string{"x-amz-acl", "private"})})
+	k.want("NoSuchVersion", call{method: "PUT", path: "/open/key?acl&versionId=" + string(object.AppendVersionID(nil, 1, true)), header: pairs([]string{"x-amz-acl", "private"})})
 	if after := k.everything(); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
 	}

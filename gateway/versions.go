@@ -149,13 +149,22 @@ func (r *request) listVersions() error {
 	if head.Truncated = page.Truncated; page.Truncated {
 		head.NextKeyMarker = page.NextKey
 		if page.NextVersion != 0 {
-			head.NextVersionIDMarker = string(object.AppendVersionMarker(nil, page.NextVersion))
+			head.NextVersionIDMarker = lastVersionID(page.Entries)
 		}
 	}
 	b := s3xml.BeginListVersions((*doc)[:0], &head)
 	b = r.appendVersions(b, page.Entries, head.URL)
 	*doc = s3xml.EndListVersions(b)
 	return r.sendXML(http.StatusOK, *doc)
+}
+
+// lastVersionID is the id of the version that a page ends with.
+func lastVersionID(entries []byte) string {
+	var last meta.Entry
+	for e, rest, ok := meta.NextEntry(entries); ok; e, rest, ok = meta.NextEntry(rest) {
+		last = e
+	}
+	return string(object.AppendVersionID(nil, last.TS, last.Versioned))
 }
 
 // versionMarker reads version-id-marker, which belongs to a key-marker.

@@ -214,6 +214,9 @@ func TestListVersionsPages(t *testing.T) {
 	if _, got := k.versions("key-marker=a&version-id-marker=null"); len(got) != 5 {
 		t.Errorf("behind the null version: %q", got)
 	}
+	if l, _ := k.versions("max-keys=3"); l.NextVersionIdMarker != "null" {
+		t.Errorf("a page that ends with the null version goes on behind %s", l.NextVersionIdMarker)
+	}
 	if l, got := k.versions("max-keys=0"); len(got) != 0 || l.IsTruncated {
 		t.Errorf("no entries: %q", got)
 	}

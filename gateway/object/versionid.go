@@ -33,12 +33,6 @@ func AppendVersionID(b []byte, ts hlc.Stamp, versioned bool) []byte {
 	if !versioned {
 		return append(b, nullVersionID...)
 	}
-	return AppendVersionMarker(b, ts)
-}
-
-// AppendVersionMarker appends what stands for a version in a listing's version-id-marker: its id; of a null version, too, the text
-// that it would have as its id, so that a listing goes on behind it even when it is gone.
-func AppendVersionMarker(b []byte, ts hlc.Stamp) []byte {
 	var raw [16]byte
 	binary.BigEndian.PutUint64(raw[:], uint64(ts))
 	binary.BigEndian.PutUint64(raw[8:], xxh3.Hash(raw[:8]))
@@ -59,7 +53,7 @@ func ParseVersionID(text string) (ref meta.VersionRef, err error) {
 	}
 	ref.ID = hlc.Stamp(binary.BigEndian.Uint64(raw[:]))
 	var again [versionIDBytes]byte
-	if ref.ID == 0 || string(AppendVersionMarker(again[:0], ref.ID)) != text { // also digits in upper case
+	if ref.ID == 0 || string(AppendVersionID(again[:0], ref.ID, true)) != text { // also digits in upper case
 		return meta.VersionRef{}, ErrVersionID
 	}
 	return ref, nil

@@ -16,8 +16,9 @@ type ListVersionsRequest struct {
 	Prefix    string
 	Delimiter string
 	// KeyMarker, exclusive; with a stamp in VersionMarker, versions of KeyMarker that are older than it are listed too: of any
-	// version, also of a null version, and also of one that is gone. With NullMarker, those that are older than the null version;
-	// if there is none, none. A common prefix that KeyMarker is, or lies in, is not listed (again).
+	// version, also of a null version, and also of one that is gone. With NullMarker, those that are older than the null version; if
+	// there is none, all: who deletes what each page lists deletes what the next one is to go on behind. A common prefix that KeyMarker
+	// is, or lies in, is not listed (again).
 	KeyMarker     string
 	VersionMarker hlc.Stamp
 	NullMarker    bool
@@ -103,7 +104,7 @@ func (l *lister) runVersions(req *ListVersionsRequest, page *ListVersionsPage) e
 // firstVersion seeks the first row that the markers let through. If newer versions of its key come before it, l.current is its
 // key's, as if they had been visited.
 func (l *lister) firstVersion(req *ListVersionsRequest) bool {
-	if req.VersionMarker == 0 || l.within(req.KeyMarker) > 0 {
+	if req.VersionMarker == 0 && !req.NullMarker || l.within(req.KeyMarker) > 0 {
 		return l.first(req.KeyMarker)
 	}
 	l.seek = keys.AppendTable(l.seek[:0], keys.Versions, req.Bucket, req.KeyMarker)
@@ -111,7 +112,7 @@ func (l *lister) firstVersion(req *ListVersionsRequest) bool {
 	if !l.it.SeekGE(l.seek) {
 		return false
 	}
-	if k := l.it.Key(); !bytes.HasPrefix(k, l.seek) || keys.Stamp(k[prefixBytes:]) < req.VersionMarker {
+	if k := l.it.Key(); req.VersionMarker == 0 || !bytes.HasPrefix(k, l.seek) || keys.Stamp(k[prefixBytes:]) < req.VersionMarker {
 		return true // what the marker names is gone, and with it all that came before it
 	}
 	l.current = append(l.current[:0], l.seek...)

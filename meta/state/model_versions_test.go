@@ -208,6 +208,10 @@ func (m *model) compareListings(t *testing.T, r *replica) {
 	want := m.lines("")
 	at := 0
 	for _, key := range m.keys() {
+		gone := ListVersionsRequest{Bucket: 1, KeyMarker: key, NullMarker: true, Max: 1000}
+		if got := r.versionLines(gone); m.null(key) == nil && !slices.Equal(got, want[at:]) {
+			t.Fatalf("behind the null version of %q, which has none, are listed\n%s\nwant\n%s", key, strings.Join(got, "\n"), strings.Join(want[at:], "\n"))
+		}
 		for _, o := range m.objects[key] {
 			at++
 			req := ListVersionsRequest{Bucket: 1, KeyMarker: key, VersionMarker: o.ts, Max: 1000}
