@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -625,7 +627,8 @@ func (k *kit) makeBucket(name string) {
 
 func (k *kit) put(path string, body string, header ...string) *answerTo {
 	k.t.Helper()
-	return k.want("200", call{method: "PUT", path: path, body: []byte(body), header: pairs(header)})
+	sum := md5.Sum([]byte(body)) // without one, nothing is locked
+	return k.want("200", call{method: "PUT", path: path, body: []byte(body), header: pairs(append([]string{"Content-MD5", base64.StdEncoding.EncodeToString(sum[:])}, header...))})
 }
 
 func pairs(kv []string) map[string]string {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/placement"
@@ -19,7 +20,7 @@ const (
 	newBucketLocked = "X-Amz-Bucket-Object-Lock-Enabled"
 )
 
-// A default retention's longest period. Source: API_DefaultRetention; "Object Lock considerations", 100 years.
+// The longest retention. Source: API_DefaultRetention; "Object Lock considerations", 100 years.
 const (
 	retentionDaysMax  = 36_500
 	retentionYearsMax = 100
@@ -81,11 +82,26 @@ func (r *request) lock() (*metapb.Lock, error) {
 	return l, r.future(t)
 }
 
+// future checks the end of a retention.
 func (r *request) future(until time.Time) error {
-	if until.After(r.s.opt.Now()) {
-		return nil
+	now, given := r.s.opt.Now(), until.Format(time.RFC3339)
+	switch {
+	case !until.After(now):
+		return badArgument(lockUntil, given, "The retain until date must be in the future!")
+	case until.After(now.AddDate(0, 0, retentionDaysMax)):
+		return badArgument(lockUntil, given, "The retain until date must be at most 100 years ahead.")
 	}
-	return badArgument(lockUntil, until.Format(time.RFC3339), "The retain until date must be in the future!")
+	return nil
+}
+
+// digestForLock wants a digest of a body that is to be locked, by the request or by the bucket's default: what cannot be removed must not
+// be a mistake of the way here. Source: PutObject, Content-MD5, "required for any request to upload an object with a retention period".
+func (r *request) digestForLock(p *object.Put) error {
+	locked := p.Details.Lock != nil || r.bucket.Lock != nil && r.bucket.Lock.Mode != ""
+	if locked && p.ContentMD5 == nil && p.Want.Algorithm == noAlgorithm {
+		return errInvalidRequest.say("Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters")
+	}
+	return nil
 }
 
 // showLock tells an object's lock to who may know it. Source: HeadObject, x-amz-object-lock-mode.

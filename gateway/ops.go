@@ -63,7 +63,7 @@ var operations = []op{
 	{name: "UploadPartCopy", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", header: copySource, action: "s3:PutObject", handle: (*request).uploadPartCopy},
 	{name: "UploadPart", scope: ofObject, method: put, sub: "partNumber", sub2: "uploadId", action: "s3:PutObject", handle: (*request).uploadPart},
 	{name: "CopyObject", scope: ofObject, method: put, header: copySource, action: "s3:PutObject", handle: (*request).copyObject, note: "server side, up to 5 GiB; onto itself in a bucket without versions only metadata changes"},
-	{name: "PutObject", scope: ofObject, method: put, action: "s3:PutObject", handle: (*request).putObject, note: "If-Match, If-None-Match; checksums in header and trailer; no encryption"},
+	{name: "PutObject", scope: ofObject, method: put, action: "s3:PutObject", handle: (*request).putObject, note: "If-Match, If-None-Match; checksums in header and trailer; what is to be locked needs one, or Content-MD5; no encryption"},
 	{name: "CreateMultipartUpload", scope: ofObject, method: post, sub: "uploads", action: "s3:PutObject", handle: (*request).createUpload},
 	{name: "CompleteMultipartUpload", scope: ofObject, method: post, sub: "uploadId", action: "s3:PutObject", handle: (*request).completeUpload, note: "the same call gets the same answer for 7 days"},
 	{name: "AbortMultipartUpload", scope: ofObject, method: del, sub: "uploadId", action: "s3:AbortMultipartUpload", handle: (*request).abortUpload},

@@ -13,6 +13,9 @@ func (r *request) putObject() error {
 	if err != nil {
 		return err
 	}
+	if err := r.digestForLock(&p); err != nil {
+		return err
+	}
 	body, size, err := r.openBody()
 	if err != nil {
 		return err

@@ -109,6 +109,7 @@ func retention() group {
 	with := func(mode string, hours int) []*request { return append(lockedObject(), put(mode, hours)) }
 	kept := then(GET(version), is(200, has(ten)))
 	bypass := []string{"x-amz-bypass-governance-retention", "true"}
+	retainedBy := []string{"x-amz-object-lock-mode", "GOVERNANCE", "x-amz-object-lock-retain-until-date", later(1)}
 	return group{"Retention", own, []kase{
 		{"put", doc, lockedObject(), put("GOVERNANCE", 1), is(200)},
 		{"get", "API_GetObjectRetention", with("GOVERNANCE", 1), GET("/{none}/k?retention"), is(200, val("Mode", "GOVERNANCE"), valLike("RetainUntilDate", `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`))},
@@ -117,6 +118,14 @@ func retention() group {
 		{"in a put's headers without the date", "API/ErrorResponses: InvalidArgument", locked(), PUT("/{none}/k", ten, "Content-MD5", md5Of(ten), "x-amz-object-lock-mode", "GOVERNANCE"), fails(400, "InvalidArgument")},
 		{"in a put's headers without the mode", "API/ErrorResponses: InvalidArgument", locked(), PUT("/{none}/k", ten, "Content-MD5", md5Of(ten), "x-amz-object-lock-retain-until-date", later(1)), fails(400, "InvalidArgument")},
 		{"in a put's headers, past", "API/ErrorResponses: InvalidArgument", locked(), PUT("/{none}/k", ten, "Content-MD5", md5Of(ten), "x-amz-object-lock-mode", "GOVERNANCE", "x-amz-object-lock-retain-until-date", later(-1)), fails(400, "InvalidArgument")},
+		{"in a put's headers, more than 100 years ahead", "UserGuide/object-lock: 100 years", locked(), PUT("/{none}/k", ten, "Content-MD5", md5Of(ten), "x-amz-object-lock-mode", "GOVERNANCE", "x-amz-object-lock-retain-until-date", later(24*36501)), fails(400, "InvalidArgument")},
+		{"in a put's headers, 100 years ahead", "UserGuide/object-lock: 100 years", locked(), PUT("/{none}/k", ten, "Content-MD5", md5Of(ten), "x-amz-object-lock-mode", "GOVERNANCE", "x-amz-object-lock-retain-until-date", later(24*36499)), is(200)},
+		{"in a put's headers without a digest of the body", "API_PutObject: Content-MD5 is required", locked(), PUT("/{none}/k", ten, retainedBy...), fails(400, "InvalidRequest", then(HEAD("/{none}/k"), fails(404, "")))},
+		{"in a put's headers with a checksum", "API_PutObject: or x-amz-checksum-", locked(), PUT("/{none}/k", ten, append([]string{"x-amz-checksum-crc32", sum("crc32", ten)}, retainedBy...)...), is(200)},
+		{"in a put's headers with a checksum in the trailer", "aws-sdk-go-v2 default checksums", locked(), PUT("/{none}/k", ten, retainedBy...).streamed(trailing("crc32", ten)), is(200)},
+		{"in a multipart upload's headers", "API_CreateMultipartUpload: x-amz-object-lock-mode", append(locked(), POST("/{none}/k?uploads", "", retainedBy...).save("id", "UploadId"), PUT("/{none}/k?partNumber=1&uploadId={id}", ten).save("e1", "ETag")), POST("/{none}/k?uploadId={id}", named(1)), is(200, then(HEAD("/{none}/k"), is(200, header("x-amz-object-lock-mode", "GOVERNANCE"))))},
+		{"in a copy's headers", "API_CopyObject: x-amz-object-lock-mode", append(withTen(), locked()...), PUT("/{none}/k", "", append([]string{"x-amz-copy-source", "/{bucket}/k"}, retainedBy...)...), is(200, then(HEAD("/{none}/k"), is(200, header("x-amz-object-lock-mode", "GOVERNANCE"))))},
+		{"by the bucket's default without a digest of the body", "API_PutObject: Content-MD5 is required", append(locked(), sent("/{none}?object-lock", lockDoc(lockRule("GOVERNANCE", "<Days>1</Days>")))), PUT("/{none}/k", ten), fails(400, "InvalidRequest")},
 		{"by the bucket's default", "UserGuide/object-lock", append(append(locked(), sent("/{none}?object-lock", lockDoc(lockRule("GOVERNANCE", "<Days>1</Days>")))), PUT("/{none}/k", ten, "Content-MD5", md5Of(ten)).save("v", "x-amz-version-id")), DELETE(version), fails(403, "AccessDenied", then(HEAD("/{none}/k"), is(200, header("x-amz-object-lock-mode", "GOVERNANCE"))))},
 		{"GOVERNANCE keeps a version", "UserGuide/object-lock", with("GOVERNANCE", 1), DELETE(version), fails(403, "AccessDenied", kept)},
 		{"COMPLIANCE keeps a version", "UserGuide/object-lock", with("COMPLIANCE", 1), DELETE(version), fails(403, "AccessDenied", kept)},
@@ -131,6 +140,8 @@ func retention() group {
 		{"COMPLIANCE made longer", doc, with("COMPLIANCE", 1), put("COMPLIANCE", 2), is(200)},
 		{"COMPLIANCE made shorter", doc, with("COMPLIANCE", 2), put("COMPLIANCE", 1, bypass...), fails(403, "AccessDenied")},
 		{"COMPLIANCE made GOVERNANCE", doc, with("COMPLIANCE", 1), put("GOVERNANCE", 2, bypass...), fails(403, "AccessDenied")},
+		{"100 years", "UserGuide/object-lock: 100 years", lockedObject(), put("GOVERNANCE", 24*36499), is(200)},
+		{"more than 100 years", "UserGuide/object-lock: 100 years", lockedObject(), put("GOVERNANCE", 24*36501), fails(400, "InvalidArgument")},
 		{"date past", "API/ErrorResponses: InvalidArgument, The retain until date must be in the future", lockedObject(), put("GOVERNANCE", -1), fails(400, "InvalidArgument")},
 		{"mode that does not exist", "API/ErrorResponses: MalformedXML", lockedObject(), put("SOFT", 1), fails(400, "MalformedXML")},
 		{"mode without date", "API/ErrorResponses: MalformedXML", lockedObject(), sent("/{none}/k?retention", "<Retention><Mode>GOVERNANCE</Mode></Retention>"), fails(400, "MalformedXML")},
