@@ -22,6 +22,9 @@ type caller struct {
 
 var nobody = new(caller)
 
+// iamPrefix begins the Amazon Resource Names of accounts' roots and users; the account's id follows.
+const iamPrefix = "arn:aws:iam::"
+
 // tags are the user's, for aws:PrincipalTag.
 func (c *caller) tags() url.Values {
 	if c.user == nil {
@@ -72,7 +75,7 @@ func newCaller(m *placement.Map, id Identity) (*caller, error) {
 	c := &caller{account: account, Principal: policy.Principal{Account: account.ID, Canonical: account.Canonical}}
 	if id.User == "" {
 		c.Root, c.UserID = true, account.ID
-		c.ARN = "arn:aws:iam::" + account.ID + ":root"
+		c.ARN = iamPrefix + account.ID + ":root"
 		return c, nil
 	}
 	if c.user = m.User(account.ID, id.User); c.user == nil {
@@ -95,7 +98,7 @@ func newCaller(m *placement.Map, id Identity) (*caller, error) {
 
 // userARN is the Amazon Resource Name of a user.
 func userARN(u *placement.User) string {
-	return "arn:aws:iam::" + u.Account + ":user" + u.Path + u.Name
+	return iamPrefix + u.Account + ":user" + u.Path + u.Name
 }
 
 // knownPrincipal reports whether there is whom the policy of a bucket names: see policy.CheckPrincipals. Roles and sessions, which there are
@@ -104,7 +107,7 @@ func knownPrincipal(m *placement.Map, kind, name string) bool {
 	if kind == "CanonicalUser" {
 		return canonicalAccount(m, name) != nil
 	}
-	resource, isARN := strings.CutPrefix(name, "arn:aws:iam::")
+	resource, isARN := strings.CutPrefix(name, iamPrefix)
 	if !isARN {
 		return strings.HasPrefix(name, "arn:") || m.Account(name) != nil
 	}

@@ -36,7 +36,7 @@ func (r *request) deleteObject() error {
 	}
 	on := r.subject()
 	target := &metapb.DeleteTarget{Key: r.key, Version: uint64(ref.ID), Null: ref.Null, Condition: condition, BypassGovernance: r.bypasses(on)}
-	results, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Targets: []*metapb.DeleteTarget{target}})
+	results, err := r.s.opt.Objects.Delete(r.ctx, r.bucket.Rules, &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Owner: r.markerOwner(), Targets: []*metapb.DeleteTarget{target}})
 	if err == nil {
 		err = notDeleted(results[0], condition)
 	}
@@ -159,7 +159,7 @@ type deletion struct {
 // deleteAll deletes what can be, in one command. An error is of the whole request.
 func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
 	all := make([]deletion, len(objects))
-	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Targets: make([]*metapb.DeleteTarget, 0, len(objects))}
+	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Owner: r.markerOwner(), Targets: make([]*metapb.DeleteTarget, 0, len(objects))}
 	places := make([]int, 0, len(objects)) // of the command's targets
 	for i := range objects {
 		d, o := &all[i], &objects[i]

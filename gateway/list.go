@@ -150,25 +150,3 @@ func appendPrefixes(b, entries []byte, url bool) []byte {
 		}
 	}
 }
-
-// owners shows whom the entries of a page belong to: most to the bucket's owner.
-type owners struct {
-	s      *Server
-	bucket s3xml.Owner
-	other  s3xml.Owner // the account that is asked for last
-	id     string      // its id
-}
-
-func (r *request) newOwners() owners { return owners{s: r.s, bucket: r.s.ownerXML(r.bucket.Owner)} }
-
-// of is the owner of e, until the next call.
-func (o *owners) of(e *meta.Entry) *s3xml.Owner {
-	if len(e.Owner) == 0 {
-		return &o.bucket
-	}
-	if string(e.Owner) != o.id {
-		o.id = string(e.Owner)
-		o.other = o.s.ownerXML(o.id)
-	}
-	return &o.other
-}

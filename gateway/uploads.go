@@ -52,6 +52,7 @@ func (r *request) createUpload() error {
 	if details.Checksum, err = r.checksumChosen(); err != nil {
 		return err
 	}
+	details.Initiator = r.initiator()
 	asked := details.Checksum != nil
 	id, err := r.s.opt.Objects.CreateUpload(r.ctx, r.bucket.ID, r.bucket.Rules, r.key, details)
 	if err != nil {
@@ -233,7 +234,7 @@ func (r *request) listParts() error {
 	if err != nil {
 		return err
 	}
-	doc := s3xml.ListParts{Bucket: r.name, Key: r.key, UploadID: text, Owner: r.s.ownerXML(r.bucket.Owner), Initiator: r.s.ownerXML(r.bucket.Owner)}
+	doc := s3xml.ListParts{Bucket: r.name, Key: r.key, UploadID: text}
 	if doc.MaxParts, err = r.query.count("max-parts", partsPage, partsPage); err != nil {
 		return err
 	}
@@ -250,8 +251,10 @@ func (r *request) listParts() error {
 	if doc.Truncated = len(parts) > doc.MaxParts && doc.MaxParts > 0; len(parts) > doc.MaxParts {
 		parts = parts[:doc.MaxParts]
 	}
-	c := upload.GetDetails().GetChecksum()
-	doc.StorageClass = upload.GetDetails().GetStorageClass()
+	d, owners := upload.GetDetails(), r.newOwners()
+	doc.Owner, doc.Initiator = *owners.named([]byte(d.GetOwner())), r.initiatorXML(d.GetInitiator())
+	c := d.GetChecksum()
+	doc.StorageClass = d.GetStorageClass()
 	doc.ChecksumAlgorithm, doc.ChecksumType = object.AlgorithmName(c.GetAlgorithm()), checksumType(c)
 	for _, e := range parts {
 		doc.Parts = append(doc.Parts, s3xml.Part{
@@ -294,21 +297,24 @@ func (r *request) listUploads() error {
 			doc.NextUploadIDMarker = page.NextID.String()
 		}
 	}
-	owner := r.s.ownerXML(r.bucket.Owner)
+	owners := r.newOwners()
 	for _, u := range page.Entries {
 		if u.Upload == nil {
 			doc.CommonPrefixes = append(doc.CommonPrefixes, u.Key)
 			continue
 		}
-		doc.Uploads = append(doc.Uploads, uploadXML(&u, owner))
+		x := uploadXML(&u)
+		x.Owner, x.Initiator = *owners.named([]byte(u.Upload.GetDetails().GetOwner())), r.initiatorXML(u.Upload.GetDetails().GetInitiator())
+		doc.Uploads = append(doc.Uploads, x)
 	}
 	return r.sendXML(http.StatusOK, doc.Append(nil))
 }
 
-func uploadXML(u *meta.UploadEntry, owner s3xml.Owner) s3xml.Upload {
+// uploadXML is an upload as listings show it, but for its owner and initiator.
+func uploadXML(u *meta.UploadEntry) s3xml.Upload {
 	d := u.Upload.GetDetails()
 	return s3xml.Upload{
-		Key: u.Key, ID: u.ID.String(), Initiator: owner, Owner: owner, StorageClass: d.GetStorageClass(),
+		Key: u.Key, ID: u.ID.String(), StorageClass: d.GetStorageClass(),
 		Initiated:         hlc.Stamp(u.Upload.Initiated).Time(),
 		ChecksumAlgorithm: object.AlgorithmName(d.GetChecksum().GetAlgorithm()), ChecksumType: checksumType(d.GetChecksum()),
 	}

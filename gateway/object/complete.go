@@ -141,7 +141,7 @@ func finished(upload *metapb.Upload, chosen []*metapb.Extent) (*metapb.Version, 
 		details = new(metapb.Details)
 	}
 	asked := details.Checksum
-	details.Checksum = nil
+	details.Checksum, details.Initiator = nil, ""
 	if value := combineParts(asked.GetAlgorithm(), asked.GetComposite(), chosen); value != nil {
 		details.Checksum = &metapb.Checksum{Algorithm: asked.Algorithm, Composite: asked.Composite, Value: value}
 	}

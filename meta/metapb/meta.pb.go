@@ -501,8 +501,9 @@ type Details struct {
 	StorageClass  string                 `protobuf:"bytes,5,opt,name=storage_class,json=storageClass,proto3" json:"storage_class,omitempty"`
 	Tags          string                 `protobuf:"bytes,6,opt,name=tags,proto3" json:"tags,omitempty"` // URL-encoded, as in x-amz-tagging
 	Lock          *Lock                  `protobuf:"bytes,7,opt,name=lock,proto3" json:"lock,omitempty"`
-	Acl           string                 `protobuf:"bytes,8,opt,name=acl,proto3" json:"acl,omitempty"`           // the gateway's document; empty: private
-	Changed       uint64                 `protobuf:"fixed64,9,opt,name=changed,proto3" json:"changed,omitempty"` // stamp of the last UpdateVersion; 0: none
+	Acl           string                 `protobuf:"bytes,8,opt,name=acl,proto3" json:"acl,omitempty"`              // the gateway's document; empty: private
+	Changed       uint64                 `protobuf:"fixed64,9,opt,name=changed,proto3" json:"changed,omitempty"`    // stamp of the last UpdateVersion; 0: none
+	Initiator     string                 `protobuf:"bytes,10,opt,name=initiator,proto3" json:"initiator,omitempty"` // of an unfinished upload: the ARN of who began it; empty: the root of the bucket's owner, or nobody that is known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -598,6 +599,13 @@ func (x *Details) GetChanged() uint64 {
 		return x.Changed
 	}
 	return 0
+}
+
+func (x *Details) GetInitiator() string {
+	if x != nil {
+		return x.Initiator
+	}
+	return ""
 }
 
 // Lock keeps a version from being removed (S3's object lock).
@@ -3418,7 +3426,7 @@ const file_meta_proto_rawDesc = "" +
 	"\tcomposite\x18\x03 \x01(\bR\tcomposite\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xc2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xe0\x02\n" +
 	"\aDetails\x12/\n" +
 	"\aheaders\x18\x01 \x03(\v2\x15.sherd.meta.v1.HeaderR\aheaders\x123\n" +
 	"\bchecksum\x18\x02 \x01(\v2\x17.sherd.meta.v1.ChecksumR\bchecksum\x12-\n" +
@@ -3428,7 +3436,9 @@ const file_meta_proto_rawDesc = "" +
 	"\x04tags\x18\x06 \x01(\tR\x04tags\x12'\n" +
 	"\x04lock\x18\a \x01(\v2\x13.sherd.meta.v1.LockR\x04lock\x12\x10\n" +
 	"\x03acl\x18\b \x01(\tR\x03acl\x12\x18\n" +
-	"\achanged\x18\t \x01(\x06R\achanged\"h\n" +
+	"\achanged\x18\t \x01(\x06R\achanged\x12\x1c\n" +
+	"\tinitiator\x18\n" +
+	" \x01(\tR\tinitiator\"h\n" +
 	"\x04Lock\x12+\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x17.sherd.meta.v1.LockModeR\x04mode\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x1d\n" +

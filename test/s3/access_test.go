@@ -98,6 +98,11 @@ func open(policy string) []*request {
 	return given(DELETE("?publicAccessBlock"), PUT("k", ten), PUT("?policy", policy))
 }
 
+// letIn has everybody do something with the objects of the case's bucket.
+func letIn(action string) []*request {
+	return given(DELETE("?publicAccessBlock"), PUT("?policy", statement("Allow", `"`+action+`"`, `"arn:aws:s3:::{bucket}/*"`, "")))
+}
+
 func policies() group {
 	const doc, access = "API_PutBucketPolicy", "UserGuide/bucket-policies"
 	const objects, bucket = `"arn:aws:s3:::{bucket}/*"`, `"arn:aws:s3:::{bucket}"`

@@ -33,6 +33,9 @@ func named(parts ...int) string {
 	return doc + "</CompleteMultipartUpload>"
 }
 
+// mayPut is the policy of a user who may write objects.
+const mayPut = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}]}`
+
 func complete(doc string, header ...string) *request { return POST("k?uploadId={id}", doc, header...) }
 
 func createUpload() group {
@@ -208,6 +211,9 @@ func listParts() group {
 		{"all", doc, five(), GET("k?uploadId={id}"), is(200, val("Part/PartNumber", "1", "3", "5", "7", "10000"), val("Part/Size", "10", "1", "1", "1", "4"), val("IsTruncated", "false"), val("MaxParts", "1000"), val("UploadId", "{id}"), val("StorageClass", "STANDARD"))},
 		{"none", doc, given(upload()), GET("k?uploadId={id}"), is(200, val("Part"), val("IsTruncated", "false"))},
 		{"owner and initiator", doc, given(upload()), GET("k?uploadId={id}"), is(200, val("Owner/ID", "{canonical}"), count("Initiator/ID", 1))},
+		{"owner and initiator of another account, ACLs off", doc, append(letIn("s3:PutObject"), upload().by(other)), GET("k?uploadId={id}"), is(200, val("Owner/ID", "{canonical}"), val("Initiator/ID", "{stranger}"))},
+		{"owner and initiator of another account, ACLs on", doc, append(append(acls(), letIn("s3:PutObject")...), upload().by(other)), GET("k?uploadId={id}"), is(200, val("Owner/ID", "{stranger}"), val("Initiator/ID", "{stranger}"))},
+		{"initiator who is a user", "API_Initiator: ID", append(newUser(mayPut), upload().by(user)), GET("k?uploadId={id}"), is(200, val("Owner/ID", "{canonical}"), val("Initiator/ID", "arn:aws:iam::{account}:user/{user}"), val("Initiator/DisplayName", "{user}"))},
 		{"ETags and dates", doc, given(upload(), part(1, ten)), GET("k?uploadId={id}"), is(200, val("Part/ETag", quoted(ten)), valLike("Part/LastModified", `^\d{4}-.*Z$`))},
 		{"first page", doc + ": max-parts", five(), GET("k?uploadId={id}&max-parts=2"), is(200, val("Part/PartNumber", "1", "3"), val("IsTruncated", "true"), val("NextPartNumberMarker", "3"), val("MaxParts", "2"))},
 		{"next page", doc + ": part-number-marker", five(), GET("k?uploadId={id}&max-parts=2&part-number-marker=3"), is(200, val("Part/PartNumber", "5", "7"), val("PartNumberMarker", "3"), val("IsTruncated", "true"))},
@@ -238,6 +244,9 @@ func listUploads() group {
 		{"all", doc, some(), GET("?uploads"), is(200, val("Upload/Key", "a", "a", "b/1", "b/2", "c"), val("IsTruncated", "false"))},
 		{"by key and time", doc + ": in the order of their beginning", some(), GET("?uploads&prefix=a"), is(200, val("Upload/UploadId", "{u0}", "{u1}"))},
 		{"owner and initiator", doc, some(), GET("?uploads&prefix=c"), is(200, val("Upload/Owner/ID", "{canonical}"), count("Upload/Initiator/ID", 1), val("Upload/StorageClass", "STANDARD"), valLike("Upload/Initiated", "Z$"))},
+		{"owner and initiator of another account, ACLs off", doc, append(letIn("s3:PutObject"), upload().by(other)), GET("?uploads"), is(200, val("Upload/Owner/ID", "{canonical}"), val("Upload/Initiator/ID", "{stranger}"))},
+		{"owner and initiator of another account, ACLs on", doc, append(append(acls(), letIn("s3:PutObject")...), upload().by(other)), GET("?uploads"), is(200, val("Upload/Owner/ID", "{stranger}"), val("Upload/Initiator/ID", "{stranger}"))},
+		{"initiator who is a user", "API_Initiator: ID", append(newUser(mayPut), upload().by(user)), GET("?uploads"), is(200, val("Upload/Owner/ID", "{canonical}"), val("Upload/Initiator/ID", "arn:aws:iam::{account}:user/{user}"), val("Upload/Initiator/DisplayName", "{user}"))},
 		{"delimiter", doc + ": delimiter", some(), GET("?uploads&delimiter=/"), is(200, val("Upload/Key", "a", "a", "c"), val("CommonPrefixes/Prefix", "b/"))},
 		{"prefix", doc + ": prefix", some(), GET("?uploads&prefix=b/"), is(200, val("Upload/Key", "b/1", "b/2"), val("Prefix", "b/"))},
 		{"prefix and delimiter", doc + ": delimiter", some(), GET("?uploads&prefix=b&delimiter=/"), is(200, val("Upload"), val("CommonPrefixes/Prefix", "b/"))},
