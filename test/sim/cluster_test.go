@@ -65,7 +65,7 @@ type cluster struct {
 	store    *store.Store // the map as somebody outside sees it
 	nodes    []*server
 	ending   sync.WaitGroup // of lives that were ended
-	rotten   bool           // some drive was
+	rotten   bool           // some drive has wrong bytes that perhaps nobody has found
 	dark     atomic.Bool    // all nodes are without power, for hours: nobody asks them anything
 }
 

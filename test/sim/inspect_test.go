@@ -206,6 +206,14 @@ func (tr *truth) evenReplicas() error {
 	return nil
 }
 
+// whole finds blobs that lack shards, and repair rows.
+func (tr *truth) whole() error {
+	if short, lacking := tr.short(); len(short) > 1 || tr.repair > 0 {
+		return fmt.Errorf("blobs lack shards: %v, such as %s; %d repair rows", short, lacking, tr.repair)
+	}
+	return nil
+}
+
 // short counts, as a ledger does, how many blobs lack how many shards: on the drives themselves.
 func (tr *truth) short() (count []int64, lacking string) {
 	count = []int64{0}

@@ -53,8 +53,9 @@ const (
 
 // press has drives of one placement group take no chunks, up to one more than it can do without, while clients write; each
 // acknowledgement is checked against what the drives hold at its very moment (I2). Then all power fails, and as many more drives are lost as
-// were promised to be bearable.
+// were promised to be bearable: of what was rotten before nothing may be left, it would be more.
 func (c *cluster) press(cl *client, l *load) {
+	c.unearth(cl)
 	bad, rest := c.pickGroup()
 	f := [...]fault{{fails: true, within: chunksWithin}, {slow: time.Minute, within: chunksWithin}}[c.rng.IntN(2)]
 	for _, s := range c.allSites() {

@@ -63,6 +63,22 @@ func (c *cluster) scrub(cl *client) {
 	c.log.say("scrubbed")
 }
 
+// unearth has every rotten chunk found and made anew: what nobody has found yet is as lost as a drive, but no drive's state says so.
+func (c *cluster) unearth(cl *client) {
+	if !c.rotten {
+		return
+	}
+	c.scrub(cl)
+	c.await("new chunks for rotten ones", func() error {
+		tr, err := c.inspect(c.store.Map())
+		if err != nil {
+			return err
+		}
+		return tr.whole()
+	})
+	c.rotten = false
+}
+
 // count compares what the nodes say with what the drives hold; all: that nothing else is there, too. Counting once more does not help where
 // the ledger is wrong: it was said to be exact.
 func (c *cluster) count(cl *client, all bool) {
@@ -81,14 +97,13 @@ func (c *cluster) count(cl *client, all bool) {
 		if err := tr.leftOver(); all && err != nil {
 			return err
 		}
-		short, lacking := tr.short()
-		if len(short) > 1 || tr.repair > 0 {
-			return fmt.Errorf("blobs lack shards: %v, such as %s; %d repair rows", short, lacking, tr.repair)
+		if err := tr.whole(); err != nil {
+			return err
 		}
-		if said := st.Ledger.Short; len(said) == 0 || said[0] != short[0] {
-			return fmt.Errorf("the ledger says %v blobs, and there are %v", said, short)
+		if said := st.Ledger.Short; len(said) == 0 || said[0] != int64(len(tr.blobs)) {
+			return fmt.Errorf("the ledger says %v blobs, and there are %d", said, len(tr.blobs))
 		}
-		c.log.say("%d blobs at full strength, %d ranges", short[0], len(tr.copies))
+		c.log.say("%d blobs at full strength, %d ranges", len(tr.blobs), len(tr.copies))
 		return nil
 	})
 }
