@@ -12,11 +12,7 @@ import (
 )
 
 func ledgerOf(l heal.Ledger) adminapi.Ledger {
-	out := adminapi.Ledger{Short: l.Short, Exact: !l.At.IsZero(), As: l.At}
-	if l.Lost > 0 {
-		out.Short = append(append([]int64(nil), l.Short...), l.Lost)
-	}
-	return out
+	return adminapi.Ledger{Short: l.Short, Exact: !l.At.IsZero(), As: l.At}
 }
 
 // healStatus is what repair and rebuild do on all nodes, for `sherd heal status`.
