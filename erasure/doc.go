@@ -22,6 +22,7 @@
 //     k that are needed, always found are: up to p−1 that are wrong each in its own way, whatever the code; any p of codes up to 10+4, and
 //     of a node that holds just p. The search reads a blob 1024 times at most, and ends with its context. Finding nothing, it says
 //     ErrCorrupt only if no drive is away whose shard could make the difference; nothing is ever deleted for it.
+//   - What Rebuild could not read it reports, as a reader does, once it has made what it was to make: nothing bad is passed over in silence.
 //   - Buffers lent by Options.Buffers come back whatever happens; those of a drive that was given up, when it
 //     answers. Memory for one request is bounded by Options.Stripes, whatever its size.
 //   - Every goroutine is waited for: a reader's by its Read, a writer's by its Write or, for drives given up, by Close.

@@ -74,7 +74,7 @@ const (
 	Missing     Kind = iota + 1 // its drive answers and does not have it
 	Corrupt                     // its drive has it, and bytes of it are wrong
 	Unavailable                 // its drive failed or was silent too long
-	Unsound                     // the blob's checksum is wrong; which shard spoils it is not known
+	Unsound                     // the blob's checksum is wrong with all of its shards: which spoil it shows only VerifyBlob. Of the blob; Slot is 0
 )
 
 func (k Kind) String() string {

@@ -36,9 +36,22 @@ func (s *Store) rebuild(ctx context.Context, ref BlobRef, slots []uint8, wrong b
 	err = s.byNewest(ctx, ref, func(b *shards) (outdated bool, err error) {
 		b.pace = pace
 		errs, err = b.remake(ctx, slots, wrong)
+		if errors.Join(append(errs, err)...) == nil {
+			b.reportOthers(slots)
+		}
 		return slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, disk.ErrEpoch) }), err
 	})
 	return errs, err
+}
+
+// reportOthers tells the healer of slots in whose place others had to be read: perhaps nobody else looks at them for weeks. It is for where
+// all of made is: slots that cannot be, and are tried because they were reported, would report each other for ever.
+func (b *shards) reportOthers(made []uint8) {
+	for slot := range b.slots {
+		if b.slots[slot].err != nil && !slices.Contains(made, uint8(slot)) {
+			b.report(slot)
+		}
+	}
 }
 
 func (b *shards) remake(ctx context.Context, slots []uint8, wrong bool) (errs []error, err error) {

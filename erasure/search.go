@@ -80,6 +80,6 @@ func (b *shards) search(ctx context.Context, without []bool) error {
 
 func (b *shards) blame(ctx context.Context, slots []int) {
 	for _, slot := range slots {
-		b.fail(ctx, slot, errUnfit)
+		b.fail(ctx, slot, errSpoils)
 	}
 }

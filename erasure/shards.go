@@ -18,6 +18,9 @@ import (
 // errUnfit reports a chunk that is whole but does not belong to the blob: other code, length or checksum.
 var errUnfit = fmt.Errorf("%w: chunk of another blob", disk.ErrCorrupt)
 
+// errSpoils reports a chunk each block of which is right, and without which the blob has its checksum.
+var errSpoils = fmt.Errorf("%w: it spoils the blob's checksum", disk.ErrCorrupt)
+
 // errStale marks a chunk that is not there by a drive that knows a newer epoch than the map at hand: it may be elsewhere (I5).
 var errStale = fmt.Errorf("%w: the map is older than what the drive knows of the group", disk.ErrEpoch)
 
@@ -32,7 +35,7 @@ type shards struct {
 	lay   codec.Layout
 	codec *codec.Codec
 	slots []shard
-	mute  bool // faults are not reported: the caller deals with them
+	mute  bool // faults are not reported when they are met: the caller deals with them
 	pace  Pace // of each; not of stripe
 
 	by      time.Time // until when other nodes are waited for; zero: each as long as it takes
@@ -193,11 +196,24 @@ func (b *shards) fail(ctx context.Context, slot int, err error) error {
 		sh.r.Close()
 		sh.r = nil
 	}
-	if !sh.quiet && !b.mute && !errors.Is(err, errStale) {
-		sh.quiet = true
-		b.s.opt.Report(BadShard{Kind: kindOf(err), Drive: sh.drive, Ref: b.ref, Slot: uint8(slot), Err: err})
+	if !b.mute {
+		b.report(slot)
 	}
 	return err
+}
+
+// report tells the healer, once, why slot cannot be read.
+func (b *shards) report(slot int) {
+	sh := &b.slots[slot]
+	if sh.quiet || errors.Is(sh.err, errStale) {
+		return
+	}
+	sh.quiet = true
+	bad := BadShard{Kind: kindOf(sh.err), Drive: sh.drive, Ref: b.ref, Slot: uint8(slot), Err: sh.err}
+	if errors.Is(sh.err, errSpoils) {
+		bad.Kind, bad.Slot = Unsound, 0
+	}
+	b.s.opt.Report(bad)
 }
 
 func kindOf(err error) Kind {

@@ -413,6 +413,25 @@ func (c *cluster) lose(ref erasure.BlobRef, slot int) {
 	}
 }
 
+// spoil puts a chunk of other bytes in a slot's place: each block of it is right.
+func (c *cluster) spoil(ref erasure.BlobRef, slot int) {
+	c.t.Helper()
+	id, _ := owner(c.m.Load(), ref, uint8(slot))
+	d := c.drive(id)
+	r, err := d.Open(c.ctx, ref.Chunk(slot), 0, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	h, f := r.Header(), r.Footer()
+	r.Close()
+	c.lose(ref, slot)
+	done := make(chan error, 1)
+	d.Put(h, [][]byte{make([]byte, f.ShardBytes)}, f, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // flip changes a byte of a slot's payload in the drive's files.
 func (c *cluster) flip(o body, slot int) {
 	c.t.Helper()

@@ -17,6 +17,7 @@
 //     is no stray.
 //   - I5: an owner of old drops a chunk only when the map says that the slot is complete elsewhere and its owner has that very chunk, and only
 //     under the epoch by which that was so: a drive that knows a newer one may be the owner again. Chunks that a move explains are no orphans.
+//   - I22: what repair or rebuild finds bad besides what it is at is healed, too. A blob that lives and that they find lost is alarmed about.
 //   - Several processes may do any of it at the same time. Each does its share (Options.Share of the ranges, Options.Mine of the drives); the
 //     ledger of the cluster is the sum of theirs. What needs a view of all ranges, that a drive is drained (I2), one of them decides.
 //   - I6, I15: a chunk is taken for garbage only if its upload id is older than what every range has closed, and its home

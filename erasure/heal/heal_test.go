@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,6 +228,62 @@ func TestRebuildSkipsWhatCannotBeMade(t *testing.T) {
 	}
 }
 
+// TestRebuildTellsOfWhatItMeets: a shard that a rebuild finds bad is mended too, though others took its place and no reader asks for it.
+func TestRebuildTellsOfWhatItMeets(t *testing.T) {
+	c := newCluster(t, 4, 2, 1, 1, nil)
+	c.put("a", 300_000)
+	c.flip(c.bodies["a"], 1)
+	c.replace(0, 6)
+	if err := c.healer.Rebuild(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.checkFull()
+}
+
+// TestHealerAlarmsAboutTheLost: a person hears of a blob that rebuild, or repair, finds beyond repair before the next scrub does.
+func TestHealerAlarmsAboutTheLost(t *testing.T) {
+	heal := map[string]func(c *cluster){
+		"rebuild": func(c *cluster) {
+			c.replace(0, 3)
+			if err := c.healer.Rebuild(c.ctx); err == nil {
+				t.Error("a slot was made of nothing")
+			}
+		},
+		"repair": func(c *cluster) {
+			o := c.bodies["a"].item
+			row := Repair{Home: o.Home, Ref: o.Extent.Blob(0), Slot: 0}
+			c.lose(row.Ref, 0)
+			if err := c.rows.AddRepair(c.ctx, []Repair{row}); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.healer.Repair(c.ctx); err == nil {
+				t.Error("a slot was made of nothing")
+			}
+		},
+	}
+	for name, heal := range heal {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 2, 1, 1, 1, nil)
+			c.put("a", 200_000)
+			dead, _, err := c.write("dead", 200_000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range []body{c.bodies["a"], dead} {
+				c.lose(o.item.Extent.Blob(0), 1)
+			}
+			heal(c)
+			alarms := c.healer.Alarms()
+			if len(alarms) != 1 || !strings.Contains(alarms[0], c.bodies["a"].item.Extent.Blob(0).Blob.String()) {
+				t.Error("alarms:", alarms)
+			}
+		})
+	}
+}
+
 func TestI13_ReclaimWaitsForReaders(t *testing.T) {
 	c := newCluster(t, 4, 2, 0, 4, nil)
 	c.putSome(12)
@@ -323,6 +380,18 @@ func TestReportedShardsAreHealed(t *testing.T) {
 	}
 	if n := c.healer.Status().Reported; n != 0 {
 		t.Errorf("%d reports left", n)
+	}
+	c.checkFull()
+}
+
+// TestReportedWrongShardIsReplaced: each of its blocks is right, so that only the blob's checksum, and no look at the shard, accuses it (I22).
+func TestReportedWrongShardIsReplaced(t *testing.T) {
+	c := newCluster(t, 4, 2, 0, 1, nil)
+	c.put("a", 200_000)
+	c.spoil(c.bodies["a"].item.Extent.Blob(0), 1)
+	c.checkAll() // a reader reports
+	if err := c.healer.Repair(c.ctx); err != nil {
+		t.Fatal(err)
 	}
 	c.checkFull()
 }

@@ -186,10 +186,14 @@ func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
 
 var errUnknown = errors.New("no answer that can be acted upon")
 
-// heal rebuilds the slots of one blob at the set pace, and counts.
+// heal rebuilds the slots of one blob at the set pace, and counts. A blob that is lost, and whose home is known, is alarmed about: that it
+// will be tried again is no comfort.
 func (h *Healer) heal(ctx context.Context, job *blobJob) error {
 	err := h.mender.Rebuild(ctx, job.ref, job.slots)
 	h.healedOne(job, err)
+	if errors.Is(err, erasure.ErrLost) && job.home != (Home{}) {
+		h.lost(ctx, job.home, job.ref, err)
+	}
 	return err
 }
 

@@ -254,8 +254,8 @@ func (h *Healer) scrubBlob(ctx context.Context, home Home, ref erasure.BlobRef, 
 		h.scrub.update(func(s *ScrubStatus) { s.Missing += int64(len(slots)) })
 	} else {
 		slots, err = h.check(ctx, ref)
-		if errors.Is(err, erasure.ErrLost) {
-			h.lost(ctx, home, ref, err)
+		if errors.Is(err, erasure.ErrLost) && h.lost(ctx, home, ref, err) {
+			h.scrub.update(func(s *ScrubStatus) { s.Lost++ })
 		}
 	}
 	h.scrub.speed.add(1)
@@ -379,11 +379,11 @@ func (h *Healer) badRow(home Home, why error) {
 	h.alarm(fmt.Sprintf("%sof bucket %d key %q", blobAlarm, home.Bucket, home.Key), "its row cannot be read: "+why.Error())
 }
 
-// lost alarms about a blob that is beyond repair, unless it has died meanwhile.
-func (h *Healer) lost(ctx context.Context, home Home, ref erasure.BlobRef, why error) {
+// lost alarms about a blob that is beyond repair; false: it has died meanwhile.
+func (h *Healer) lost(ctx context.Context, home Home, ref erasure.BlobRef, why error) bool {
 	if r, err := h.opt.Records.Referenced(ctx, home, ref.Blob.Upload); err != nil || r != Live {
-		return
+		return false
 	}
-	h.scrub.update(func(s *ScrubStatus) { s.Lost++ })
 	h.alarm(blobAlarm+ref.Blob.String(), fmt.Sprintf("lost, of bucket %d key %q: %v", home.Bucket, home.Key, why))
+	return true
 }
