@@ -17,14 +17,16 @@ import (
 // iamBytesMax is the longest form of a call: a policy of 6 KiB is three times as long in a form, and may have white space that is not counted.
 const iamBytesMax = 64 << 10
 
-// serveIAM serves AWS's IAM and STS query APIs: a form posted to the service, signed for iam or sts.
+// serveIAM serves AWS's IAM and STS query APIs: a form posted to the service or in its query, signed for iam or sts.
+//
+// Source: "Call the IAM API using HTTP query requests", IAM User Guide: GET and POST are served for all actions.
 func (r *request) serveIAM() error {
 	body, err := io.ReadAll(http.MaxBytesReader(r.w, r.http.Body, iamBytesMax))
 	if err != nil {
 		return toAPI(err)
 	}
 	r.in, r.read = int64(len(body)), true
-	form, err := url.ParseQuery(string(body))
+	form, err := parameters(r.http.URL.RawQuery, string(body))
 	call := iam.Request{ID: r.id, Form: form}
 	switch {
 	case err != nil:
@@ -48,6 +50,14 @@ func (r *request) serveIAM() error {
 	return r.sendIAM(r.s.iam.Do(context.WithValue(r.ctx, requestKey{}, r), call))
 }
 
+// parameters are those of the query and of the body together.
+func parameters(query, body string) (url.Values, error) {
+	if query != "" && body != "" {
+		query += "&"
+	}
+	return url.ParseQuery(query + body)
+}
+
 func (r *request) sendIAM(status int, body []byte) error {
 	r.header.set("Content-Type", "text/xml")
 	r.header.set("x-amzn-RequestId", r.id)
@@ -67,6 +77,8 @@ func refuseIAM(call iam.Request, err error) (status int, body []byte) {
 		switch sig.Code {
 		case sigv4.InvalidAccessKeyID:
 			code, message = iam.InvalidClientTokenID, "The security token included in the request is invalid."
+		case sigv4.AuthorizationHeaderMalformed, sigv4.AuthorizationQueryParametersError, sigv4.InvalidRequest, sigv4.InvalidArgument:
+			code = iam.IncompleteSignature
 		default:
 			code = iam.SignatureDoesNotMatch
 		}

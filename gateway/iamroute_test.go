@@ -25,6 +25,17 @@ func (k *kit) iam(who, form string) *answerTo {
 	return k.send(r)
 }
 
+// iamQuery is a call in the query of a GET, signed by who.
+func (k *kit) iamQuery(who, form string) *http.Request {
+	k.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, k.http.URL+"/?"+form, nil)
+	check(k.t, err)
+	if who != "" {
+		sigv4.SignFor(r, *as(who), sigv4.EmptySHA256, "sts", "us-east-1", time.Now())
+	}
+	return r
+}
+
 // TestIAMRoute: who calls is found out, allowed by his policies, and what he changes holds for the next request to S3.
 func TestIAMRoute(t *testing.T) {
 	k := newKit(t, func(o *Options, _ *object.Options) { o.IAM = o.Buckets.(*buckets) })
@@ -59,6 +70,17 @@ func TestIAMRoute(t *testing.T) {
 		}
 	}
 	k.want("200", get)
+	if a := k.send(k.iamQuery("nothing", "Action=GetCallerIdentity&Version=2011-06-15")); a.status != 200 || !strings.Contains(string(a.body), "user/nothing</Arn>") {
+		t.Errorf("in the query: %d %s", a.status, a.body)
+	}
+	if a := k.send(k.iamQuery("", "Action=ListUsers&Version=2010-05-08")); a.status != 403 || !strings.Contains(string(a.body), "<Code>MissingAuthenticationToken</Code>") {
+		t.Errorf("in the query, of nobody: %d %s", a.status, a.body)
+	}
+	malformed := k.iamQuery("nothing", "Action=GetCallerIdentity&Version=2011-06-15")
+	malformed.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=nothing")
+	if a := k.send(malformed); a.status != 400 || !strings.Contains(string(a.body), "<Code>IncompleteSignature</Code>") {
+		t.Errorf("a malformed signature: %d %s", a.status, a.body)
+	}
 	r := k.request(call{method: "POST", path: "/", body: []byte(grant)}) // signed for s3
 	if a := k.send(r); a.status != 403 || !strings.Contains(string(a.body), "<ErrorResponse") {
 		t.Errorf("a call that is signed for another service: %d %s", a.status, a.body)

@@ -47,6 +47,7 @@ const copySource = "X-Amz-Copy-Source"
 // operations is the table. Within a scope and method the first row that fits is taken, so rows with more
 // conditions come first and the plain one last.
 var operations = []op{
+	{name: "IAMQuery", scope: service, method: get, sub: "Action", asks: true, handle: (*request).serveIAM, note: "the same in a URL"},
 	{name: "ListBuckets", scope: service, method: get, action: "s3:ListAllMyBuckets", handle: (*request).listBuckets, note: "paging, prefix, bucket-region"},
 
 	{name: "IAM", scope: service, method: post, asks: true, handle: (*request).serveIAM, note: "the query APIs of IAM and STS: docs/iam.md"},

@@ -140,8 +140,8 @@ func (r *request) serve() error {
 	if r.weight, err = r.s.admit.acquire(r.ctx, smallBytes); err != nil {
 		return err
 	}
-	if r.op.scope == service && r.op.method == post {
-		return r.serveIAM()
+	if r.op.scope == service && r.op.asks {
+		return r.op.handle(r) // which knows callers in its own way
 	}
 	if err := r.authenticate(); err != nil {
 		return err

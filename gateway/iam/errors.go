@@ -13,6 +13,7 @@ const (
 	AccessDenied            Code = "AccessDenied"
 	DeleteConflict          Code = "DeleteConflict"
 	EntityAlreadyExists     Code = "EntityAlreadyExists"
+	IncompleteSignature     Code = "IncompleteSignature"
 	InvalidAction           Code = "InvalidAction"
 	InvalidClientTokenID    Code = "InvalidClientTokenId"
 	InvalidInput            Code = "InvalidInput"

@@ -53,7 +53,7 @@ func (v *Verifier) verifyHeader(r *http.Request, host string, s *scratch, a *Aut
 	if err := a.headerTime(r.Header); err != nil {
 		return err
 	}
-	if err := v.checkScope(&c.credential, a, malformedHeader); err != nil {
+	if err := v.checkScope(&c.credential, a, a.misscoped(malformedHeader)); err != nil {
 		return err
 	}
 	now := v.now()
@@ -63,9 +63,8 @@ func (v *Verifier) verifyHeader(r *http.Request, host string, s *scratch, a *Aut
 	if err := checkSigned(r.Header, c.signedHeaders, false); err != nil {
 		return err
 	}
-	c.payload = first(r.Header, "X-Amz-Content-Sha256")
-	if c.payload == "" {
-		c.payload = a.formSHA256
+	if c.payload = a.formSHA256; c.payload == "" {
+		c.payload = first(r.Header, "X-Amz-Content-Sha256")
 	}
 	if c.payload == "" {
 		if r.ContentLength != 0 {

@@ -14,7 +14,7 @@ func (v *Verifier) verifyQuery(r *http.Request, host string, s *scratch, a *Auth
 	if err != nil {
 		return err
 	}
-	if err := v.checkScope(&c.credential, a, malformedQuery); err != nil {
+	if err := v.checkScope(&c.credential, a, a.misscoped(malformedQuery)); err != nil {
 		return err
 	}
 	if err := v.checkValidity(a); err != nil {
@@ -23,12 +23,7 @@ func (v *Verifier) verifyQuery(r *http.Request, host string, s *scratch, a *Auth
 	if err := checkSigned(r.Header, c.signedHeaders, true); err != nil {
 		return err
 	}
-	c.payload = UnsignedPayload
-	if sum, ok := s.param("X-Amz-Content-Sha256"); ok {
-		c.payload = sum
-	} else if sum := first(r.Header, "X-Amz-Content-Sha256"); sum != "" {
-		c.payload = sum
-	}
+	c.payload = s.presignedPayload(r.Header, a)
 	if err := a.payload(r, c.payload); err != nil {
 		return err
 	}
@@ -36,6 +31,20 @@ func (v *Verifier) verifyQuery(r *http.Request, host string, s *scratch, a *Auth
 		a.SessionToken = first(r.Header, "X-Amz-Security-Token")
 	}
 	return v.check(r, host, s, &c, a)
+}
+
+// presignedPayload is the last line of a presigned request's canonical form.
+func (s *scratch) presignedPayload(h http.Header, a *Auth) string {
+	if a.formSHA256 != "" {
+		return a.formSHA256
+	}
+	if sum, ok := s.param("X-Amz-Content-Sha256"); ok {
+		return sum
+	}
+	if sum := first(h, "X-Amz-Content-Sha256"); sum != "" {
+		return sum
+	}
+	return UnsignedPayload
 }
 
 // presigned reads the X-Amz-* parameters; a's time and expiry are set.
@@ -50,7 +59,7 @@ func (s *scratch) presigned(a *Auth) (claim, error) {
 		{"X-Amz-Date", &a.amzDate}, {"X-Amz-SignedHeaders", &c.signedHeaders}, {"X-Amz-Expires", &expires},
 	} {
 		*p.into, _ = s.param(p.name)
-		if *p.into == "" {
+		if *p.into == "" && (p.into != &expires || a.formSHA256 == "") {
 			return c, fail(AuthorizationQueryParametersError, "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
 		}
 	}
@@ -70,7 +79,13 @@ func (s *scratch) presigned(a *Auth) (claim, error) {
 	return c, checkNames(c.signedHeaders, malformedQuery)
 }
 
+// formExpires is how long a form is valid that does not say it, as it need not.
+const formExpires = "900"
+
 func (a *Auth) setExpires(s string) error {
+	if s == "" {
+		s = formExpires
+	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case err != nil:
