@@ -76,9 +76,9 @@ bench: build
 	@command -v jq >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq jq >/dev/null; }
 	packaging/bench-cluster.sh ./sherd $(BENCHDIR)
 
+# What they find is kept below testdata/fuzz, which every run of the tests tries.
 fuzz:
-	@for p in $(PACKAGES); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+	GO=$(GO) FUZZTIME=$(FUZZTIME) test/fuzz.sh $(PACKAGES)
 
 clean:
 	rm -rf sherd data dist

@@ -23,36 +23,37 @@ type source struct {
 	asks       bool            // whether the caller may read it depends on the object
 }
 
-// source reads x-amz-copy-source: /bucket/key or bucket/key, URL-encoded, perhaps with ?versionId=…
-func (r *request) source() (*source, error) {
-	raw := r.in1(copySource)
-	bad := func() (*source, error) {
-		return nil, badArgument("x-amz-copy-source", raw, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-	}
+// parseSource splits x-amz-copy-source: /bucket/key or bucket/key, URL-encoded, perhaps with ?versionId=…
+func parseSource(raw string) (on subject, err error) {
 	path, query, _ := strings.Cut(strings.TrimPrefix(raw, "/"), "?")
-	path, err := url.PathUnescape(path)
-	if err != nil {
-		return bad()
-	}
-	path = strings.TrimPrefix(path, "/")
-	name, key, _ := strings.Cut(path, "/")
-	if name == "" || key == "" || !utf8.ValidString(key) {
-		return bad()
+	path, err = url.PathUnescape(path)
+	name, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if err != nil || name == "" || key == "" || !utf8.ValidString(key) {
+		return on, badArgument("x-amz-copy-source", raw, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
 	}
 	if len(key) > keyBytesMax {
-		return nil, errKeyTooLong
+		return on, errKeyTooLong
 	}
-	s := &source{on: subject{name: name, key: key, copied: true}, conditions: r.readConditions("X-Amz-Copy-Source-")}
-	if version, ok := strings.CutPrefix(query, "versionId="); ok {
-		if version == "" {
-			return nil, badArgument("x-amz-copy-source", raw, "Version id cannot be the empty string")
-		}
-		s.on.version = version
+	version, ok := strings.CutPrefix(query, "versionId=")
+	if ok && version == "" {
+		return on, badArgument("x-amz-copy-source", raw, "Version id cannot be the empty string")
+	}
+	return subject{name: name, key: key, version: version, copied: true}, nil
+}
+
+// source reads x-amz-copy-source, finds the bucket, and checks that the caller may read what it names.
+func (r *request) source() (*source, error) {
+	on, err := parseSource(r.in1(copySource))
+	if err != nil {
+		return nil, err
+	}
+	s := &source{on: on, conditions: r.readConditions("X-Amz-Copy-Source-")}
+	if on.version != "" {
 		if s.ref, err = s.on.ref(); err != nil {
 			return nil, err
 		}
 	}
-	if s.on.bucket, err = r.s.bucket(r.ctx, name); err != nil {
+	if s.on.bucket, err = r.s.bucket(r.ctx, on.name); err != nil {
 		return nil, err
 	}
 	if err := r.ownedBy(r.in1("X-Amz-Source-Expected-Bucket-Owner"), s.on.bucket); err != nil {

@@ -3,10 +3,12 @@ package remote
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +90,34 @@ func FuzzFrame(f *testing.F) {
 		p.Release()
 		if pool.Lent() != 0 {
 			t.Error("a buffer is gone")
+		}
+	})
+}
+
+// FuzzAnswer: a list of chunks from another node is refused, or is the same when it is written again.
+func FuzzAnswer(f *testing.F) {
+	s := disktest.NewSample(1, 1, 100)
+	one := disk.ChunkInfo{Key: s.Header.Key, K: s.Header.K, M: s.Header.M, UnitBytes: s.Header.UnitBytes, Object: "a/b", ShardBytes: s.Footer.ShardBytes, BlobBytes: s.Footer.BlobBytes}
+	two := appendList(nil, []disk.ChunkInfo{one, one})
+	if list, err := parseList(two); err != nil || len(list) != 2 {
+		f.Fatal(list, err)
+	}
+	f.Add(two)
+	f.Add([]byte("12345678"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, err := parseNumber(b); err == nil && !bytes.Equal(binary.LittleEndian.AppendUint64(nil, n), b) {
+			t.Fatalf("%x is %d", b, n)
+		}
+		list, err := parseList(b)
+		if err != nil {
+			if !errors.Is(err, disk.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := parseList(appendList(nil, list))
+		if err != nil || !slices.Equal(again, list) {
+			t.Fatalf("%+v became %+v, %v", list, again, err)
 		}
 	})
 }

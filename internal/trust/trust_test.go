@@ -3,6 +3,8 @@ package trust
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -218,4 +220,44 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+}
+
+// FuzzSign: whatever a joining node sends as its request, it gets a certificate in the name that it was let in by, or none.
+func FuzzSign(f *testing.F) {
+	a := must(New())(f)
+	request, _, err := Request("n1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(request)
+	f.Add([]byte("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"))
+	f.Fuzz(func(t *testing.T, request []byte) {
+		cert, err := a.Sign(request, "n2", time.Now())
+		if err != nil {
+			return
+		}
+		block, _ := pem.Decode(cert)
+		c := must(x509.ParseCertificate(block.Bytes))(t)
+		if c.Subject.CommonName != "n2" || len(c.URIs) != 1 || c.URIs[0].String() != nodeURI("n2").String() || c.IsCA || len(c.DNSNames)+len(c.IPAddresses)+len(c.EmailAddresses) > 0 {
+			t.Fatalf("%+v", c)
+		}
+	})
+}
+
+// FuzzParseToken: what is taken for a token is one, written in one way but for the space around it.
+func FuzzParseToken(f *testing.F) {
+	f.Add(NewToken(Hash{1}).String())
+	f.Add(" " + tokenPrefix)
+	f.Fuzz(func(t *testing.T, text string) {
+		token, err := ParseToken(text)
+		if err != nil {
+			if !errors.Is(err, ErrToken) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if again, err := ParseToken(token.String()); err != nil || again != token {
+			t.Fatalf("%q became %v, %v", text, again, err)
+		}
+	})
 }
