@@ -19,7 +19,8 @@
 //     under the epoch by which that was so: a drive that knows a newer one may be the owner again. Chunks that a move explains are no orphans.
 //   - I22: what repair or rebuild finds bad besides what it is at is healed, too. A blob that lives and that they find lost is alarmed about.
 //   - Several processes may do any of it at the same time. Each does its share (Options.Share of the ranges, Options.Mine of the drives); the
-//     ledger of the cluster is the sum of theirs. What needs a view of all ranges, that a drive is drained (I2), one of them decides.
+//     ledger of the cluster is the sum of theirs. A share is of ranges whose changes its process sees (Options.Version): the ledger is counted
+//     after changes only. What needs a view of all ranges, that a drive is drained (I2), one of them decides.
 //   - I6, I15: a chunk is taken for garbage only if its upload id is older than what every range has closed, and its home
 //     says, after that, that nothing refers to it. An error is no answer. Too many at once: nothing is touched, alarm.
 //   - I13: an extent is reclaimed only if it died below the read mark, and its row stays until every drive that may hold

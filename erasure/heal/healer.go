@@ -32,10 +32,10 @@ type Options struct {
 
 	// Where several processes heal one cluster, each does a share. Shares change as processes come and go: what two do at once, or none for
 	// a while, does no harm. The zero values are those of a process that is alone.
-	Name  string                 // of the process, in the names of settings
-	Share func() (index, of int) // the ranges with these numbers modulo of are this process's; nil: all
-	Mine  func(ids.Drive) bool   // drives that it fills, sweeps and scrubs: those of its node; nil: all
-	Lead  func() bool            // it decides what needs a view of all: that a drive is drained; nil: always
+	Name  string                                  // of the process, in the names of settings
+	Share func(*placement.Map) []*placement.Range // the ranges of a map that are this process's; nil: all
+	Mine  func(ids.Drive) bool                    // drives that it fills, sweeps and scrubs: those of its node; nil: all
+	Lead  func() bool                             // it decides what needs a view of all: that a drive is drained; nil: always
 
 	// Busy says that requests are being served, which healing is not to slow down; nil: those of Store.
 	Busy func() bool
@@ -48,7 +48,7 @@ type Options struct {
 	Reencodes func() bool
 	// VerifyState checks what drives hold besides chunks, at the end of a full scrub; nil: nothing.
 	VerifyState func(context.Context) error
-	// Version is another number after every change of rows, drives or map; nil: it always is.
+	// Version is another number after every change of the rows of this process's ranges, of drives, or of the map; nil: it always is.
 	Version func() uint64
 	Logger  *slog.Logger // slog.Default()
 
@@ -77,7 +77,7 @@ func (o *Options) validate() error {
 		return errors.New("heal: a required option is missing")
 	}
 	if o.Share == nil {
-		o.Share = func() (int, int) { return 0, 1 }
+		o.Share = func(m *placement.Map) []*placement.Range { return m.Ranges }
 	}
 	if o.Mine == nil {
 		o.Mine = func(ids.Drive) bool { return true }
@@ -230,15 +230,7 @@ func (h *Healer) Report(b erasure.BadShard) {
 }
 
 // ranges are those of this process's share.
-func (h *Healer) ranges() (mine []*placement.Range) {
-	index, of := h.opt.Share()
-	for _, r := range h.opt.Map().Ranges {
-		if of <= 1 || int(uint64(r.ID)%uint64(of)) == index {
-			mine = append(mine, r)
-		}
-	}
-	return mine
-}
+func (h *Healer) ranges() []*placement.Range { return h.opt.Share(h.opt.Map()) }
 
 // usable gives the drive if it can be read; writable if it takes chunks too.
 func (h *Healer) usable(id ids.Drive) Drive {

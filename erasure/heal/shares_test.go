@@ -29,6 +29,18 @@ func (c *cluster) another(change func(*Options)) *Healer {
 	return h
 }
 
+// part shares the ranges out among so many processes, and gives the share of one.
+func part(index, of int) func(*placement.Map) []*placement.Range {
+	return func(m *placement.Map) (mine []*placement.Range) {
+		for _, r := range m.Ranges {
+			if int(r.ID)%of == index {
+				mine = append(mine, r)
+			}
+		}
+		return mine
+	}
+}
+
 // TestTwoHealers: two that do everything, at the same time and in step, lose nothing and leave nothing over.
 func TestTwoHealers(t *testing.T) {
 	seeds := 6
@@ -125,9 +137,9 @@ func TestRunTwice(t *testing.T) {
 	c := newCluster(t, 4, 2, 1, 4, func(o *Options) { o.Tick, o.LedgerEvery = 20*time.Millisecond, 20*time.Millisecond })
 	c.sendAway()
 	halves := []*Healer{
-		c.another(func(o *Options) { o.Name, o.Share = "n1", func() (int, int) { return 0, 2 } }),
+		c.another(func(o *Options) { o.Name, o.Share = "n1", part(0, 2) }),
 		c.another(func(o *Options) {
-			o.Name, o.Share, o.Lead = "n2", func() (int, int) { return 1, 2 }, func() bool { return false }
+			o.Name, o.Share, o.Lead = "n2", part(1, 2), func() bool { return false }
 		}),
 	}
 	c.healer = halves[share]
@@ -164,8 +176,8 @@ func TestRunTwice(t *testing.T) {
 // TestI2_OnlyTheLeaderCallsDrained, and only when no row of any range, whosever share, names the drive.
 func TestI2_OnlyTheLeaderCallsDrained(t *testing.T) {
 	c := newCluster(t, 4, 2, 0, 4, nil)
-	lead := c.another(func(o *Options) { o.Share = func() (int, int) { return 1, 2 } })
-	other := c.another(func(o *Options) { o.Share, o.Lead = func() (int, int) { return 0, 2 }, func() bool { return false } })
+	lead := c.another(func(o *Options) { o.Share = part(1, 2) })
+	other := c.another(func(o *Options) { o.Share, o.Lead = part(0, 2), func() bool { return false } })
 	c.state(1, placement.DriveDown)
 	c.putSome(20)
 	c.state(1, placement.DriveSuspect)
@@ -192,7 +204,7 @@ func TestLedgersAddUp(t *testing.T) {
 	whole := c.checkLedger()
 	var sum Ledger
 	for i := range 3 {
-		part, err := c.another(func(o *Options) { o.Share = func() (int, int) { return i, 3 } }).Count(c.ctx)
+		part, err := c.another(func(o *Options) { o.Share = part(i, 3) }).Count(c.ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

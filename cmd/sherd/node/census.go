@@ -2,10 +2,16 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
+	"slices"
 	"time"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/placement"
 )
 
 const (
@@ -51,20 +57,52 @@ func (n *Node) keepCount(ctx context.Context) {
 	}
 }
 
-// changes is a number that is another when something was written, drives came or went, or the map changed.
-func (n *Node) changes() (sum uint64) {
-	sum = uint64(n.store.Map().Revision)
-	for _, r := range n.records.Status() {
-		sum += r.Commit
-	}
+// changes is a number that is another when something was written to the ranges that have a replica here, drives came or went, or the map
+// changed; and always another while a range of this node's share has none that runs here: what is written to it cannot be seen.
+func (n *Node) changes() uint64 {
+	m := n.store.Map()
+	sum := fact(mapFact, uint64(m.Revision)) + rangeChanges(n.records.Status(), share(m, n.cfg.Name), time.Now())
 	for _, b := range n.bays.list() {
 		b.mu.Lock()
 		if b.drive != nil {
-			sum += uint64(b.served.UnixNano())
+			sum += fact(driveFact, uint64(b.served.UnixNano()))
 		}
 		b.mu.Unlock()
 	}
 	return sum
+}
+
+// rangeChanges is the part of changes that ranges have in it.
+func rangeChanges(all []meta.RangeStatus, mine []*placement.Range, now time.Time) (sum uint64) {
+	seen := map[ids.Range]bool{}
+	for _, r := range all {
+		seen[r.ID] = slices.ContainsFunc(r.Replicas, func(rep meta.ReplicaStatus) bool { return rep.Here })
+		sum += fact(rangeFact, uint64(r.ID), r.Commit)
+	}
+	for _, r := range mine {
+		if !seen[r.ID] {
+			sum += fact(unseenFact, uint64(now.UnixNano()))
+		}
+	}
+	return sum
+}
+
+// Kinds of facts that changes is made of.
+const (
+	mapFact = iota
+	rangeFact
+	driveFact
+	unseenFact
+)
+
+// fact makes a number of what is so. The sum of several, in any order, is another if one of them is: unlike the sum of counters, one of which
+// falls, where a replica leaves, as others rise.
+func fact(kind uint64, values ...uint64) uint64 {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 24), kind)
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return xxh3.Hash(b)
 }
 
 func (n *Node) count(ctx context.Context) {

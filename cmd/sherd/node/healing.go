@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/sherd-io/sherd/erasure"
@@ -31,7 +29,7 @@ func (n *Node) startHeal(loops context.Context) (err error) {
 		Clock:    n.clock,
 		ReadMark: n.readMark,
 		Name:     n.shareName(),
-		Share:    n.share,
+		Share:    func(m *placement.Map) []*placement.Range { return share(m, n.cfg.Name) },
 		Mine:     n.mine,
 		Lead:     func() bool { return n.planner.lead.Load() != nil },
 		Held:     func() bool { _, held := n.held(n.cfg.Now()); return held },
@@ -68,23 +66,6 @@ func (n *Node) shareName() string {
 		return ""
 	}
 	return n.cfg.Name
-}
-
-// share is which part of the ranges this node's healer looks after: they are divided among the nodes that live and have drives. A gateway
-// has none: index -1.
-func (n *Node) share() (index, of int) {
-	m := n.store.Map()
-	healers := map[string]bool{}
-	for _, d := range m.Drives {
-		if d.State != placement.DriveOut && (m.Alive[d.Node] || d.Node == n.cfg.Name) {
-			healers[d.Node] = true
-		}
-	}
-	names := slices.Sorted(maps.Keys(healers))
-	if index = slices.Index(names, n.cfg.Name); index < 0 {
-		return -1, len(names) + 2
-	}
-	return index, len(names)
 }
 
 func (n *Node) mine(id ids.Drive) bool {
