@@ -99,15 +99,15 @@ const (
 func (h *Healer) ledgerLoop(ctx context.Context) error {
 	for {
 		begin, version := time.Now(), h.version()
-		led, err := h.Count(ctx)
+		c, err := h.recount(ctx)
 		if err != nil && ctx.Err() == nil {
 			h.log.Debug("ledger", "err", err) // tried again
 		}
 		share := time.Duration(ledgerShare)
-		if led.Lacking() > 0 {
+		if c.led.Lacking() > 0 {
 			share = ledgerShareHealing
 		}
-		pause := min(share*time.Since(begin), time.Duration(led.Blobs)*ledgerBlob) // a range may have been waited for
+		pause := min(share*time.Since(begin), time.Duration(c.led.Blobs)*ledgerBlob) // a range may have been waited for
 		rest := time.NewTimer(max(pause, time.Second))
 		select {
 		case <-rest.C:
@@ -115,7 +115,7 @@ func (h *Healer) ledgerLoop(ctx context.Context) error {
 			rest.Stop()
 			return ctx.Err()
 		}
-		if err := h.awaitStale(ctx, version, err != nil); err != nil {
+		if err := h.awaitStale(ctx, version, err != nil || c.unsure); err != nil {
 			return err
 		}
 	}
@@ -129,8 +129,9 @@ func (h *Healer) version() uint64 {
 	return h.opt.Version() + uint64(len(h.reports.all()))
 }
 
-// awaitStale waits until a count that was begun at version, or failed, is to be made anew. Errors: ctx's.
-func (h *Healer) awaitStale(ctx context.Context, version uint64, failed bool) error {
+// awaitStale waits until a count that was begun at version is to be made anew, whatever version is now where it is open: it failed, or could
+// not ask for all. Errors: ctx's.
+func (h *Healer) awaitStale(ctx context.Context, version uint64, open bool) error {
 	due := time.NewTicker(h.opt.LedgerEvery)
 	defer due.Stop()
 	for {
@@ -138,7 +139,7 @@ func (h *Healer) awaitStale(ctx context.Context, version uint64, failed bool) er
 		case <-h.books.old:
 			return nil
 		case <-due.C:
-			if failed || h.version() != version {
+			if open || h.version() != version {
 				return nil
 			}
 		case <-ctx.Done():
@@ -149,6 +150,11 @@ func (h *Healer) awaitStale(ctx context.Context, version uint64, failed bool) er
 
 // Count makes the ledger of this process's ranges anew from the rows, the map and the drives. It is exact if nothing changes meanwhile.
 func (h *Healer) Count(ctx context.Context) (Ledger, error) {
+	c, err := h.recount(ctx)
+	return c.led, err
+}
+
+func (h *Healer) recount(ctx context.Context) (*count, error) {
 	h.books.count.Lock()
 	defer h.books.count.Unlock()
 	begin := time.Now()
@@ -167,7 +173,7 @@ func (h *Healer) Count(ctx context.Context) (Ledger, error) {
 			h.convert.kick()
 		}
 	}
-	return c.led, err
+	return c, err
 }
 
 // count is one Count, by one snapshot of the map.
@@ -175,6 +181,7 @@ type count struct {
 	h       *Healer
 	m       *placement.Map
 	led     Ledger
+	unsure  bool                       // a shard counts as lacking because an up drive could not be asked from here: that may pass unseen
 	doubt   map[erasure.BlobRef]uint64 // slots with a row, or reported missing, on drives that do not count as lost: the owner is asked
 	corrupt map[erasure.BlobRef]uint64 // slots that were reported corrupt, on such drives
 	groups  map[groupKey]groupState
@@ -230,6 +237,9 @@ func (c *count) group(pool ids.Pool, pg ids.PG) groupState {
 		for slot, sl := range p.PGs[pg].Slots {
 			if !sl.Complete {
 				g.filling |= 1 << slot
+			}
+			if d := c.m.Drives[sl.Drive]; g.lost>>slot&1 != 0 && d != nil && d.State == placement.DriveUp {
+				c.unsure = true
 			}
 		}
 		g.filling &^= g.lost
@@ -326,6 +336,7 @@ func (c *count) blob(ctx context.Context, ref erasure.BlobRef) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		c.unsure = c.unsure || err != nil
 		if err != nil || !has {
 			lacks |= 1 << slot
 		}

@@ -57,11 +57,16 @@ func (n *Node) keepCount(ctx context.Context) {
 	}
 }
 
-// changes is a number that is another when something was written to the ranges that have a replica here, drives came or went, or the map
-// changed; and always another while a range of this node's share has none that runs here: what is written to it cannot be seen.
+// changes is a number that is another when something was written to the ranges that have a replica here, drives came, went, or cannot be asked
+// from here any more, or again, or the map changed; and always another while a range of this node's share has none that runs here: what is written to it cannot be seen.
 func (n *Node) changes() uint64 {
 	m := n.store.Map()
 	sum := fact(mapFact, uint64(m.Revision)) + rangeChanges(n.records.Status(), share(m, n.cfg.Name), time.Now())
+	for id := range m.Drives {
+		if d := n.drive(id); d != nil {
+			sum += fact(healthFact, binary.LittleEndian.Uint64(id[:]), uint64(d.Health().State))
+		}
+	}
 	for _, b := range n.bays.list() {
 		b.mu.Lock()
 		if b.drive != nil {
@@ -92,6 +97,7 @@ const (
 	mapFact = iota
 	rangeFact
 	driveFact
+	healthFact
 	unseenFact
 )
 
