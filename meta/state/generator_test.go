@@ -291,6 +291,9 @@ func (g *generator) update(key string) *metapb.UpdateVersion {
 	u.Version, u.Null = g.name(key)
 	if o := g.any(key); o != nil && g.rng.IntN(3) == 0 {
 		u.Expect = &metapb.Expect{Ts: uint64(o.ts), Changed: uint64(o.details.changed)}
+		if g.rng.IntN(4) == 0 {
+			u.Expect.Changed-- // it was read before the last change
+		}
 	}
 	switch g.rng.IntN(6) {
 	case 0:

@@ -252,3 +252,52 @@ func TestLockedVersionsAreNeverLost(t *testing.T) {
 		t.Errorf("only %d versions went in %d histories: too little was deleted to show anything", lost, seeds)
 	}
 }
+
+// TestRevisionKeepsLocks: a null version may be locked, and rules may come back that know no versions: then it is revised, as others are,
+// but not while its lock lasts, and it keeps what is said of its lock.
+func TestRevisionKeepsLocks(t *testing.T) {
+	k := maker{now: start}
+	r := newReplica(t, Span{ID: 4})
+	revision := int64(0)
+	do := func(want metapb.Code, op func(*metapb.Command)) *metapb.Result {
+		t.Helper()
+		c := k.command()
+		c.Rules, c.Level = revision, LevelVersions
+		op(c)
+		res := r.apply(c)[0]
+		if res.Code != want {
+			t.Fatalf("%v: %v, want %v", c, res.Code, want)
+		}
+		return res
+	}
+	rules := func(v metapb.Versioning, lock bool) {
+		do(metapb.Code_OK, func(c *metapb.Command) {
+			c.Op = &metapb.Command_SetRules{SetRules: &metapb.SetRules{Bucket: 1, Rules: &metapb.Rules{Revision: revision + 1, Versioning: v, Lock: lock}}}
+		})
+		revision++
+	}
+	revise := func(want metapb.Code, ts uint64) uint64 {
+		t.Helper()
+		return do(want, func(c *metapb.Command) {
+			c.Op = &metapb.Command_Put{Put: &metapb.PutVersion{Bucket: 1, Key: "k", Revises: ts, Version: &metapb.Version{Details: &metapb.Details{Tags: "a=b"}}}}
+		}).Ts
+	}
+	ts := do(metapb.Code_OK, func(c *metapb.Command) { c.Op = &metapb.Command_Put{Put: k.object(1, "k", 4096)} }).Ts
+	rules(metapb.Versioning_ENABLED, true)
+	until := k.now.Time().UnixMilli() + 6
+	do(metapb.Code_OK, func(c *metapb.Command) {
+		retention := &metapb.Retention{Mode: metapb.LockMode_GOVERNANCE, Until: until}
+		c.Op = &metapb.Command_Update{Update: &metapb.UpdateVersion{Bucket: 1, Key: "k", Null: true, Change: &metapb.UpdateVersion_Retention{Retention: retention}}}
+	})
+	rules(metapb.Versioning_NEVER, false)
+	revise(metapb.Code_LOCKED, ts)
+	for k.now.Time().UnixMilli() < until {
+		k.command()
+	}
+	ts = revise(metapb.Code_OK, ts)
+	v, _, err := Get(r.db, 1, "k", GetOptions{})
+	check0(t, err)
+	if l := v.Details.Lock; v.Ts != ts || v.Details.Tags != "a=b" || l.GetMode() != metapb.LockMode_GOVERNANCE || l.GetUntil() != until {
+		t.Fatalf("revised: %v", v)
+	}
+}
