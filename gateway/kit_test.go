@@ -627,8 +627,14 @@ func (k *kit) makeBucket(name string) {
 
 func (k *kit) put(path string, body string, header ...string) *answerTo {
 	k.t.Helper()
-	sum := md5.Sum([]byte(body)) // without one, nothing is locked
-	return k.want("200", call{method: "PUT", path: path, body: []byte(body), header: pairs(append([]string{"Content-MD5", base64.StdEncoding.EncodeToString(sum[:])}, header...))})
+	header = append([]string{"Content-MD5", md5Of(body)}, header...) // without one, nothing is locked
+	return k.want("200", call{method: "PUT", path: path, body: []byte(body), header: pairs(header)})
+}
+
+// md5Of is a body's Content-MD5.
+func md5Of(body string) string {
+	sum := md5.Sum([]byte(body))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 func pairs(kv []string) map[string]string {

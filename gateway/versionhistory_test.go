@@ -34,8 +34,8 @@ type modelUpload struct {
 
 // goneVersion was there once, and has an id that will not be used again.
 type goneVersion struct {
-	key string
-	*modelVersion
+	key, id string
+	seq     int
 }
 
 var historyKeys = []string{"a", "a/b", "d/x", "d/y/z", "ü +&", "d"}
@@ -211,7 +211,7 @@ func (h *history) copy() {
 // forget removes a version that is to go.
 func (h *history) forget(key, id string) {
 	if v := h.find(key, id); v != nil && id != "" {
-		h.gone = append(h.gone, goneVersion{key, v})
+		h.gone = append(h.gone, goneVersion{key, v.id, v.seq})
 		h.remove(key, id)
 	}
 }
@@ -493,9 +493,13 @@ func (h *history) compareListings() {
 		}
 	}
 	for _, g := range h.gone {
-		if g.id != "null" { // behind a null version that is not there is nothing that could be told
-			h.compareListing("", "", behind{g.key, g.seq}, g.id, 1000)
+		if g.id == "null" && h.find(g.key, "null") != nil {
+			continue // another one is there
 		}
+		if g.id == "null" {
+			g.seq = h.seq + 1 // it is not known how old it was: what may be older is listed
+		}
+		h.compareListing("", "", behind{g.key, g.seq}, g.id, 1000)
 	}
 	objects := h.readable()
 	for max := 1; max <= len(objects)+1; max++ {
