@@ -177,7 +177,7 @@ func (r *request) newCopying() (c *copying, err error) {
 	}
 	if name := r.in1("X-Amz-Checksum-Algorithm"); name != "" {
 		if c.want.Algorithm = object.AlgorithmNamed(name); c.want.Algorithm == noAlgorithm {
-			return nil, errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+			return nil, errChecksumAlgorithm
 		}
 	}
 	if c.from, err = r.source(); err != nil {

@@ -75,18 +75,26 @@ func (r *request) checksumWanted() (want object.Want, err error) {
 	return want, nil
 }
 
-// checksums are the algorithms with their headers, in canonical form. It is not changed.
+// checksums are the algorithms with their headers, in canonical form, and the elements of documents. It is not changed.
 var checksums = func() (out []struct {
-	id     object.Algorithm
-	header string
+	id              object.Algorithm
+	header, element string
 }) {
 	for _, a := range object.Algorithms() {
 		out = append(out, struct {
-			id     object.Algorithm
-			header string
-		}{a, object.ChecksumHeader(a)})
+			id              object.Algorithm
+			header, element string
+		}{a, object.ChecksumHeader(a), "Checksum" + object.AlgorithmName(a)})
 	}
 	return out
+}()
+
+var errChecksumAlgorithm = func() *apiError {
+	var names []string
+	for _, a := range object.Algorithms() {
+		names = append(names, object.AlgorithmName(a))
+	}
+	return errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [%s]", strings.Join(names, ", "))
 }()
 
 func noTrailer() ([]byte, error) { return nil, nil }
@@ -151,17 +159,10 @@ func checksumXML(c *metapb.Checksum, parts uint32, withType bool) (x s3xml.Check
 	if v == "" {
 		return x
 	}
-	switch c.Algorithm {
-	case metapb.ChecksumAlgorithm_CRC32:
-		x.CRC32 = v
-	case metapb.ChecksumAlgorithm_CRC32C:
-		x.CRC32C = v
-	case metapb.ChecksumAlgorithm_CRC64NVME:
-		x.CRC64NVME = v
-	case metapb.ChecksumAlgorithm_SHA1:
-		x.SHA1 = v
-	case metapb.ChecksumAlgorithm_SHA256:
-		x.SHA256 = v
+	for i := range checksums {
+		if a := &checksums[i]; a.id == c.Algorithm {
+			*x.Field(a.element) = v
+		}
 	}
 	if withType {
 		x.Type = checksumType(c)
@@ -171,17 +172,10 @@ func checksumXML(c *metapb.Checksum, parts uint32, withType bool) (x s3xml.Check
 
 // checksumOf finds the one that x has.
 func checksumOf(x *s3xml.Checksums) (object.Algorithm, []byte, error) {
-	for _, f := range [...]struct {
-		a object.Algorithm
-		v string
-	}{
-		{metapb.ChecksumAlgorithm_CRC32, x.CRC32}, {metapb.ChecksumAlgorithm_CRC32C, x.CRC32C},
-		{metapb.ChecksumAlgorithm_CRC64NVME, x.CRC64NVME}, {metapb.ChecksumAlgorithm_SHA1, x.SHA1},
-		{metapb.ChecksumAlgorithm_SHA256, x.SHA256},
-	} {
-		if f.v != "" {
-			raw, err := decodeChecksum(f.a, f.v)
-			return f.a, raw, err
+	for i := range checksums {
+		if a := &checksums[i]; *x.Field(a.element) != "" {
+			raw, err := decodeChecksum(a.id, *x.Field(a.element))
+			return a.id, raw, err
 		}
 	}
 	return noAlgorithm, nil, nil

@@ -55,7 +55,10 @@ func TestAWSSDK(t *testing.T) {
 	}
 	for _, algorithm := range types.ChecksumAlgorithm("").Values() {
 		if object.AlgorithmNamed(string(algorithm)) == noAlgorithm {
-			continue // newer than this table
+			t.Errorf("the SDK knows %s", algorithm)
+		}
+		if algorithm == types.ChecksumAlgorithmMd5 || strings.HasPrefix(string(algorithm), "XXHASH") {
+			continue // the SDK leaves these to its user
 		}
 		_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("sum"), Body: strings.NewReader(text(10_000)), ChecksumAlgorithm: algorithm})
 		check(t, err)

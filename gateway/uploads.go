@@ -76,7 +76,7 @@ func (r *request) checksumChosen() (*metapb.Checksum, error) {
 	}
 	c := &metapb.Checksum{Algorithm: object.AlgorithmNamed(name)}
 	if c.Algorithm == noAlgorithm {
-		return nil, errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		return nil, errChecksumAlgorithm
 	}
 	switch kind {
 	case "":

@@ -62,7 +62,7 @@ func (s *Store) newBody(r io.Reader, size int64, sums ...Algorithm) *body {
 	}
 	for _, a := range sums {
 		switch {
-		case row(a).bytes == 0 || b.has(a):
+		case row(a).bytes == 0 || b.has(a) || a == metapb.ChecksumAlgorithm_MD5: // that one there is anyway
 		case row(a).crc:
 			b.crcs = append(b.crcs, crcSum{algorithm: a})
 		default:
@@ -157,6 +157,9 @@ func (b *body) md5Sum() []byte { return b.md5.sum() }
 
 // sum is the value of algorithm a, one that newBody was given.
 func (b *body) sum(a Algorithm) []byte {
+	if a == metapb.ChecksumAlgorithm_MD5 {
+		return b.md5Sum()
+	}
 	for _, c := range b.crcs {
 		if c.algorithm == a {
 			return crcBytes(row(a), c.sum)

@@ -1,14 +1,18 @@
 package object
 
 import (
+	"crypto/md5"
 	"crypto/sha1"
+	"crypto/sha512"
 	"encoding/binary"
 	"hash"
 	"hash/crc32"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/minio/crc64nvme"
 	"github.com/minio/sha256-simd"
+	"github.com/zeebo/xxh3"
 
 	"github.com/sherd-io/sherd/meta/metapb"
 )
@@ -37,6 +41,11 @@ var algorithms = [...]algorithm{
 	{id: metapb.ChecksumAlgorithm_CRC64NVME, name: "CRC64NVME", header: "X-Amz-Checksum-Crc64nvme", bytes: 8, crc: true, poly: 0x9a6c9329ac4bc9b5, onlyFull: true},
 	{id: metapb.ChecksumAlgorithm_SHA1, name: "SHA1", header: "X-Amz-Checksum-Sha1", bytes: sha1.Size},
 	{id: metapb.ChecksumAlgorithm_SHA256, name: "SHA256", header: "X-Amz-Checksum-Sha256", bytes: sha256.Size},
+	{id: metapb.ChecksumAlgorithm_SHA512, name: "SHA512", header: "X-Amz-Checksum-Sha512", bytes: sha512.Size},
+	{id: metapb.ChecksumAlgorithm_MD5, name: "MD5", header: "X-Amz-Checksum-Md5", bytes: md5.Size},
+	{id: metapb.ChecksumAlgorithm_XXHASH64, name: "XXHASH64", header: "X-Amz-Checksum-Xxhash64", bytes: 8},
+	{id: metapb.ChecksumAlgorithm_XXHASH3, name: "XXHASH3", header: "X-Amz-Checksum-Xxhash3", bytes: 8},
+	{id: metapb.ChecksumAlgorithm_XXHASH128, name: "XXHASH128", header: "X-Amz-Checksum-Xxhash128", bytes: 16},
 }
 
 func row(a Algorithm) *algorithm {
@@ -77,7 +86,8 @@ func Algorithms() []Algorithm {
 // CompositeAllowed reports whether a multipart object can have a's checksum of checksums.
 func CompositeAllowed(a Algorithm) bool { return row(a).bytes > 0 && !row(a).onlyFull }
 
-// FullAllowed reports whether a multipart object can have a's checksum over all its bytes.
+// FullAllowed reports whether a multipart object can have a's checksum over all its bytes: those of parts must combine to it. Source: S3 User
+// Guide, "Checking object integrity": of CRCs only.
 func FullAllowed(a Algorithm) bool { return row(a).crc }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -101,11 +111,33 @@ func crcBytes(a *algorithm, sum uint64) []byte {
 	return binary.BigEndian.AppendUint64(nil, sum)
 }
 
+// newHash begins a checksum that is no CRC. Those of xxhash are in its canonical form, big-endian, with the seed 0.
 func newHash(a Algorithm) hash.Hash {
-	if a == metapb.ChecksumAlgorithm_SHA1 {
+	switch a {
+	case metapb.ChecksumAlgorithm_SHA1:
 		return sha1.New()
+	case metapb.ChecksumAlgorithm_SHA512:
+		return sha512.New()
+	case metapb.ChecksumAlgorithm_MD5:
+		return md5.New()
+	case metapb.ChecksumAlgorithm_XXHASH64:
+		return xxhash.New()
+	case metapb.ChecksumAlgorithm_XXHASH3:
+		return xxh3.New()
+	case metapb.ChecksumAlgorithm_XXHASH128:
+		return xxh128{xxh3.New()}
 	}
 	return sha256.New()
+}
+
+// xxh128 is XXH3 of 128 bits.
+type xxh128 struct{ *xxh3.Hasher }
+
+func (h xxh128) Size() int { return 16 }
+
+func (h xxh128) Sum(b []byte) []byte {
+	sum := h.Sum128().Bytes()
+	return append(b, sum[:]...)
 }
 
 // combineCRC gives the CRC of A‖B from those of A and B, and B's length in bytes.

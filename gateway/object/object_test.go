@@ -5,11 +5,13 @@ import (
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -293,4 +295,33 @@ func TestLanesOfAbortedBodies(t *testing.T) {
 	}
 	p.put(alone, false, false)
 	p.close()
+}
+
+// TestChecksumVectors: values that others have computed: of no bytes, and of "123456789". Source: RFC 1321, FIPS 180-4, the CRC catalogue of
+// Greg Cook (check values), the xxHash specification's canonical form.
+func TestChecksumVectors(t *testing.T) {
+	for a, want := range map[Algorithm][2]string{
+		metapb.ChecksumAlgorithm_CRC32:     {"00000000", "cbf43926"},
+		metapb.ChecksumAlgorithm_CRC32C:    {"00000000", "e3069283"},
+		metapb.ChecksumAlgorithm_CRC64NVME: {"0000000000000000", "ae8b14860a799888"},
+		metapb.ChecksumAlgorithm_SHA1:      {"da39a3ee5e6b4b0d3255bfef95601890afd80709", "f7c3bc1d808e04732adf679965ccc34ca7ae3441"},
+		metapb.ChecksumAlgorithm_SHA256:    {"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"},
+		metapb.ChecksumAlgorithm_SHA512:    {"cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e", "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274ad27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85"},
+		metapb.ChecksumAlgorithm_MD5:       {"d41d8cd98f00b204e9800998ecf8427e", "25f9e794323b453885f5181f1b624d0b"},
+		metapb.ChecksumAlgorithm_XXHASH64:  {"ef46db3751d8e999", "8cb841db40e6ae83"},
+		metapb.ChecksumAlgorithm_XXHASH3:   {"2d06800538d394c2", ""},
+		metapb.ChecksumAlgorithm_XXHASH128: {"99aa06d3014798d86001c324468d497f", ""},
+	} {
+		for i, text := range []string{"", "123456789"} {
+			b := new(Store).newBody(strings.NewReader(text), int64(len(text)), a)
+			_, err := io.ReadAll(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := hex.EncodeToString(b.sum(a)); want[i] != "" && got != want[i] || len(got) != 2*ChecksumBytes(a) {
+				t.Errorf("%s of %q is %s, want %s", AlgorithmName(a), text, got, want[i])
+			}
+			b.close()
+		}
+	}
 }

@@ -85,8 +85,8 @@ func (c *Checksums) append(b []byte) []byte {
 	return optional(b, "ChecksumType", c.Type)
 }
 
-// field is where the element of that name goes; nil: it is none of them.
-func (c *Checksums) field(name string) *string {
+// Field is where the element of that name goes; nil: it is none of them.
+func (c *Checksums) Field(name string) *string {
 	switch name {
 	case "ChecksumCRC32":
 		return &c.CRC32

@@ -65,7 +65,7 @@ func (p *CompletedPart) field(name string, text []byte) error {
 	case "ETag":
 		p.ETag = value
 	default:
-		if sum := p.Checksums.field(name); sum != nil {
+		if sum := p.Checksums.Field(name); sum != nil {
 			*sum = value
 		}
 	}

@@ -33,17 +33,27 @@ const (
 	ChecksumAlgorithm_CRC64NVME ChecksumAlgorithm = 3
 	ChecksumAlgorithm_SHA1      ChecksumAlgorithm = 4
 	ChecksumAlgorithm_SHA256    ChecksumAlgorithm = 5
+	ChecksumAlgorithm_SHA512    ChecksumAlgorithm = 6
+	ChecksumAlgorithm_MD5       ChecksumAlgorithm = 7
+	ChecksumAlgorithm_XXHASH64  ChecksumAlgorithm = 8
+	ChecksumAlgorithm_XXHASH3   ChecksumAlgorithm = 9  // of 64 bits
+	ChecksumAlgorithm_XXHASH128 ChecksumAlgorithm = 10 // XXH3 of 128 bits
 )
 
 // Enum value maps for ChecksumAlgorithm.
 var (
 	ChecksumAlgorithm_name = map[int32]string{
-		0: "NONE",
-		1: "CRC32",
-		2: "CRC32C",
-		3: "CRC64NVME",
-		4: "SHA1",
-		5: "SHA256",
+		0:  "NONE",
+		1:  "CRC32",
+		2:  "CRC32C",
+		3:  "CRC64NVME",
+		4:  "SHA1",
+		5:  "SHA256",
+		6:  "SHA512",
+		7:  "MD5",
+		8:  "XXHASH64",
+		9:  "XXHASH3",
+		10: "XXHASH128",
 	}
 	ChecksumAlgorithm_value = map[string]int32{
 		"NONE":      0,
@@ -52,6 +62,11 @@ var (
 		"CRC64NVME": 3,
 		"SHA1":      4,
 		"SHA256":    5,
+		"SHA512":    6,
+		"MD5":       7,
+		"XXHASH64":  8,
+		"XXHASH3":   9,
+		"XXHASH128": 10,
 	}
 )
 
@@ -3664,7 +3679,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x18\n" +
 	"\auploads\x18\x04 \x01(\x03R\auploads\x12\x1f\n" +
 	"\vupload_size\x18\x05 \x01(\x03R\n" +
-	"uploadSize*Y\n" +
+	"uploadSize*\x98\x01\n" +
 	"\x11ChecksumAlgorithm\x12\b\n" +
 	"\x04NONE\x10\x00\x12\t\n" +
 	"\x05CRC32\x10\x01\x12\n" +
@@ -3673,7 +3688,14 @@ const file_meta_proto_rawDesc = "" +
 	"\tCRC64NVME\x10\x03\x12\b\n" +
 	"\x04SHA1\x10\x04\x12\n" +
 	"\n" +
-	"\x06SHA256\x10\x05*<\n" +
+	"\x06SHA256\x10\x05\x12\n" +
+	"\n" +
+	"\x06SHA512\x10\x06\x12\a\n" +
+	"\x03MD5\x10\a\x12\f\n" +
+	"\bXXHASH64\x10\b\x12\v\n" +
+	"\aXXHASH3\x10\t\x12\r\n" +
+	"\tXXHASH128\x10\n" +
+	"*<\n" +
 	"\bLockMode\x12\x10\n" +
 	"\fNO_RETENTION\x10\x00\x12\x0e\n" +
 	"\n" +

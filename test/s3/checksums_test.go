@@ -26,7 +26,7 @@ func checksums() group {
 	g := group{name: "Checksums", buckets: shared}
 	unchanged := then(GET("k"), is(200, has("old")))
 	for _, a := range algorithmNames {
-		name, value := "x-amz-checksum-"+a, sum(a, ten)
+		name, value, element := "x-amz-checksum-"+a, sum(a, ten), "Checksum"+strings.ToUpper(a)
 		shown := then(GET("k", "x-amz-checksum-mode", "ENABLED"), is(200, has(ten), header(name, value), header("x-amz-checksum-type", "FULL_OBJECT")))
 		old := given(PUT("k", "old"))
 		g.cases = append(g.cases,
@@ -40,8 +40,28 @@ func checksums() group {
 			kase{a + " that is no base64", "API/ErrorResponses: InvalidRequest", old, PUT("k", ten, name, "!!"), fails(400, "InvalidRequest", unchanged)},
 			kase{a + " too short", "API/ErrorResponses: InvalidRequest", old, PUT("k", ten, name, "AAA="), fails(400, "InvalidRequest", unchanged)},
 			kase{a + " of nothing", doc, nil, PUT("k", "", name, sum(a, "")), is(200, header(name, sum(a, "")))},
+			kase{a + " in attributes", "API_GetObjectAttributes: Checksum", given(PUT("k", ten, name, value)), GET("k?attributes", "x-amz-object-attributes", "Checksum"), is(200, val("Checksum/"+element, value), val("Checksum/ChecksumType", "FULL_OBJECT"))},
+			kase{a + " of a copy", "API_CopyObject: x-amz-checksum-algorithm", withTen(), PUT("k2", "", "x-amz-copy-source", "/{bucket}/k", "x-amz-checksum-algorithm", strings.ToUpper(a)), is(200, val(element, value))},
 			kase{a + " listed", "API_ListObjectsV2: ChecksumAlgorithm", given(PUT("", ""), PUT("k", ten, name, value)), GET("?list-type=2"), is(200, val("Contents/ChecksumAlgorithm", strings.ToUpper(a)))},
 		)
+	}
+	for _, a := range algorithmNames {
+		if a == "crc64nvme" {
+			continue // never composite
+		}
+		of := func(header ...string) *request {
+			return upload(append([]string{"x-amz-checksum-algorithm", strings.ToUpper(a)}, header...)...)
+		}
+		element, composed := "Checksum"+strings.ToUpper(a), composite(a, ten)
+		g.cases = append(g.cases,
+			kase{a + " of parts", doc + ": COMPOSITE", given(of(), part(1, ten, "x-amz-checksum-"+a, sum(a, ten))), complete(named(1)), is(200, val(element, composed), val("ChecksumType", "COMPOSITE"),
+				then(HEAD("k", "x-amz-checksum-mode", "ENABLED"), is(200, header("x-amz-checksum-"+a, composed), header("x-amz-checksum-type", "COMPOSITE"))))},
+			kase{a + " of a part that is something else", "API/ErrorResponses: BadDigest", given(of()), part(1, ten, "x-amz-checksum-"+a, sum(a, "other")), fails(400, "BadDigest")},
+			kase{a + " of a part, listed", "API_ListParts", given(of(), part(1, ten)), GET("k?uploadId={id}"), is(200, val("Part/"+element, sum(a, ten)), val("ChecksumAlgorithm", strings.ToUpper(a)))},
+		)
+		if !strings.HasPrefix(a, "crc") {
+			g.cases = append(g.cases, kase{a + " of the whole of parts", doc + ": full object checksums of uploads are of CRCs only", nil, of("x-amz-checksum-type", "FULL_OBJECT"), fails(400, "InvalidRequest")})
+		}
 	}
 	g.cases = append(g.cases,
 		kase{"by default", doc + ": CRC64NVME", nil, PUT("k", ten), is(200, header("x-amz-checksum-crc64nvme", sum("crc64nvme", ten)))},

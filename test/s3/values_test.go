@@ -4,7 +4,9 @@ import (
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"hash"
 	"hash/crc32"
@@ -12,6 +14,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/zeebo/xxh3"
 )
 
 // quoted is the ETag of a body that was stored at once.
@@ -35,9 +40,22 @@ var algorithms = map[string]func() hash.Hash{
 	"crc64nvme": func() hash.Hash { return crc64.New(crc64.MakeTable(0x9a6c9329ac4bc9b5)) },
 	"sha1":      sha1.New,
 	"sha256":    sha256.New,
+	"sha512":    sha512.New,
+	"md5":       md5.New,
+	"xxhash64":  func() hash.Hash { return xxhash.New() },
+	"xxhash3":   func() hash.Hash { return xxh3.New() },
+	"xxhash128": func() hash.Hash { return xxh128{xxh3.New()} },
 }
 
-var algorithmNames = []string{"crc32", "crc32c", "crc64nvme", "sha1", "sha256"}
+var algorithmNames = []string{"crc32", "crc32c", "crc64nvme", "sha1", "sha256", "sha512", "md5", "xxhash64", "xxhash3", "xxhash128"}
+
+// xxh128 is XXH3 of 128 bits, in xxHash's canonical form.
+type xxh128 struct{ *xxh3.Hasher }
+
+func (h xxh128) Sum(b []byte) []byte {
+	sum := h.Sum128()
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, sum.Hi), sum.Lo)
+}
 
 func rawSum(algorithm, body string) []byte {
 	h := algorithms[algorithm]()
