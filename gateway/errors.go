@@ -63,7 +63,6 @@ var (
 	errBucketNotEmpty       = newError(409, "BucketNotEmpty", "The bucket you tried to delete is not empty.")
 	errEntityTooLarge       = newError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.")
 	errEntityTooSmall       = newError(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
-	errFileNotLast          = newError(400, "MalformedPOSTRequest", "A file of more than 1 MiB must be the last field of its form, and the form must end with a line end.")
 	errIncompleteBody       = newError(400, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header.")
 	errInsufficientStorage  = newError(507, "InsufficientStorage", "The drives are full. Delete objects or add drives, then try again.")
 	errInternal             = newError(500, "InternalError", "We encountered an internal error. Please try again.")

@@ -138,7 +138,7 @@ var operations = []op{
 	{name: "GetBucketWebsite", scope: ofBucket, method: get, sub: "website", action: "s3:GetBucketWebsite", handle: absent("NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"), note: "none"},
 	{name: "PutBucketWebsite", scope: ofBucket, method: put, sub: "website", action: "s3:PutBucketWebsite"},
 	{name: "DeleteBucketWebsite", scope: ofBucket, method: del, sub: "website", action: "s3:DeleteBucketWebsite"},
-	{name: "PostObject", scope: ofBucket, method: post, action: "s3:PutObject", asks: true, handle: (*request).postObject, note: "browser forms; a file of more than 1 MiB must be the form's last field"},
+	{name: "PostObject", scope: ofBucket, method: post, action: "s3:PutObject", asks: true, handle: (*request).postObject, note: "browser forms; a file of more than 1 MiB with fields behind it is stored twice, and once removed"},
 	{name: "PreflightRequest", scope: ofBucket, method: http.MethodOptions, action: "", asks: true, handle: (*request).preflight},
 
 	{name: "PreflightRequest", scope: ofObject, method: http.MethodOptions, action: "", asks: true, handle: (*request).preflight},

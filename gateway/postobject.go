@@ -15,7 +15,7 @@ import (
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
-// formFileHeld is up to which size a form's file is held in memory whole, so that its length is known whatever follows it.
+// formFileHeld is up to which size a form's file is held in memory whole, so that its length is known before it is stored.
 const formFileHeld = 1 << 20
 
 // postObject serves PostObject (S3 API reference, RESTObjectPOST): an upload that a browser sends as a form. Its fields say who it is of
@@ -39,7 +39,7 @@ func (r *request) postObject() error {
 	if err != nil {
 		return err
 	}
-	if p.Body, p.Size, err = r.formFile(f, allowed); err != nil {
+	if err := r.takeFile(&p, f, allowed); err != nil {
 		return err
 	}
 	v, err := r.makeVersion(p)
@@ -131,42 +131,76 @@ func encodeTags(set []s3xml.Tag) string {
 	return v.Encode()
 }
 
-// formFile is the form's file with its length, which no form says. It is what the body's length leaves for the file if that is the last field
-// and the form ends as browsers end it. A small file is read ahead, and may be followed by what it likes; a large one's length has to be known
-// before its first byte is stored, so that anything else at its end refuses the upload.
-func (r *request) formFile(f *form.Form, allowed form.Range) (io.Reader, int64, error) {
+// takeFile makes the form's file the body of p. No form says how long its file is: that is what the request's length leaves for it, if it is the
+// last field and the form ends as browsers end it. A small file is read ahead. Of a large one that is taken for its length, and where something
+// follows it, as a browser's submit button may and S3 allows, object.Put gets to know at its end.
+func (r *request) takeFile(p *object.Put, f *form.Form, allowed form.Range) error {
 	size := f.FileBytes(r.http.ContentLength)
 	if size > object.BodyBytesMax {
-		return nil, 0, errEntityTooLarge.with(extra("ProposedSize", size), extra("MaxSizeAllowed", int64(object.BodyBytesMax)))
+		return errEntityTooLarge.with(extra("ProposedSize", size), extra("MaxSizeAllowed", int64(object.BodyBytesMax)))
 	}
 	file := f.File(allowed)
 	if size > formFileHeld {
-		return &lastField{file: file, left: size}, size, r.admitBody(size)
+		g := &guessed{file: file, left: size}
+		p.Body, p.Size, p.Real = g, size, g.real
+		return r.admitBody(size)
 	}
 	if err := r.admitBody(2 * size); err != nil { // it is held besides its stripes
-		return nil, 0, err
+		return err
 	}
 	var held bytes.Buffer
 	held.Grow(int(max(size, 0)) + bytes.MinRead)
 	if _, err := held.ReadFrom(file); err != nil {
-		return nil, 0, err
+		return err
 	}
-	return &held, int64(held.Len()), nil
+	p.Body, p.Size = &held, int64(held.Len())
+	return nil
 }
 
-// lastField reads a file that has to have the length that was left for it.
-type lastField struct {
-	file io.Reader
-	left int64
+// guessed reads a file that may be shorter than was guessed, by what follows it in its form, or longer, by the line end that the form does
+// not end with. It gives zeros in the place of what is missing.
+type guessed struct {
+	file  io.Reader
+	left  int64 // of the bytes to be given
+	size  int64 // of the file, so far
+	ended bool  // the file
+	more  []byte
 }
 
-func (l *lastField) Read(p []byte) (int, error) {
-	n, err := l.file.Read(p)
-	l.left -= int64(n)
-	if l.left < 0 || l.left > 0 && errors.Is(err, io.EOF) {
-		return 0, errFileNotLast
+func (g *guessed) real() (size int64, more []byte) { return g.size, g.more }
+
+func (g *guessed) Read(p []byte) (n int, err error) {
+	if g.left == 0 {
+		return 0, g.rest()
 	}
+	p = p[:min(int64(len(p)), g.left)]
+	if !g.ended {
+		n, err = g.file.Read(p)
+		g.size += int64(n)
+		g.ended = errors.Is(err, io.EOF)
+	}
+	if g.ended {
+		clear(p[n:])
+		n, err = len(p), nil
+	}
+	g.left -= int64(n)
 	return n, err
+}
+
+// rest reads on to the end of the file, which is near.
+func (g *guessed) rest() error {
+	if g.ended {
+		return io.EOF
+	}
+	more, err := io.ReadAll(io.LimitReader(g.file, int64(len("\r\n"))+1))
+	if err != nil {
+		return err
+	}
+	if len(more) > len("\r\n") {
+		return errIncompleteBody // there is more than the request's length had room for
+	}
+	g.more, g.size, g.ended = more, g.size+int64(len(more)), true
+	return io.EOF
 }
 
 // sendPosted answers an upload as the form wants it.

@@ -213,17 +213,24 @@ func (r *Reading) Reader(ctx context.Context) io.ReadCloser {
 	if r.extents == nil {
 		return &pulled{Reader: bytes.NewReader(r.inline[r.Span.Off : r.Span.Off+r.Span.N])}
 	}
+	return pull(func(w io.Writer) error {
+		_, err := r.WriteTo(ctx, w)
+		return err
+	})
+}
+
+// pull gives what write writes to somebody who pulls.
+func pull(write func(io.Writer) error) *pulled {
 	pr, pw := io.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err := r.WriteTo(ctx, pw)
-		pw.CloseWithError(err)
+		pw.CloseWithError(write(pw))
 	}()
 	return &pulled{Reader: pr, pipe: pr, done: done}
 }
 
-// pulled is a Reader's: closing it waits for the goroutine that fills it.
+// pulled is what is pulled: closing it waits for the goroutine that fills it.
 type pulled struct {
 	io.Reader
 	pipe *io.PipeReader

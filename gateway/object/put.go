@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/binary"
@@ -31,6 +32,11 @@ type Put struct {
 	ContentMD5 []byte          // raw, or nil
 	Want       Want
 	Condition  *metapb.Condition // nil: none
+
+	// Real is nil but where Size is a guess, of a body whose length shows at its end only. Body gives Size bytes all the same, and says io.EOF
+	// when its own end was found; then Real says how long the body is, and what of it comes behind the Size bytes. If it is not Size, the
+	// body is stored a second time, from the first.
+	Real func() (size int64, more []byte)
 }
 
 // poolOf is where a body of a storage class goes in a bucket of the given pool.
@@ -65,7 +71,7 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	cmd := &metapb.PutVersion{Bucket: uint64(p.Bucket), Key: p.Key, Condition: p.Condition}
 	var written erasure.Written
 	var err error
-	if p.Size <= int64(s.opt.InlineBytes) {
+	if p.Size <= int64(s.opt.InlineBytes) && p.Real == nil {
 		cmd.Inline, err = readInline(b, p.Size)
 		cmd.HasInline = p.Size > 0
 	} else {
@@ -75,6 +81,11 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	}
 	if err == nil {
 		err = b.finish()
+	}
+	if err == nil && p.Real != nil {
+		if size, more := p.Real(); size != p.Size {
+			return s.putAgain(ctx, p, written.Extent, size, more)
+		}
 	}
 	if err == nil {
 		err = b.check(p.ContentMD5, p.Want)
@@ -96,6 +107,19 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 		return nil, err
 	}
 	return cmd.Version, nil
+}
+
+// putAgain is Put of a body that was stored with a wrong length: in e, but for more.
+func (s *Store) putAgain(ctx context.Context, p Put, e erasure.Extent, size int64, more []byte) (*metapb.Version, error) {
+	defer s.discard(ctx, e)
+	stored := pull(func(w io.Writer) error {
+		_, err := s.opt.Blobs.Read(ctx, e, 0, size-int64(len(more)), w)
+		return err
+	})
+	defer stored.Close()
+	p.Size, p.Body, p.Real = size, io.MultiReader(stored, bytes.NewReader(more)), nil
+	p.Details.Extent = nil
+	return s.Put(ctx, p)
 }
 
 // Revise gives the version ts of a key new headers, tags, ACL and storage class; its body stays (I14). It is for buckets that

@@ -85,6 +85,7 @@ type form struct {
 	unsigned   bool // no policy at all
 	spoiled    bool // the signature does not match
 	noFile     bool
+	button     bool // behind the file, as in the example of the documentation
 }
 
 const keyCondition = `["starts-with","$key",""]`
@@ -133,6 +134,9 @@ func (f form) body(bucket string) string {
 	if !f.noFile {
 		fmt.Fprintf(&b, "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"photo.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n%s\r\n", f.file)
 	}
+	if f.button {
+		field("submit", "Upload to Amazon S3")
+	}
 	return b.String() + "--edge--\r\n"
 }
 
@@ -155,6 +159,8 @@ func forms() group {
 		{"file name in the key", doc + ": ${filename}", nil, post(form{conditions: keyCondition, fields: map[string]string{"key": "up/${filename}"}, file: ten}), is(204, then(GET("up/photo.jpg"), is(200, has(ten))))},
 		{"content type and metadata", doc, nil, post(form{conditions: keyCondition + `,["starts-with","$Content-Type","image/"],{"x-amz-meta-a":"1"}`, fields: key("Content-Type", "image/jpeg", "x-amz-meta-a", "1"), file: ten}), is(204, then(HEAD("k"), is(200, header("Content-Type", "image/jpeg"), header("x-amz-meta-a", "1"))))},
 		{"tags", doc + ": tagging", nil, post(form{conditions: keyCondition + `,["starts-with","$tagging",""]`, fields: key("tagging", tagging("a", "1")), file: ten}), is(204, then(HEAD("k"), is(200, header("x-amz-tagging-count", "1"))))},
+		{"a field behind the file", doc + ": any fields below it are ignored", nil, post(form{conditions: keyCondition, fields: key(), file: ten, button: true}), is(204, stored)},
+		{"a field behind a large file", doc + ": any fields below it are ignored", nil, post(form{conditions: keyCondition, fields: key(), file: part5, button: true}), is(204, header("ETag", quoted(part5)), then(GET("k"), is(200, has(part5))))},
 		{"length in range", denied + ": content-length-range", nil, post(form{conditions: keyCondition + `,["content-length-range",1,10]`, fields: key(), file: ten}), is(204, stored)},
 		{"too long", "API/ErrorResponses: EntityTooLarge", nil, post(form{conditions: keyCondition + `,["content-length-range",1,9]`, fields: key(), file: ten}), fails(400, "EntityTooLarge", none)},
 		{"too short", "API/ErrorResponses: EntityTooSmall", nil, post(form{conditions: keyCondition + `,["content-length-range",11,20]`, fields: key(), file: ten}), fails(400, "EntityTooSmall", none)},
