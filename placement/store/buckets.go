@@ -96,12 +96,15 @@ func (s *Store) tryCreate(ctx context.Context, b placement.Bucket, tried *ids.Bu
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v: the map at hand is old", ErrUnavailable, err)
 	}
+	owned, err := s.owned(ctx, b.Owner)
+	if err != nil {
+		return nil, err
+	}
 	revision, err := s.commit(ctx,
-		[]clientv3.Cmp{
-			there,
-			s.absent(bucketsDir + b.Name),
+		append(owned, there,
+			s.absent(bucketsDir+b.Name),
 			clientv3.Compare(clientv3.ModRevision(s.key(nextBucketKey)), "=", counterRevision),
-		},
+		),
 		[]clientv3.Op{
 			clientv3.OpPut(s.key(bucketsDir+b.Name), encode(b)),
 			clientv3.OpPut(s.key(nextBucketKey), encode(next+1)),
@@ -112,6 +115,20 @@ func (s *Store) tryCreate(ctx context.Context, b placement.Bucket, tried *ids.Bu
 	s.awaitRevision(ctx, revision)
 	b.Revision = s.state.Load().base + revision
 	return &b, nil
+}
+
+// owned holds as long as there is the account that is to own a bucket: nothing for the one that the cluster began with, which need not have a
+// row and is not removed. Errors: ErrInvalid if there is none.
+func (s *Store) owned(ctx context.Context, owner string) ([]clientv3.Cmp, error) {
+	m := s.Map()
+	if a := m.Account(owner); a != nil && a.ID == m.Account("").ID {
+		return nil, nil
+	}
+	row, err := s.get(ctx, accountsDir+owner)
+	if err == nil && row == nil {
+		err = fmt.Errorf("%w: there is no account %s", ErrInvalid, owner)
+	}
+	return []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(s.key(accountsDir+owner)), ">", 0)}, err
 }
 
 // bucket reads a bucket's row by quorum; nil if there is none.

@@ -22,7 +22,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	te := newEtcd(t)
 	s, in := bootstrapped(t, te)
 	ctx := testContext(t)
-	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Region: "eu", Pool: 1}); err != nil {
+	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Region: "eu", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
 	dataKey := newKey(t, in.Cluster)
@@ -87,7 +87,7 @@ func TestI9_CopyAndRestore(t *testing.T) {
 	if at, unconfirmed := RestoredAt(after, time.Time{}); !unconfirmed || time.Since(at) > time.Minute {
 		t.Errorf("restored at %s, %v", at, unconfirmed)
 	}
-	c, _, err := r.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "root", Pool: 1})
+	c, _, err := r.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "sherd", Pool: 1})
 	if err != nil || c.ID < before.Buckets["b"].ID+restoreBump {
 		t.Fatalf("I20: %+v, %v: the id may have been given after the copy was made", c, err)
 	}

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/sherd-io/sherd/placement"
@@ -55,11 +57,11 @@ func (s *Store) tryEditIAM(ctx context.Context, change func(*placement.Map) ([]p
 	if err != nil {
 		return 0, err
 	}
-	seen := int64(0)
-	if last != nil {
-		seen = last.ModRevision
+	buckets, err := s.get(ctx, nextBucketKey)
+	if err != nil {
+		return 0, err
 	}
-	if err := s.awaitRevision(ctx, seen); err != nil {
+	if err := s.awaitRevision(ctx, max(writtenAt(last), writtenAt(buckets))); err != nil {
 		return 0, err
 	}
 	m := s.Map()
@@ -72,8 +74,19 @@ func (s *Store) tryEditIAM(ctx context.Context, change func(*placement.Map) ([]p
 		return 0, err
 	}
 	name := encode(rand.Text())
-	unchanged := clientv3.Compare(clientv3.ModRevision(s.key(iamEditKey)), "=", seen)
-	return s.commitOnce(ctx, iamEditKey, last, name, []clientv3.Cmp{unchanged}, append(ops, clientv3.OpPut(s.key(iamEditKey), name)))
+	guards := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.key(iamEditKey)), "=", writtenAt(last))}
+	if slices.ContainsFunc(changes, func(c placement.IAMChange) bool { return c.Account != nil && c.Delete }) {
+		guards = append(guards, clientv3.Compare(clientv3.ModRevision(s.key(nextBucketKey)), "=", writtenAt(buckets))) // it has none that m lacks
+	}
+	return s.commitOnce(ctx, iamEditKey, last, name, guards, append(ops, clientv3.OpPut(s.key(iamEditKey), name)))
+}
+
+// writtenAt is the revision of a row; 0 if there is none.
+func writtenAt(row *mvccpb.KeyValue) int64 {
+	if row == nil {
+		return 0
+	}
+	return row.ModRevision
 }
 
 // iamOps are the operations that make changes to m.

@@ -114,6 +114,50 @@ func TestIAMRefused(t *testing.T) {
 }
 
 // TestIAMEditsAreSerial: of processes and goroutines that each add to what there is, none is lost, and none sees a map without another's.
+// TestAccountsAndBucketsAreSerial: an account is not removed while a bucket is made that it owns, whichever comes first.
+func TestAccountsAndBucketsAreSerial(t *testing.T) {
+	te := newEtcd(t)
+	s, _ := bootstrapped(t, te)
+	other, ctx := open(t, te), testContext(t)
+	account := &placement.Account{ID: testAccount, Name: "second", Canonical: strings.Repeat("0", 64)}
+	want := placement.Bucket{Name: "theirs", Owner: testAccount, Pool: 1}
+	editIAM(t, s, placement.IAMChange{Account: account})
+	if err := other.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	calls, errInUse := 0, errors.New("in use")
+	remove := func(m *placement.Map) ([]placement.IAMChange, error) {
+		if calls++; calls == 1 { // just when it was seen that there is no bucket
+			if _, made, err := other.CreateBucket(ctx, want); !made || err != nil {
+				t.Fatalf("made %v, %v", made, err)
+			}
+		}
+		for _, b := range m.Buckets {
+			if b.Owner == testAccount {
+				return nil, errInUse
+			}
+		}
+		return []placement.IAMChange{{Account: account, Delete: true}}, nil
+	}
+	if err := s.EditIAM(ctx, remove); !errors.Is(err, errInUse) || calls != 2 {
+		t.Fatalf("with a bucket that was made meanwhile, after %d calls: %v", calls, err)
+	}
+	b := s.Map().Buckets[want.Name]
+	mark, err := s.SetDeleting(ctx, b, true)
+	if err == nil {
+		err = s.DeleteBucket(ctx, b, mark)
+	}
+	if err == nil {
+		err = s.EditIAM(ctx, remove)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, made, err := other.CreateBucket(ctx, want); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a bucket of an account that is gone: %+v, made %v, %v", b, made, err)
+	}
+}
+
 func TestIAMEditsAreSerial(t *testing.T) {
 	te := newEtcd(t)
 	first, _ := bootstrapped(t, te)

@@ -96,6 +96,9 @@ func TestI1_AnEditHappensOnce(t *testing.T) {
 			}
 		}
 		set(s, placement.VersioningEnabled)
+		if err := s.Sync(ctx); err != nil { // the others' changes
+			t.Fatal(err)
+		}
 		if got := s.Map().Buckets["b"]; got.Versioning != c.want || got.Rules != before+c.rules || l.armed {
 			t.Errorf("%s: %q, rules raised by %d, want %q, by %d", c.what, got.Versioning, got.Rules-before, c.want, c.rules)
 		}
@@ -110,6 +113,7 @@ func TestBucketOfItsOwnRules(t *testing.T) {
 		Name: "locked", Owner: "111122223333", Region: "eu", Pool: 1, Versioning: placement.VersioningEnabled, Lock: &placement.ObjectLock{},
 		Config: placement.BucketConfig{"ownership": json.RawMessage(`"BucketOwnerEnforced"`)}, Marks: 7, Deleting: true, Rules: 5,
 	}
+	editIAM(t, s, placement.IAMChange{Account: &placement.Account{ID: want.Owner, Name: "second", Canonical: strings.Repeat("0", 64)}})
 	b, created, err := s.CreateBucket(ctx, want)
 	if err != nil || !created {
 		t.Fatal(created, err)

@@ -74,7 +74,7 @@ func TestPools(t *testing.T) {
 	if err := s.SetDefaultPool(ctx, "fast"); err != nil || s.Map().DefaultPool().ID != 2 {
 		t.Error(err, s.Map().DefaultPool())
 	}
-	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1}); err != nil {
+	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetBucketPool(ctx, "b", "fast"); err != nil || s.Map().Buckets["b"].Pool != 2 {
@@ -111,7 +111,7 @@ func TestPoolCutShort(t *testing.T) {
 	if changes := append(plan.Lost(m), plan.Moves(m, plan.Pace{})...); len(changes) != 0 {
 		t.Errorf("what is vacant is moved: %v", changes[0])
 	}
-	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1}); err != nil {
+	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetBucketPool(ctx, "b", "late"); !errors.Is(err, ErrConflict) {
@@ -148,7 +148,7 @@ func TestRemovePool(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: p.ID})
+	_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: p.ID})
 	ok(err, s.SetDefaultPool(ctx, "fast"))
 	refused("one that is not there", s.OrderPoolRemoval(ctx, "none"), ErrNotFound)
 	refused("the default", s.OrderPoolRemoval(ctx, "fast"), plan.ErrInUse)
@@ -163,7 +163,7 @@ func TestRemovePool(t *testing.T) {
 	refused("the default again", s.SetDefaultPool(ctx, "fast"), ErrConflict)
 	refused("a bucket for it", s.SetBucketPool(ctx, "b", "fast"), ErrConflict)
 	impatiently(ctx, func(ctx context.Context) {
-		_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "root", Pool: p.ID})
+		_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "sherd", Pool: p.ID})
 	})
 	refused("a new bucket in it", err, ErrUnavailable)
 	ok(lead.KeepPool(ctx, p.ID, "an object is in it"))
@@ -184,7 +184,7 @@ func TestRemovePool(t *testing.T) {
 		t.Errorf("%v, %+v", err, next)
 	}
 	impatiently(ctx, func(ctx context.Context) {
-		_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "root", Pool: p.ID})
+		_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "c", Owner: "sherd", Pool: p.ID})
 	})
 	refused("a new bucket in a pool that is gone", err, ErrUnavailable)
 	ok(lead.Resign(ctx))

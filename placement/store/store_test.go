@@ -85,12 +85,12 @@ func TestI20_BucketIDsAreNeverUsedAgain(t *testing.T) {
 	ctx := testContext(t)
 	seen := map[ids.Bucket]bool{}
 	for i := range 3 {
-		b, created, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Region: "eu", Pool: 1})
+		b, created, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Region: "eu", Pool: 1})
 		if err != nil || !created || b.ID == 0 || seen[b.ID] {
 			t.Fatalf("round %d: %+v, %v, %v", i, b, created, err)
 		}
 		seen[b.ID] = true
-		if same, created, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "other", Pool: 1}); err != nil || created || same.ID != b.ID || same.Owner != "root" {
+		if same, created, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "other", Pool: 1}); err != nil || created || same.ID != b.ID || same.Owner != "sherd" {
 			t.Fatalf("second create: %+v, %v, %v", same, created, err)
 		}
 		if m := s.Map(); m.Buckets["b"] == nil || m.Buckets["b"].Revision != b.Revision {
@@ -143,7 +143,7 @@ func TestConcurrentCreates(t *testing.T) {
 	var g sync.WaitGroup
 	for i := range 24 {
 		g.Go(func() {
-			b, created, err := s.CreateBucket(ctx, placement.Bucket{Name: fmt.Sprint("b", i%8), Owner: "root", Pool: 1})
+			b, created, err := s.CreateBucket(ctx, placement.Bucket{Name: fmt.Sprint("b", i%8), Owner: "sherd", Pool: 1})
 			if err != nil {
 				t.Error(err)
 				return
@@ -168,7 +168,7 @@ func TestSyncSeesWhatOthersFinished(t *testing.T) {
 	ctx := testContext(t)
 	for i := range 50 {
 		name := fmt.Sprint("b", i)
-		if _, _, err := a.CreateBucket(ctx, placement.Bucket{Name: name, Owner: "root", Pool: 1}); err != nil {
+		if _, _, err := a.CreateBucket(ctx, placement.Bucket{Name: name, Owner: "sherd", Pool: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Sync(ctx); err != nil {
@@ -201,7 +201,7 @@ func TestMapSharesWhatDidNotChange(t *testing.T) {
 	te := newEtcd(t)
 	s, _ := bootstrapped(t, te)
 	before := s.Map()
-	if _, _, err := s.CreateBucket(testContext(t), placement.Bucket{Name: "b", Owner: "root", Pool: 1}); err != nil {
+	if _, _, err := s.CreateBucket(testContext(t), placement.Bucket{Name: "b", Owner: "sherd", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
 	after := s.Map()
@@ -384,7 +384,7 @@ func TestServesWhileEtcdIsAway(t *testing.T) {
 	impatiently(ctx, func(ctx context.Context) {
 		for name, err := range map[string]error{
 			"create": func() error {
-				_, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1})
+				_, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: 1})
 				return err
 			}(),
 			"state": s.SetDriveState(ctx, in.Drives[0].ID, placement.DriveDown, ""),
@@ -415,7 +415,7 @@ func TestServesWhileEtcdIsAway(t *testing.T) {
 
 func retryCreate(ctx context.Context, s *Store, name string) (b *placement.Bucket, created bool, err error) {
 	for {
-		b, created, err = s.CreateBucket(ctx, placement.Bucket{Name: name, Owner: "root", Pool: 1})
+		b, created, err = s.CreateBucket(ctx, placement.Bucket{Name: name, Owner: "sherd", Pool: 1})
 		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return b, created, err
 		}
@@ -498,7 +498,7 @@ func TestBadRecordsKeepTheOldValue(t *testing.T) {
 	te := newEtcd(t)
 	s, in := bootstrapped(t, te)
 	ctx := testContext(t)
-	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1}); err != nil {
+	if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: 1}); err != nil {
 		t.Fatal(err)
 	}
 	editIAM(t, s, placement.IAMChange{Identity: &placement.Identity{AccessKey: "k", Secret: "s", Root: true}},
@@ -570,7 +570,7 @@ func BenchmarkCreateBucket(b *testing.B) {
 	s, _ := bootstrapped(b, te)
 	ctx := context.Background()
 	for i := 0; b.Loop(); i++ {
-		if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: fmt.Sprint("b", i), Owner: "root", Pool: 1}); err != nil {
+		if _, _, err := s.CreateBucket(ctx, placement.Bucket{Name: fmt.Sprint("b", i), Owner: "sherd", Pool: 1}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -66,7 +66,7 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 	go func() {
 		for run.Err() == nil {
 			name := fmt.Sprintf("b%05d", made.Load())
-			b, created, err := s.CreateBucket(context.Background(), placement.Bucket{Name: name, Owner: "root", Pool: 1})
+			b, created, err := s.CreateBucket(context.Background(), placement.Bucket{Name: name, Owner: "sherd", Pool: 1})
 			if err != nil || !created || int64(b.ID) <= made.Load() {
 				done <- fmt.Errorf("%s: %v, created %v: %w", name, b, created, err)
 				return

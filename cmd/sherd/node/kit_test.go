@@ -204,7 +204,7 @@ func (r *rig) bucket() *placement.Bucket {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	b, _, err := r.n.store.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1})
+	b, _, err := r.n.store.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: 1})
 	must(r.t, err)
 	return b
 }

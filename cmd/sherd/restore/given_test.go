@@ -54,7 +54,7 @@ func newNodes(t *testing.T, count int) *nodes {
 // bucket makes a bucket and has some nodes' drives have a copy with it.
 func (n *nodes) bucket(name string, copied ...int) {
 	n.t.Helper()
-	_, _, err := n.s.CreateBucket(n.ctx, placement.Bucket{Name: name, Owner: "root", Pool: 1})
+	_, _, err := n.s.CreateBucket(n.ctx, placement.Bucket{Name: name, Owner: "sherd", Pool: 1})
 	must(n.t, err)
 	for _, i := range copied {
 		_, err := n.s.WriteCopies(n.ctx, pathsOf(n.hosts[i]), nil)

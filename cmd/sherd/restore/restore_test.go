@@ -68,7 +68,7 @@ func founded(t *testing.T, ctx context.Context, etcd store.Options) Options {
 	must(t, err)
 	defer s.Close()
 	must(t, s.Bootstrap(ctx, first))
-	_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "root", Pool: 1})
+	_, _, err = s.CreateBucket(ctx, placement.Bucket{Name: "b", Owner: "sherd", Pool: 1})
 	must(t, err)
 	key, err := store.CopyKey(rootSecret, opt.Cluster)
 	must(t, err)
