@@ -11,6 +11,7 @@ type Code string
 // The codes. Source: Common Errors and the pages of the operations, IAM API Reference.
 const (
 	AccessDenied            Code = "AccessDenied"
+	ConcurrentModification  Code = "ConcurrentModification"
 	DeleteConflict          Code = "DeleteConflict"
 	EntityAlreadyExists     Code = "EntityAlreadyExists"
 	IncompleteSignature     Code = "IncompleteSignature"
@@ -31,7 +32,8 @@ const (
 var statuses = map[Code]int{
 	AccessDenied: http.StatusForbidden, InvalidClientTokenID: http.StatusForbidden, MissingAuthToken: http.StatusForbidden,
 	SignatureDoesNotMatch: http.StatusForbidden, NoSuchEntity: http.StatusNotFound, DeleteConflict: http.StatusConflict,
-	EntityAlreadyExists: http.StatusConflict, LimitExceeded: http.StatusConflict,
+	ConcurrentModification: http.StatusConflict,
+	EntityAlreadyExists:    http.StatusConflict, LimitExceeded: http.StatusConflict,
 	ServiceFailure: http.StatusInternalServerError, ServiceUnavailable: http.StatusServiceUnavailable,
 }
 

@@ -80,7 +80,8 @@ func (c *call) groupsPage(groups []*placement.Group) (any, error) {
 
 func groupKey(g *placement.Group) string { return placement.FoldName(g.Name) }
 
-// updateGroup gives a group another name, path or both.
+// updateGroup gives a group another name, path or both. Users name their groups, so a group of many is renamed in steps: until the last it is
+// there under both names, with the same id and policies, and each user is in one of the two. Who finds it so goes on with it.
 func (c *call) updateGroup() (any, error) {
 	old, err := c.dir.group(c.get("GroupName"))
 	if err != nil {
@@ -88,32 +89,53 @@ func (c *call) updateGroup() (any, error) {
 	}
 	g := *old
 	g.Name, g.Path = c.or("NewGroupName", old.Name), c.or("NewPath", old.Path)
-	if other := c.dir.m.Group(c.dir.account, g.Name); other != nil && other != old {
+	switch other := c.dir.m.Group(c.dir.account, g.Name); {
+	case other == nil || other == old:
+		if err := c.settled(old); err != nil {
+			return nil, err
+		}
+	case other.ID != old.ID || old.ID == "":
 		return nil, fail(EntityAlreadyExists, "Group with name %s already exists.", g.Name)
 	}
 	if g.Name != old.Name {
-		if err := c.renameInMembers(old.Name, g.Name); err != nil {
-			return nil, err
-		}
+		c.again = c.renameInMembers(old.Name, g.Name)
 	}
-	if groupKey(&g) != groupKey(old) {
+	moved := groupKey(&g) != groupKey(old)
+	if c.again && !moved {
+		return nil, nil // they may have it in either case
+	}
+	if moved && !c.again {
 		c.dropGroup(old)
 	}
 	c.putGroup(&g)
 	return nil, nil
 }
 
-func (c *call) renameInMembers(old, fresh string) error {
-	users := c.dir.members(old)
-	if len(users) > renamedMembers {
-		return fail(LimitExceeded, "A group of more than %d users cannot be renamed.", renamedMembers)
-	}
-	for _, member := range users {
-		u := *member
-		u.Groups = append(remove(member.Groups, old), fresh)
-		c.putUser(&u)
+// settled refuses to change a group that is about to get another name. Errors: ConcurrentModification.
+func (c *call) settled(g *placement.Group) error {
+	for _, other := range c.dir.groups("") {
+		if other != g && other.ID == g.ID && g.ID != "" {
+			return fail(ConcurrentModification, "The group %s is also there as %s: it is being renamed. Wait until that is done, or rename it again.", g.Name, other.Name)
+		}
 	}
 	return nil
+}
+
+// renameInMembers gives as many of a group's users its new name as one step can, and reports whether there are more.
+func (c *call) renameInMembers(old, fresh string) (more bool) {
+	renamed := 0
+	for _, member := range c.dir.members(old) {
+		if slices.Contains(member.Groups, fresh) && !slices.Contains(member.Groups, old) {
+			continue
+		}
+		if renamed++; renamed > renamedMembers {
+			return true
+		}
+		u := *member
+		u.Groups = append(remove(remove(member.Groups, old), fresh), fresh)
+		c.putUser(&u)
+	}
+	return false
 }
 
 // remove is a copy of names without name, in any case.
@@ -123,6 +145,9 @@ func remove(names []string, name string) []string {
 
 func (c *call) deleteGroup() (any, error) {
 	g, err := c.dir.group(c.get("GroupName"))
+	if err == nil {
+		err = c.settled(g)
+	}
 	if err != nil {
 		return nil, err
 	}

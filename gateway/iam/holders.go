@@ -39,6 +39,9 @@ func ofUser(c *call) (*holder, error) {
 
 func ofGroup(c *call) (*holder, error) {
 	old, err := c.dir.group(c.get("GroupName"))
+	if err == nil && c.op.change {
+		err = c.settled(old)
+	}
 	if err != nil {
 		return nil, err
 	}

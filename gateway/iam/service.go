@@ -152,20 +152,22 @@ func (s *Service) answer(ctx context.Context, op *operation, req *Request) (resu
 	c := &call{form: known, caller: req.Caller, op: op, now: s.opt.Now().UTC().Truncate(time.Second)}
 	authorized := func(m *placement.Map) error {
 		c.dir = directory{m, req.Caller.Account}
-		c.changes = nil
+		c.changes, c.again = nil, false
 		return s.authorize(ctx, c)
 	}
 	if err := authorized(records.Map()); err != nil { // so that who may nothing costs the control store nothing
 		return nil, err
 	}
 	if op.change {
-		err = records.EditIAM(ctx, func(m *placement.Map) (changes []placement.IAMChange, err error) {
-			if err := authorized(m); err != nil {
-				return nil, err
-			}
-			result, err = op.run(c)
-			return c.changes, err
-		})
+		for first := true; err == nil && (first || c.again); first = false {
+			err = records.EditIAM(ctx, func(m *placement.Map) (changes []placement.IAMChange, err error) {
+				if err := authorized(m); err != nil {
+					return nil, err
+				}
+				result, err = op.run(c)
+				return c.changes, err
+			})
+		}
 		return result, err
 	}
 	if !op.local {

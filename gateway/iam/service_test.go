@@ -227,14 +227,47 @@ func TestAccountsAreBounded(t *testing.T) {
 			t.Errorf("%s: %s", action, code)
 		}
 	}
-	for i := range renamedMembers + 1 {
-		u := m.Users[placement.NameOf(defaultAccount, fmt.Sprint("u", i))]
-		u.Groups = []string{"u0"}
-	}
-	if code := k.refused(root(), "UpdateGroup", "GroupName", "u0", "NewGroupName", "x"); code != "LimitExceeded" {
-		t.Errorf("a large group's new name: %s", code)
-	}
 	k.must("UpdateGroup", "GroupName", "u0", "NewPath", "/x/")
+}
+
+// TestLargeGroupsAreRenamed: a group of more users than one step can change gets its name in several. In between it has both names, with the same
+// policies, and nobody can change these; a rename that was cut short is gone on with.
+func TestLargeGroupsAreRenamed(t *testing.T) {
+	k := newKit(t)
+	k.must("CreateGroup", "GroupName", "old", "Path", "/p/")
+	k.must("PutGroupPolicy", "GroupName", "old", "PolicyName", "inline", "PolicyDocument", okPolicy)
+	users := 2*renamedMembers + 50
+	for i := range users {
+		k.must("CreateUser", "UserName", fmt.Sprint("u", i))
+		k.must("AddUserToGroup", "GroupName", "old", "UserName", fmt.Sprint("u", i))
+	}
+	members := func(group string) int { return len(directory{k.records.m, defaultAccount}.members(group)) }
+	id := k.records.m.Group(defaultAccount, "old").ID
+	k.records.last = 2
+	if code := k.refused(root(), "UpdateGroup", "GroupName", "old", "NewGroupName", "new"); code != "ServiceUnavailable" {
+		t.Fatalf("cut short: %s", code)
+	}
+	if g := k.records.m.Group(defaultAccount, "new"); g == nil || g.ID != id || len(g.Inline) != 1 || members("old") != users-renamedMembers || members("new") != renamedMembers {
+		t.Fatalf("half renamed: %+v, %d and %d users", g, members("old"), members("new"))
+	}
+	for action, form := range map[string][]string{
+		"PutGroupPolicy": {"PolicyName", "more", "PolicyDocument", okPolicy}, "DeleteGroupPolicy": {"PolicyName", "inline"}, "DeleteGroup": nil,
+		"UpdateGroup": {"NewGroupName", "third"},
+	} {
+		for _, name := range []string{"old", "new"} {
+			if code := k.refused(root(), action, append(form, "GroupName", name)...); code != "ConcurrentModification" {
+				t.Errorf("%s of %s: %s", action, name, code)
+			}
+		}
+	}
+	k.must("UpdateGroup", "GroupName", "old", "NewGroupName", "new")
+	if g := k.records.m.Group(defaultAccount, "new"); k.records.m.Group(defaultAccount, "old") != nil || g.ID != id || g.Path != "/p/" || len(g.Inline) != 1 || members("new") != users {
+		t.Errorf("renamed: %+v, %d users", g, members("new"))
+	}
+	k.must("UpdateGroup", "GroupName", "new", "NewGroupName", "NEW") // which is the same to who looks for it
+	if g := k.records.m.Group(defaultAccount, "new"); g.Name != "NEW" || members("new") != users {
+		t.Errorf("in capitals: %+v, %d users", g, members("new"))
+	}
 }
 
 // TestPagesAreTheWhole follows the markers of each list, one entry at a time.
