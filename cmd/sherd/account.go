@@ -33,6 +33,18 @@ func newAccountCommand() *cobra.Command {
 			}
 			return show(cmd, &c, got, printNewAccount)
 		}),
+		iamCommand("reset-root ACCOUNT", "Give an account's root, by its name or id, a new access key in the place of those that it has", func(cmd *cobra.Command, args []string) error {
+			id, err := c.accountID(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			type result struct{ AccessKey iamKey }
+			got, err := iamGet[result](cmd.Context(), &c, "ResetAccountRoot", iamParams{"AccountId", id})
+			if err != nil {
+				return err
+			}
+			return show(cmd, &c, got.AccessKey, printNewKey)
+		}),
 		iamCommand("rm ACCOUNT", "Remove an account, by its name or id, that has no user, group, policy or bucket", func(cmd *cobra.Command, args []string) error {
 			id, err := c.accountID(cmd.Context(), args[0])
 			if err != nil {

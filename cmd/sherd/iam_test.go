@@ -164,6 +164,8 @@ func TestCommandsOfUsersGroupsAndPolicies(t *testing.T) {
 		{line: "user show rob", err: "NoSuchEntity: The user with name rob cannot be found."},
 		{line: "user add", err: "accepts 1 arg(s)"},
 		{line: "account add acme", want: "*"},
+		{line: "account reset-root ACME", want: "The access key of root, its secret shown only now:\n\nexport AWS_ACCESS_KEY_ID=AKIA\nexport AWS_SECRET_ACCESS_KEY=SECRET\n"},
+		{line: "account reset-root none", err: "there is no account none"},
 		{line: "account rm acme", want: "account acme is removed\n"},
 		{line: "account rm acme", err: "there is no account acme"},
 		{line: "account ls", want: "ACCOUNT  ID            CREATED  CANONICAL ID\nsherd    " + account + "  -        " + records.m.DefaultAccount.Canonical + "\n"},

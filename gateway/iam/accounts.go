@@ -51,6 +51,36 @@ func (c *call) createAccount() (any, error) {
 	return accountResult{newAccountXML(a), x}, nil
 }
 
+// resetAccountRoot gives the root of an account a new access key in the place of those that it has: they are lost, or in wrong hands.
+func (c *call) resetAccountRoot() (any, error) {
+	a, err := c.otherAccount("reset here: `sherd user reset-root` does so where a server runs")
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range (directory{c.dir.m, a.ID}).keys("") {
+		c.dropKey(old)
+	}
+	k := newKey(a.ID, "")
+	k.Created = c.now
+	c.putKey(k)
+	x := newKeyXML(k)
+	x.SecretAccessKey = k.Secret
+	return keyResult{x}, nil
+}
+
+// otherAccount is the account that a call names. The one that the cluster began with is not to be what is refused says. Errors: NoSuchEntity,
+// DeleteConflict.
+func (c *call) otherAccount(refused string) (*placement.Account, error) {
+	a := c.dir.m.Account(c.get("AccountId"))
+	switch {
+	case a == nil:
+		return nil, fail(NoSuchEntity, "The account %s cannot be found.", c.get("AccountId"))
+	case a.ID == c.dir.m.Account("").ID:
+		return nil, fail(DeleteConflict, "The account that the cluster began with cannot be %s.", refused)
+	}
+	return a, nil
+}
+
 // newAccountID is 12 random digits that no account has; the first is no zero, for tools read ids as numbers.
 func (c *call) newAccountID() string {
 	least := big.NewInt(100_000_000_000)
@@ -107,12 +137,9 @@ func (c *call) listAccounts() (any, error) {
 
 // deleteAccount removes an account that has nothing but its root, with its root's access keys.
 func (c *call) deleteAccount() (any, error) {
-	a := c.dir.m.Account(c.get("AccountId"))
-	if a == nil {
-		return nil, fail(NoSuchEntity, "The account %s cannot be found.", c.get("AccountId"))
-	}
-	if a.ID == c.dir.m.Account("").ID {
-		return nil, fail(DeleteConflict, "The account that the cluster began with cannot be deleted.")
+	a, err := c.otherAccount("deleted")
+	if err != nil {
+		return nil, err
 	}
 	of := directory{c.dir.m, a.ID}
 	switch {

@@ -143,5 +143,6 @@ var operations = []operation{
 	// of our own
 	{name: "CreateAccount", change: true, rootOnly: true, params: []param{must("AccountName", accountNameShape)}, run: (*call).createAccount},
 	{name: "ListAccounts", rootOnly: true, params: []param{marker, maxItems}, run: (*call).listAccounts},
+	{name: "ResetAccountRoot", change: true, rootOnly: true, params: []param{must("AccountId", accountIDShape)}, run: (*call).resetAccountRoot},
 	{name: "DeleteAccount", change: true, rootOnly: true, params: []param{must("AccountId", accountIDShape)}, run: (*call).deleteAccount},
 }
