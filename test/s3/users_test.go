@@ -26,11 +26,20 @@ func newUser(policy string) []*request {
 	return steps
 }
 
-// queryAPIs is what the one row of the router's table for them needs; gateway/iam has tests of its own, and test/clients the aws CLI.
+// queryAPIs is what the two rows of the router's table for them need; gateway/iam has tests of its own, and test/clients the aws CLI.
 func queryAPIs() group {
 	sts := POST("/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", "application/x-www-form-urlencoded").signed(signature{service: "sts"})
 	sts.iam = true
+	inURL := func(query string) *request {
+		q := GET("/?" + query).signed(signature{service: "iam"})
+		q.iam = true
+		return q
+	}
+	const urls = "IAM/UserGuide/programming: GET and POST for all actions"
 	return group{"QueryAPIs", shared, []kase{
+		{"GetUser in a URL", urls, nil, inURL("Action=GetUser&Version=2010-05-08"), is(200, count("GetUserResult/User", 1))},
+		{"an action in a URL that does not exist", "IAM/APIReference/CommonErrors: InvalidAction", nil, inURL("Action=Juggle&Version=2010-05-08"), fails(400, "InvalidAction")},
+		{"a user in a URL that does not exist", "IAM/APIReference/API_GetUser: NoSuchEntity", nil, inURL("Action=GetUser&Version=2010-05-08&UserName={user}"), fails(404, "NoSuchEntity")},
 		{"GetCallerIdentity", "STS/APIReference/API_GetCallerIdentity", nil, sts, is(200, valLike("GetCallerIdentityResult/Account", `^\d{12}$`))},
 		{"an action that does not exist", "IAM/APIReference/CommonErrors: InvalidAction", nil, iam("Juggle"), fails(400, "InvalidAction")},
 		{"a user that does not exist", "IAM/APIReference/API_GetUser: NoSuchEntity", nil, iam("GetUser", "UserName", "{user}"), fails(404, "NoSuchEntity")},
