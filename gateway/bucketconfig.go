@@ -55,6 +55,9 @@ func readConfig[T any](r *request, parse func(io.Reader) (T, error)) (v T, err e
 	if err != nil {
 		return v, err
 	}
+	if len(doc) == 0 {
+		return v, errMissingBody
+	}
 	return readXML(doc, parse)
 }
 

@@ -32,7 +32,7 @@ func TestBucketConfigurations(t *testing.T) {
 		{sub: "requestPayment", absent: "200", put: "200", doc: `<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>`, answer: "<Payer>Requester</Payer>",
 			bad: "MalformedXML", badDoc: `<RequestPaymentConfiguration><Payer>me</Payer></RequestPaymentConfiguration>`, cannotBeTaken: true},
 		{sub: "accelerate", absent: "200", put: "200", doc: `<AccelerateConfiguration><Status>Enabled</Status></AccelerateConfiguration>`, answer: "<Status>Enabled</Status>",
-			bad: "MalformedXML", badDoc: "", cannotBeTaken: true},
+			bad: "MissingRequestBodyError", badDoc: "", cannotBeTaken: true},
 		{sub: "logging", absent: "200", put: "200", doc: `<BucketLoggingStatus/>`, answer: "BucketLoggingStatus", bad: "NotImplemented", cannotBeTaken: true,
 			badDoc: `<BucketLoggingStatus><LoggingEnabled><TargetBucket>bucket</TargetBucket><TargetPrefix/></LoggingEnabled></BucketLoggingStatus>`},
 	} {

@@ -82,7 +82,7 @@ func span(header string, size int64) (off, n int64, partial bool, err error) {
 	if !ok || strings.Contains(spec, ",") {
 		return 0, size, false, nil
 	}
-	from, to, ok := strings.Cut(strings.TrimSpace(spec), "-")
+	from, to, ok := strings.Cut(spec, "-")
 	if !ok {
 		return 0, size, false, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -184,7 +185,7 @@ func (r *request) newCopying() (c *copying, err error) {
 		return nil, err
 	}
 	c.self = c.from.on.bucket.ID == r.bucket.ID && c.from.on.key == r.key
-	if c.self && c.from.on.version == "" && !c.replaceMeta && !c.replaceTags && r.in1("X-Amz-Storage-Class") == "" && c.want.Algorithm == noAlgorithm {
+	if c.self && c.from.on.version == "" && !c.replaceMeta && !c.replaceTags && r.in1("X-Amz-Storage-Class") == "" && r.in1(redirectHeader) == "" && c.want.Algorithm == noAlgorithm {
 		return nil, errInvalidRequest.say("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	return c, nil
@@ -193,9 +194,12 @@ func (r *request) newCopying() (c *copying, err error) {
 // details are the copy's: its own where they replace, the source's else.
 func (c *copying) details(v *metapb.Version) *metapb.Details {
 	d := &metapb.Details{Owner: c.given.Owner, Acl: c.given.Acl, StorageClass: c.given.StorageClass, Lock: c.given.Lock}
-	d.Headers, d.Tags = v.Details.GetHeaders(), v.Details.GetTags()
-	if c.replaceMeta {
-		d.Headers = c.given.Headers
+	d.Headers, d.Tags = c.given.Headers, v.Details.GetTags()
+	if !c.replaceMeta {
+		d.Headers = withoutRedirect(v.Details.GetHeaders())
+		if i := slices.IndexFunc(c.given.Headers, isRedirect); i >= 0 {
+			d.Headers = append(slices.Clip(d.Headers), c.given.Headers[i])
+		}
 	}
 	if c.replaceTags {
 		d.Tags = c.given.Tags

@@ -13,9 +13,15 @@ import (
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
+// errTagHeader is AWS's answer to what it cannot take apart.
+var errTagHeader = badArgument("x-amz-tagging", "", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.")
+
 const (
 	metaPrefix         = "X-Amz-Meta-"
 	userBytesMax       = 2 << 10 // of names, without the prefix, and values
+	redirectHeader     = "X-Amz-Website-Redirect-Location"
+	redirectRecord     = "x-amz-website-redirect-location" // its name in records, and in answers
+	redirectBytesMax   = 2 << 10
 	tagsMax            = 10
 	tagNameMax         = 128 // characters
 	tagValueMax        = 256
@@ -50,6 +56,9 @@ func (r *request) details() (*metapb.Details, error) {
 			d.Headers = append(d.Headers, &metapb.Header{Name: k.record, Value: v})
 		}
 	}
+	if err := r.redirect(d); err != nil {
+		return nil, err
+	}
 	if err := r.userMetadata(d); err != nil {
 		return nil, err
 	}
@@ -79,6 +88,33 @@ func withoutChunked(v string) string {
 		}
 	}
 	return strings.Join(rest, ",")
+}
+
+// redirect keeps where a website would send those who ask for the object. There are no websites here: it is kept and shown.
+//
+// Source: "Configuring a webpage redirect", S3 user guide.
+func (r *request) redirect(d *metapb.Details) error {
+	v := r.in1(redirectHeader)
+	switch {
+	case v == "":
+		return nil
+	case len(v) > redirectBytesMax:
+		return errInvalidRedirect.say("The length of website redirect location cannot exceed 2,048 characters.")
+	case !strings.HasPrefix(v, "/") && !strings.HasPrefix(v, "http://") && !strings.HasPrefix(v, "https://"):
+		return errInvalidRedirect
+	}
+	d.Headers = append(d.Headers, &metapb.Header{Name: redirectRecord, Value: v})
+	return nil
+}
+
+func isRedirect(h *metapb.Header) bool { return h.Name == redirectRecord }
+
+// withoutRedirect is headers as a copy has them: where a website redirects to is not copied. Source: CopyObject, x-amz-website-redirect-location.
+func withoutRedirect(headers []*metapb.Header) []*metapb.Header {
+	if !slices.ContainsFunc(headers, isRedirect) {
+		return headers
+	}
+	return slices.DeleteFunc(slices.Clone(headers), isRedirect) // they are a record's, which others read
 }
 
 // userMetadata collects x-amz-meta-…, and looks at every other x-amz- header on the way.
@@ -115,7 +151,7 @@ func supported(name, value string) error {
 		refused = true
 	case strings.HasPrefix(rest, "Object-Lock-"):
 		refused = name != lockMode && name != lockUntil && name != lockHold
-	case rest == "Website-Redirect-Location", rest == "Write-Offset-Bytes", strings.HasPrefix(rest, "If-Match-"):
+	case rest == "Write-Offset-Bytes", strings.HasPrefix(rest, "If-Match-"):
 		refused = true
 	case strings.HasPrefix(rest, "Checksum-"):
 		refused = !knownChecksum(name)
@@ -172,16 +208,16 @@ func tags(v string) (string, error) {
 	}
 	set, err := url.ParseQuery(v)
 	if err != nil {
-		return "", errInvalidTag
+		return "", errTagHeader
 	}
 	if len(set) > tagsMax {
 		return "", newError(400, "BadRequest", "Object tags cannot be greater than 10")
 	}
 	for name, values := range set {
 		switch {
-		case len(values) != 1:
-			return "", errInvalidTag.say("Cannot provide multiple Tags with the same key")
-		case name == "" || utf8.RuneCountInString(name) > tagNameMax || !utf8.ValidString(name):
+		case len(values) != 1, name == "":
+			return "", errTagHeader
+		case utf8.RuneCountInString(name) > tagNameMax || !utf8.ValidString(name):
 			return "", errInvalidTag.say("The TagKey you have provided is invalid")
 		case utf8.RuneCountInString(values[0]) > tagValueMax || !utf8.ValidString(values[0]):
 			return "", errInvalidTag.say("The TagValue you have provided is invalid")

@@ -63,7 +63,7 @@ func (r *request) lock() (*metapb.Lock, error) {
 	case "ON":
 		l.LegalHold = true
 	default:
-		return nil, badArgument(lockHold, hold, "Legal Hold must be either of 'ON' or 'OFF'")
+		return nil, badArgument(strings.ToLower(lockHold), hold, "Legal Hold must be either of 'ON' or 'OFF'")
 	}
 	if mode == "" && until == "" {
 		return l, nil
@@ -72,11 +72,11 @@ func (r *request) lock() (*metapb.Lock, error) {
 		return nil, errInvalidArgument.say("x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied")
 	}
 	if mode != placement.LockGovernance && mode != placement.LockCompliance {
-		return nil, badArgument(lockMode, mode, "Unknown wormMode directive.")
+		return nil, badArgument(strings.ToLower(lockMode), mode, "Unknown wormMode directive.")
 	}
 	t, ok := s3xml.ParseTime(until)
 	if !ok {
-		return nil, badArgument(lockUntil, until, "The retain until date must be provided in ISO 8601 format")
+		return nil, badArgument(strings.ToLower(lockUntil), until, "The retain until date must be provided in ISO 8601 format")
 	}
 	l.Mode, l.Until = metapb.LockMode(metapb.LockMode_value[mode]), t.UnixMilli()
 	return l, r.future(t)
@@ -87,9 +87,9 @@ func (r *request) future(until time.Time) error {
 	now, given := r.s.opt.Now(), until.Format(time.RFC3339)
 	switch {
 	case !until.After(now):
-		return badArgument(lockUntil, given, "The retain until date must be in the future!")
+		return badArgument(strings.ToLower(lockUntil), given, "The retain until date must be in the future!")
 	case until.After(now.AddDate(0, 0, retentionDaysMax)):
-		return badArgument(lockUntil, given, "The retain until date must be at most 100 years ahead.")
+		return badArgument(strings.ToLower(lockUntil), given, "The retain until date must be at most 100 years ahead.")
 	}
 	return nil
 }

@@ -96,9 +96,6 @@ func (r *request) getVersioning() error {
 
 // putVersioning serves PutBucketVersioning (S3 API reference).
 func (r *request) putVersioning() error {
-	if r.auth.DecodedBytes == 0 {
-		return newError(400, "MissingRequestBodyError", "Request Body is empty")
-	}
 	v, err := readConfig(r, s3xml.ReadVersioning)
 	switch {
 	case err != nil:

@@ -37,10 +37,7 @@ func (n *node) corsRule() CORSRule {
 		n.fail("no origin or no method")
 	}
 	if age := n.child("MaxAgeSeconds"); age != nil {
-		seconds := age.integer()
-		if seconds < 0 {
-			age.fail("negative")
-		}
+		seconds := age.integer() // below zero: a browser is to keep nothing, which Fetch allows
 		rule.MaxAgeSeconds = &seconds
 	}
 	return rule

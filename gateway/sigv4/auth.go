@@ -40,7 +40,8 @@ const (
 	StreamingUnsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 	EmptySHA256              = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	algorithm                = "AWS4-HMAC-SHA256"
-	s3                       = "s3" // the service, as the scope of a signature names it
+	terminal                 = "aws4_request" // the end of a scope
+	s3                       = "s3"           // the service, as the scope of a signature names it
 	timeFormat               = "20060102T150405Z"
 	dateBytes                = len("20060102")
 	maxExpires               = 7 * 24 * time.Hour

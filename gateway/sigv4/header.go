@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -166,18 +167,15 @@ func malformedHeader(what string, facts ...Fact) error {
 
 // credential is who signed, and for what: accessKey/date/region/service/aws4_request.
 type credential struct {
-	accessKey, date, region, service string
-	scope                            string // all but the access key
+	accessKey, date, region, service, terminal string
+	scope                                      string // all but the access key
 }
 
-// parseCredential splits from the end: an access key may hold slashes.
+// parseCredential splits from the end: an access key may hold slashes. What the parts say is checkScope's matter.
 func parseCredential(s string) (credential, bool) {
 	var c credential
-	rest, ok := strings.CutSuffix(s, "/aws4_request")
-	if !ok {
-		return c, false
-	}
-	for _, into := range []*string{&c.service, &c.region, &c.date} {
+	rest := s
+	for _, into := range []*string{&c.terminal, &c.service, &c.region, &c.date} {
 		i := strings.LastIndexByte(rest, '/')
 		if i < 0 {
 			return c, false
@@ -188,18 +186,22 @@ func parseCredential(s string) (credential, bool) {
 	if rest != "" {
 		c.scope = s[len(rest)+1:]
 	}
-	return c, rest != "" && len(c.date) == dateBytes && c.region != ""
+	return c, rest != "" && c.region != ""
 }
 
 // checkScope compares what a credential is for with the request's time and with this server.
 func (v *Verifier) checkScope(c *credential, a *Auth, bad malformed) error {
 	switch {
+	case c.terminal != terminal:
+		return bad("incorrect terminal \"" + clip(c.terminal, 64) + "\". This endpoint uses \"" + terminal + "\".")
+	case !a.serves(c.service):
+		return bad("incorrect service \"" + clip(c.service, 64) + "\". This endpoint belongs to \"" + a.service() + "\".")
+	case len(c.date) != dateBytes:
+		return bad("incorrect date format \"" + clip(c.date, 64) + "\". This date in the credential must be in the format \"yyyyMMdd\".")
 	case c.date != a.amzDate[:dateBytes]:
 		return bad("Invalid credential date \"" + c.date + "\". This date is not the same as X-Amz-Date: \"" + a.amzDate[:dateBytes] + "\".")
 	case v.Region != "" && c.region != v.Region:
 		return bad("the region '"+clip(c.region, 64)+"' is wrong; expecting '"+v.Region+"'", Fact{"Region", v.Region})
-	case !a.serves(c.service):
-		return bad("incorrect service \"" + clip(c.service, 64) + "\". This endpoint belongs to \"" + a.service() + "\".")
 	}
 	return nil
 }
@@ -244,6 +246,7 @@ func checkNames(names string, bad malformed) error {
 // checkSigned refuses headers that steer S3 and that nobody signed. The date and the payload's hash are in
 // the string to sign anyway, where the Authorization header carries the signature.
 func checkSigned(h http.Header, names string, query bool) error {
+	var unsigned []string
 	for name := range h {
 		if !strings.HasPrefix(name, "X-Amz-") || listed(names, name) {
 			continue
@@ -251,10 +254,14 @@ func checkSigned(h http.Header, names string, query bool) error {
 		if !query && (name == "X-Amz-Date" || name == "X-Amz-Content-Sha256") {
 			continue
 		}
-		return fail(AccessDenied, "There were headers present in the request which were not signed",
-			Fact{"HeadersNotSigned", strings.ToLower(clip(name, 128))})
+		unsigned = append(unsigned, strings.ToLower(name))
 	}
-	return nil
+	if unsigned == nil {
+		return nil
+	}
+	slices.Sort(unsigned)
+	return fail(AccessDenied, "There were headers present in the request which were not signed",
+		Fact{"HeadersNotSigned", clip(strings.Join(unsigned, ", "), 1024)})
 }
 
 // listed reports whether names, in lower case and separated by ';', hold name in any case.

@@ -70,6 +70,7 @@ func TestRefusedHeader(t *testing.T) {
 			r.Header.Set("Authorization", h[:len(h)-1])
 		}, SignatureDoesNotMatch, ""},
 		{"unsigned header", func(r *http.Request) { r.Header.Set("X-Amz-Acl", "public-read") }, AccessDenied, "HeadersNotSigned"},
+		{"two unsigned headers", func(r *http.Request) { r.Header.Set("X-Amz-Tagging", "a=1"); r.Header.Set("X-Amz-Acl", "private") }, AccessDenied, "HeadersNotSigned"},
 		{"host not signed", editAuthorization("host;", ""), AccessDenied, "HeadersNotSigned"},
 		{"no date", func(r *http.Request) { r.Header.Del("X-Amz-Date") }, AccessDenied, ""},
 		{"bad date", func(r *http.Request) { r.Header.Set("X-Amz-Date", "2013-05-24") }, AccessDenied, ""},
