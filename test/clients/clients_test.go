@@ -29,7 +29,7 @@ const (
 	treeFiles    = 120
 )
 
-// TestFolders wants each client's folder to be whole, and waits.txt to be readable.
+// TestFolders wants each client's folder to be whole.
 func TestFolders(t *testing.T) {
 	names := folders(t)
 	if len(names) == 0 {
@@ -45,11 +45,6 @@ func TestFolders(t *testing.T) {
 			}
 		}
 	}
-	for _, w := range waits(t) {
-		if len(w.operations) == 0 {
-			t.Errorf("waits.txt does not say which operations %s needs", w.feature)
-		}
-	}
 }
 
 // TestClients installs and runs the chosen clients, one after the other, each against a server of its own.
@@ -61,7 +56,6 @@ func TestClients(t *testing.T) {
 	if *clientsFlag == "all" {
 		chosen = folders(t)
 	}
-	t.Run("waits", checkWaits)
 	binary, build := buildSherd(t), t.TempDir()
 	for _, name := range chosen {
 		t.Run(name, func(t *testing.T) {
@@ -82,37 +76,6 @@ func folders(t *testing.T) []string {
 		runs[i] = filepath.Dir(runs[i])
 	}
 	return runs
-}
-
-// wait is a line of waits.txt.
-type wait struct {
-	feature    string
-	operations []string
-}
-
-func waits(t *testing.T) []wait {
-	t.Helper()
-	text, err := os.ReadFile("waits.txt")
-	must(t, err)
-	var all []wait
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 0 && f[0] != "#" {
-			all = append(all, wait{f[0], f[1:]})
-		}
-	}
-	return all
-}
-
-// checkWaits fails for a feature that still waits although all it needs is served.
-func checkWaits(t *testing.T) {
-	page, err := os.ReadFile("../../docs/s3-compatibility.md")
-	must(t, err)
-	served, _, _ := strings.Cut(string(page), "\n## Not there yet")
-	for _, w := range waits(t) {
-		if !slices.ContainsFunc(w.operations, func(op string) bool { return !strings.Contains(served, "\n| "+op+" |") }) {
-			t.Errorf("%s is served: take it out of waits.txt", w.feature)
-		}
-	}
 }
 
 // buildSherd returns the path of the binary under test.
@@ -147,16 +110,12 @@ func runClient(t *testing.T, s *server, name, build string) {
 	makeFiles(t, work)
 	home := filepath.Join(work, "home")
 	must(t, os.Mkdir(home, 0o700))
-	var waiting []string
-	for _, w := range waits(t) {
-		waiting = append(waiting, w.feature)
-	}
 	cmd := script(t, name, "run")
 	cmd.Dir = work
 	// AWS_… of the machine, such as AWS_CA_BUNDLE, would change the clients' defaults.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 	cmd.Env = append(cmd.Env, "BUILD="+build, "ENDPOINT="+s.url(), "WORKDIR="+work, "HOME="+home,
-		"WAITS="+strings.Join(waiting, " "), "AWS_ACCESS_KEY_ID="+rootUser, "AWS_SECRET_ACCESS_KEY="+rootPassword,
+		"AWS_ACCESS_KEY_ID="+rootUser, "AWS_SECRET_ACCESS_KEY="+rootPassword,
 		"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 	began := time.Now()
 	out, err := within(t, cmd, *limitFlag)

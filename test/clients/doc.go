@@ -15,7 +15,6 @@
 //	AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_DEFAULT_REGION
 //	WORKDIR   its working directory, with tree (many small files, some with awkward names) and big (40 MiB and a bit:
 //	          parts, whatever the client's part size); HOME is below it and empty
-//	WAITS     the features of waits.txt, which it must leave out (served in lib.sh)
 //
 // It prints what it did and exits with 0; with 77 where the client cannot work on this machine, the reason being its
 // last line; and with anything else where something is wrong. On SIGTERM it ends what it started. Afterwards the

@@ -34,11 +34,6 @@ needs_node() {
   ((${version%%.*} >= 20)) || skip "node $version is older than 20, which the AWS SDK for JavaScript needs"
 }
 
-# served FEATURE is false, and says so, where waits.txt has the feature.
-served() {
-  [[ " $WAITS " != *" $1 "* ]] || { say "waits: $1"; return 1; }
-}
-
 # same A B compares two files or two trees.
 same() {
   diff -r --brief "$1" "$2" || fail "$1 and $2 differ"
@@ -55,6 +50,15 @@ refused() {
   shift
   if out=$("$@" 2>&1); then fail "not refused: $*"; fi
   [[ $out =~ $pattern ]] || fail "$* failed with '$out', not with $pattern"
+}
+
+# eventually WHAT COMMAND... repeats COMMAND until it succeeds: what is changed of users and policies holds within a second.
+eventually() {
+  local what=$1 deadline=$((SECONDS + 60))
+  shift
+  until ("$@") >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || fail "$what"
+  done
 }
 
 # http CURL-ARGUMENTS... prints the status of a request that curl makes without credentials.

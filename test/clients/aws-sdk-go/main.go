@@ -53,24 +53,10 @@ func main() {
 	s.transfers()
 	s.lists()
 	s.links()
-	for _, part := range []struct {
-		feature string
-		run     func()
-	}{{"tags", s.tags}, {"attributes", s.attributes}, {"versioning", s.versions}} {
-		if served(part.feature) {
-			part.run()
-		}
-	}
+	s.tags()
+	s.attributes()
+	s.versions()
 	s.removeAll()
-}
-
-// served is false, and says so, for what waits.txt has.
-func served(feature string) bool {
-	waits := slices.Contains(strings.Fields(os.Getenv("WAITS")), feature)
-	if waits {
-		fmt.Println("waits:", feature)
-	}
-	return !waits
 }
 
 func must(err error) {

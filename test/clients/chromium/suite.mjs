@@ -12,7 +12,7 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { Browser } from "./browser.mjs";
 import { block, blockBytes, blocks } from "./content.mjs";
 
-const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region, BUILD, ENDPOINT: endpoint, WAITS, WORKDIR } = process.env;
+const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region, BUILD, ENDPOINT: endpoint, WORKDIR } = process.env;
 const Bucket = "pages";
 const partMegabytes = 200;
 const s3 = new S3Client({ endpoint, forcePathStyle: true });
@@ -20,12 +20,6 @@ const send = (Command, input) => s3.send(new Command({ Bucket, ...input }));
 const signed = (Command, input) => getSignedUrl(s3, new Command({ Bucket, ...input }), { expiresIn: 3600 });
 const big = readFileSync(`${WORKDIR}/big`);
 const sha256 = (...buffers) => buffers.reduce((hash, b) => hash.update(b), createHash("sha256")).digest("hex");
-
-function served(feature) {
-  const waits = WAITS.split(" ").includes(feature);
-  if (waits) console.log("waits:", feature);
-  return !waits;
-}
 
 // site serves the page from an origin of its own. Where a form's answer sends the browser, it serves that too.
 async function site() {
@@ -162,12 +156,9 @@ try {
   const page = await browser.open(`${home.origin}/`);
   await withoutRules(page);
   await download(browser, page);
-  const post = served("post");
-  if (post) await forms(home, page);
-  if (served("cors")) {
-    await withRules(browser, home, page);
-    if (post) await formsByScript(page);
-  }
+  await forms(home, page);
+  await withRules(browser, home, page);
+  await formsByScript(page);
 } finally {
   await browser.close();
   home.close();
