@@ -243,8 +243,17 @@ func (s *suite) versions() {
 		all++
 	}
 	want("two versions and a marker", all == 3)
+	t, err := tags.NewTags(map[string]string{"of": "the old"}, true)
+	must(err)
+	must(s.PutObjectTagging(s.ctx, bucket, "k", t, minio.PutObjectTaggingOptions{VersionID: old.VersionID}))
+	_, err = s.CopyObject(s.ctx, minio.CopyDestOptions{Bucket: bucket, Object: "k"}, minio.CopySrcOptions{Bucket: bucket, Object: "k", VersionID: old.VersionID})
+	must(err)
+	want("the old version restored", string(s.read(bucket, "k", minio.GetObjectOptions{})) == "old")
+	got, err := s.GetObjectTagging(s.ctx, bucket, "k", minio.GetObjectTaggingOptions{})
+	must(err)
+	want("its tags", got.ToMap()["of"] == "the old")
 	s.removeAll(bucket, minio.ListObjectsOptions{WithVersions: true, Recursive: true})
-	fmt.Println("versions")
+	fmt.Println("versions: an old one read, tagged and restored; markers")
 }
 
 func (s *suite) lock() {
@@ -256,8 +265,26 @@ func (s *suite) lock() {
 	want("governance", mode != nil && *mode == minio.Governance)
 	refused("AccessDenied", s.RemoveObject(s.ctx, bucket, "k", minio.RemoveObjectOptions{VersionID: info.VersionID}))
 	must(s.RemoveObject(s.ctx, bucket, "k", minio.RemoveObjectOptions{VersionID: info.VersionID, GovernanceBypass: true}))
+
+	governance, days, unit := minio.Governance, uint(1), minio.Days
+	must(s.SetObjectLockConfig(s.ctx, bucket, &governance, &days, &unit))
+	_, mode, validity, _, err := s.GetObjectLockConfig(s.ctx, bucket)
+	must(err)
+	want("the default retention", mode != nil && *mode == governance && validity != nil && *validity == days)
+	info = s.put(bucket, "k", s.big, minio.PutObjectOptions{LegalHold: minio.LegalHoldEnabled}) // in parts
+	held, err := s.GetObjectLegalHold(s.ctx, bucket, "k", minio.GetObjectLegalHoldOptions{VersionID: info.VersionID})
+	must(err)
+	want("a legal hold", held != nil && *held == minio.LegalHoldEnabled)
+	refused("AccessDenied", s.RemoveObject(s.ctx, bucket, "k", minio.RemoveObjectOptions{VersionID: info.VersionID, GovernanceBypass: true}))
+	released, soon := minio.LegalHoldDisabled, time.Now().Add(time.Minute)
+	must(s.PutObjectLegalHold(s.ctx, bucket, "k", minio.PutObjectLegalHoldOptions{VersionID: info.VersionID, Status: &released}))
+	shorter := minio.PutObjectRetentionOptions{VersionID: info.VersionID, Mode: &governance, RetainUntilDate: &soon}
+	refused("AccessDenied", s.PutObjectRetention(s.ctx, bucket, "k", shorter))
+	shorter.GovernanceBypass = true
+	must(s.PutObjectRetention(s.ctx, bucket, "k", shorter))
+	must(s.RemoveObject(s.ctx, bucket, "k", minio.RemoveObjectOptions{VersionID: info.VersionID, GovernanceBypass: true}))
 	must(s.RemoveBucket(s.ctx, bucket))
-	fmt.Println("object lock")
+	fmt.Println("object lock: governance, default retention, legal hold, bypass")
 }
 
 func (s *suite) policy() {
