@@ -19,7 +19,7 @@ import (
 var (
 	clientsFlag = flag.String("clients", "", `the folders of the clients to run, separated by spaces; "all" for all`)
 	binaryFlag  = flag.String("sherd", "", "binary to test (default: build it)")
-	limitFlag   = flag.Duration("limit", 20*time.Minute, "the longest that a client may take")
+	limitFlag   = flag.Duration("limit", time.Hour, "the longest that a client may take")
 )
 
 const (
