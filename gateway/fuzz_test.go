@@ -22,7 +22,7 @@ import (
 )
 
 // byteRange is a range of bytes as RFC 9110, 14.1.2, writes it.
-var byteRange = regexp.MustCompile(`^bytes=\s*([0-9]*)-([0-9]*)\s*$`)
+var byteRange = regexp.MustCompile(`^bytes=([0-9]*)-([0-9]*)$`)
 
 // naiveSpan is span by RFC 9110, 14.1.1, in numbers without end; n is 0 where no byte is in the range.
 func naiveSpan(header string, size int64) (off, n int64, partial bool) {
