@@ -285,3 +285,6 @@ func (r *request) getNotification() error {
 func absent(code, message string) func(*request) error {
 	return func(r *request) error { return newError(404, code, message).with(r.bucketName()) }
 }
+
+// deleteNone serves a Delete of a configuration that no bucket has: S3 answers the same whether there was one or not.
+func (r *request) deleteNone() error { return r.sendEmpty(http.StatusNoContent) }
