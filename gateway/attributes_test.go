@@ -20,6 +20,7 @@ func TestAttributes(t *testing.T) {
 		parts += fmt.Sprintf("<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", 2*n, a.header.Get("ETag"))
 	}
 	k.want("200", call{method: "POST", path: "/bucket/mp?uploadId=" + upload, body: []byte(parts + "</CompleteMultipartUpload>")})
+	k.put("/bucket/r", "body", "X-Amz-Storage-Class", "REDUCED_REDUNDANCY", "X-Amz-Checksum-Crc32", "26gLsg==")
 	for _, c := range []struct {
 		code, path, asked string
 		more              []string
@@ -29,6 +30,8 @@ func TestAttributes(t *testing.T) {
 		{"200", "mp?attributes", "ObjectParts", nil, []string{"<PartsCount>3</PartsCount>", "<IsTruncated>false</IsTruncated>", "<PartNumber>3</PartNumber><Size>1027</Size>", "<ChecksumSHA256>"}},
 		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Max-Parts", "1", "X-Amz-Part-Number-Marker", "1"}, []string{"<IsTruncated>true</IsTruncated>", "<NextPartNumberMarker>2</NextPartNumberMarker>", "<PartNumber>2</PartNumber>"}},
 		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Part-Number-Marker", "3"}, []string{"<IsTruncated>false</IsTruncated>"}},
+		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Max-Parts", "2000"}, []string{"<MaxParts>1000</MaxParts>"}},
+		{"200", "r?attributes", "StorageClass,Checksum", nil, []string{"<StorageClass>REDUCED_REDUNDANCY</StorageClass>", "<Checksum><ChecksumCRC32>26gLsg==</ChecksumCRC32>"}},
 		{"NoSuchKey", "k?attributes", "ETag", nil, nil},
 		{"MethodNotAllowed", "k?attributes&versionId=" + marker, "ETag", nil, nil},
 		{"InvalidArgument", "k?attributes&versionId=x", "ETag", nil, nil},
@@ -42,6 +45,13 @@ func TestAttributes(t *testing.T) {
 			if !strings.Contains(string(a.body), part) {
 				t.Errorf("%s %s: no %s in %s", c.path, c.asked, part, a.body)
 			}
+		}
+		if c.code != "200" {
+			continue
+		}
+		of := k.want("200", call{method: "HEAD", path: "/bucket/" + strings.Replace(c.path, "attributes", "", 1)})
+		if a.version() != of.version() || a.header.Get("Last-Modified") != of.header.Get("Last-Modified") {
+			t.Errorf("%s: %v, of an object with %v", c.path, a.header, of.header)
 		}
 	}
 }

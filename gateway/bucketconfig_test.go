@@ -123,3 +123,37 @@ func TestOrigins(t *testing.T) {
 		t.Errorf("OPTIONS /: %d", a.status)
 	}
 }
+
+// TestPreflightRefusals: what is wrong, with what. Source: S3's answers as they were seen; RESTOPTIONSobject, "Special errors".
+func TestPreflightRefusals(t *testing.T) {
+	k := newKit(t)
+	for _, b := range []string{"bucket", "closed", "broken"} {
+		k.makeBucket(b)
+	}
+	k.want("200", call{method: "PUT", path: "/bucket?cors", body: []byte(corsDoc)})
+	k.config("broken", configCORS, "not a configuration")
+	const page = "http://page.example"
+	for _, c := range []struct {
+		path, method string
+		status       int
+		answer       []string
+	}{
+		{"/bucket/key", "", 400, []string{"<Code>BadRequest</Code>"}},
+		{"/bucket/key", "DELETE", 403, []string{"This CORS request is not allowed", "<Method>DELETE</Method>", "<ResourceType>OBJECT</ResourceType>"}},
+		{"/bucket", "DELETE", 403, []string{"This CORS request is not allowed", "<Method>DELETE</Method>", "<ResourceType>BUCKET</ResourceType>"}},
+		{"/closed/key", "GET", 403, []string{"CORS is not enabled for this bucket", "<Method>OPTIONS</Method>", "<ResourceType>BUCKET</ResourceType>"}},
+		{"/absent/key", "GET", 403, []string{"Bucket not found", "<Method>OPTIONS</Method>", "<ResourceType>BUCKET</ResourceType>"}},
+		{"/broken/key", "GET", 403, []string{"CORS is not enabled for this bucket"}},
+	} {
+		header := []string{"Origin", page, "Access-Control-Request-Method", c.method}
+		if c.method == "" {
+			header = nil
+		}
+		a := k.do(call{method: "OPTIONS", path: c.path, anonymous: true, header: pairs(header)})
+		for _, part := range c.answer {
+			if a.status != c.status || !strings.Contains(string(a.body), part) {
+				t.Errorf("%s for %s: %d, no %s in %s", c.method, c.path, a.status, part, a.body)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/sigv4"
+	"github.com/sherd-io/sherd/internal/ids"
+	"github.com/sherd-io/sherd/meta"
+	"github.com/sherd-io/sherd/meta/metapb"
 )
 
 // locked makes a bucket with object lock.
@@ -229,4 +233,82 @@ func TestChangesInPlaceRace(t *testing.T) {
 			t.Fatalf("%v", h)
 		}
 	}
+}
+
+// betweenRecords is records of which somebody changes something just before an update, or after a read.
+type betweenRecords struct {
+	*records
+	before, after func()
+}
+
+func (b *betweenRecords) Get(ctx context.Context, bucket ids.Bucket, key string, opt meta.GetOptions) (*metapb.Version, []byte, error) {
+	v, body, err := b.records.Get(ctx, bucket, key, opt)
+	if after := b.after; after != nil {
+		b.after = nil
+		after()
+	}
+	return v, body, err
+}
+
+func (b *betweenRecords) UpdateVersion(ctx context.Context, rules int64, c *metapb.UpdateVersion) (meta.Made, error) {
+	if before := b.before; before != nil {
+		before()
+	}
+	return b.records.UpdateVersion(ctx, rules, c)
+}
+
+// TestChangesInPlaceAreAskedAgain: what is changed is what was permitted; where somebody comes between it is asked about again, a few times.
+func TestChangesInPlaceAreAskedAgain(t *testing.T) {
+	between := new(betweenRecords)
+	k := newKit(t, func(_ *Options, o *object.Options) {
+		between.records = o.Records.(*records)
+		o.Records = between
+	})
+	k.makeBucket("bucket")
+	b := uint64(k.buckets.Map().Buckets["bucket"].ID)
+	k.users(map[string]string{"ann": statement("Allow", `["s3:PutObjectTagging"]`, `"*"`, `,"Condition":{"StringEquals":{"s3:ExistingObjectTag/state":"open"}}`)})
+	times := 0
+	for _, c := range []struct {
+		code, state string // that it gets
+		most, want  int    // how often somebody comes between: at most; and did
+	}{
+		{"200", "open", 0, 0}, {"200", "open", 1, 1}, {"200", "open", 4, 4}, {"OperationAborted", "open", 9, 5}, {"AccessDenied", "shut", 9, 1},
+	} {
+		k.put("/bucket/k", "body", "X-Amz-Tagging", "state=open")
+		times = 0
+		between.before = func() {
+			if times == c.most {
+				return
+			}
+			times++
+			_, err := between.records.UpdateVersion(t.Context(), 0, &metapb.UpdateVersion{Bucket: b, Key: "k", Change: &metapb.UpdateVersion_Tags{Tags: "state=" + c.state}})
+			check(t, err)
+		}
+		k.want(c.code, call{method: "PUT", path: "/bucket/k?tagging", body: tagging("state", "mine"), credentials: as("ann")})
+		between.before = nil
+		state := c.state
+		if c.code == "200" {
+			state = "mine"
+		}
+		if a := k.want("200", call{method: "GET", path: "/bucket/k?tagging"}); times != c.want || !strings.Contains(string(a.body), "<Value>"+state+"</Value>") {
+			t.Errorf("%+v: somebody came between %d times, and it is %s", c, times, a.body)
+		}
+	}
+}
+
+// TestAttributesAreOfWhatWasAskedAbout: who may not read the version whose attributes were read does not get them because he may read the next.
+func TestAttributesAreOfWhatWasAskedAbout(t *testing.T) {
+	between := new(betweenRecords)
+	k := newKit(t, func(_ *Options, o *object.Options) {
+		between.records = o.Records.(*records)
+		o.Records = between
+	})
+	k.makeBucket("bucket")
+	k.users(map[string]string{"ann": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObjectAttributes","Resource":"*"},
+		{"Effect":"Allow","Action":"s3:GetObject","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/state":"open"}}}]}`})
+	ask := call{method: "GET", path: "/bucket/k?attributes", header: pairs([]string{"X-Amz-Object-Attributes", "ETag"}), credentials: as("ann")}
+	k.put("/bucket/k", "secret", "X-Amz-Tagging", "state=shut")
+	between.after = func() { k.put("/bucket/k", "public", "X-Amz-Tagging", "state=open") }
+	k.want("AccessDenied", ask)
+	k.want("200", ask)
 }
