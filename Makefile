@@ -19,12 +19,12 @@ JUDGED    = $(shell $(GO) list ./... | grep -v /metapb)
 # The race detector costs a factor of ten: what takes minutes under it is shortened there, and run whole without it.
 SHORTENED = ./disk ./disk/segment ./erasure/...
 
-.PHONY: build test vet lint unit race whole sim e2e conformance tools clients soak bench fuzz clean
+.PHONY: build test vet lint unit race whole sim e2e conformance boto3 tools clients soak bench fuzz clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o sherd ./cmd/sherd
 
-test: build vet lint race whole sim e2e conformance
+test: build vet lint race whole sim e2e conformance boto3
 
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v pb.go))" || { gofmt -l $$(git ls-files '*.go' | grep -v pb.go); echo "run gofmt -w"; exit 1; }
@@ -58,13 +58,17 @@ e2e: tools
 conformance:
 	$(GO) test -count 1 -timeout 10m -v ./test/s3 $(if $(CONFORMANCE),-args $(CONFORMANCE)) | grep -vE '^ *(=== |--- PASS|[a-z]+_test.go:[0-9]+: (waits for|holds already))|^PASS'; exit $${PIPESTATUS[0]}
 
+# Of the clients, the one that asks for most in the least time: seconds. Browser forms, versions, locks, ACLs, IAM.
+boto3: build
+	$(GO) test -count 1 -timeout 15m ./test/clients -args -clients boto3 -sherd $(CURDIR)/sherd
+
 # What the tests run besides sherd: the AWS CLI and curl as clients, ip for network namespaces.
 tools:
 	@command -v aws >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq awscli >/dev/null; }
 	@command -v curl >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl >/dev/null; }
 	@command -v ip >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iproute2 >/dev/null; }
 
-# From Debian, npm and Go modules, pinned where that can be: test/clients/doc.go. Minutes each on a busy machine.
+# From Debian, npm and Go modules, pinned where that can be. How long each takes is in test/clients/doc.go.
 clients:
 	$(GO) test -timeout 4h -v ./test/clients -args -clients "$(CLIENTS)"
 

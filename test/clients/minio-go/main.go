@@ -259,7 +259,9 @@ func (s *suite) versions() {
 func (s *suite) lock() {
 	const bucket = "minio-go-locks"
 	must(s.MakeBucket(s.ctx, bucket, minio.MakeBucketOptions{ObjectLocking: true}))
-	info := s.put(bucket, "k", []byte("locked"), minio.PutObjectOptions{Mode: minio.Governance, RetainUntilDate: time.Now().Add(time.Hour)})
+	info := s.put(bucket, "k", []byte("locked"), minio.PutObjectOptions{
+		Mode: minio.Governance, RetainUntilDate: time.Now().Add(time.Hour), SendContentMd5: true, // which S3 wants for what is locked
+	})
 	mode, _, err := s.GetObjectRetention(s.ctx, bucket, "k", "")
 	must(err)
 	want("governance", mode != nil && *mode == minio.Governance)
