@@ -7,7 +7,7 @@
 //	go test ./test/clients                    only that the folders are in order: nothing is installed or run
 //
 // Seen on two cores that others used too, 2026-11-22, in seconds: aws-sdk-go 5, minio-go 6, boto3 (two versions) 20, s3fs 20,
-// chromium 23, restic 29, rclone 44, s3cmd 90, aws-sdk-js 120. The AWS CLI starts a process for each call: minutes for each of
+// chromium 23, restic 29, rclone 44, s3cmd 90, aws-sdk-js 10. The AWS CLI starts a process for each call: minutes for each of
 // its versions, a quarter of an hour where the machine is busy.
 //
 // A client is a folder with two programs, install and run. Both get

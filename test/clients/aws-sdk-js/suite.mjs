@@ -169,3 +169,4 @@ await tags();
 await attributes();
 await versions();
 await removeAll();
+s3.destroy(); // else a connection whose answer nobody read keeps node alive for two minutes
