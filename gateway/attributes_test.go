@@ -32,6 +32,7 @@ func TestAttributes(t *testing.T) {
 		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Part-Number-Marker", "3"}, []string{"<IsTruncated>false</IsTruncated>"}},
 		{"200", "mp?attributes", "ObjectParts", []string{"X-Amz-Max-Parts", "2000"}, []string{"<MaxParts>1000</MaxParts>"}},
 		{"200", "r?attributes", "StorageClass,Checksum", nil, []string{"<StorageClass>REDUCED_REDUNDANCY</StorageClass>", "<Checksum><ChecksumCRC32>26gLsg==</ChecksumCRC32>"}},
+		{"200", "mp?attributes", "Checksum", nil, []string{"=</ChecksumSHA256><ChecksumType>COMPOSITE</ChecksumType>"}}, // no "-3"
 		{"NoSuchKey", "k?attributes", "ETag", nil, nil},
 		{"MethodNotAllowed", "k?attributes&versionId=" + marker, "ETag", nil, nil},
 		{"InvalidArgument", "k?attributes&versionId=x", "ETag", nil, nil},

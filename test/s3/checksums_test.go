@@ -55,7 +55,8 @@ func checksums() group {
 		element, composed := "Checksum"+strings.ToUpper(a), composite(a, ten)
 		g.cases = append(g.cases,
 			kase{a + " of parts", doc + ": COMPOSITE", given(of(), part(1, ten, "x-amz-checksum-"+a, sum(a, ten))), complete(named(1)), is(200, val(element, composed), val("ChecksumType", "COMPOSITE"),
-				then(HEAD("k", "x-amz-checksum-mode", "ENABLED"), is(200, header("x-amz-checksum-"+a, composed), header("x-amz-checksum-type", "COMPOSITE"))))},
+				then(HEAD("k", "x-amz-checksum-mode", "ENABLED"), is(200, header("x-amz-checksum-"+a, composed), header("x-amz-checksum-type", "COMPOSITE"))),
+				then(GET("k?attributes", "x-amz-object-attributes", "Checksum"), is(200, val("Checksum/"+element, strings.TrimSuffix(composed, "-1")), val("Checksum/ChecksumType", "COMPOSITE"))))},
 			kase{a + " of a part that is something else", "API/ErrorResponses: BadDigest", given(of()), part(1, ten, "x-amz-checksum-"+a, sum(a, "other")), fails(400, "BadDigest")},
 			kase{a + " of a part, listed", "API_ListParts", given(of(), part(1, ten)), GET("k?uploadId={id}"), is(200, val("Part/"+element, sum(a, ten)), val("ChecksumAlgorithm", strings.ToUpper(a)))},
 		)

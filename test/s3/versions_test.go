@@ -239,7 +239,7 @@ func attributes() group {
 		{"parts", doc, two(), get(of, "ObjectParts"), is(200, val("ObjectParts/PartsCount", "2"), val("ObjectParts/Part/PartNumber", "1", "2"), val("ObjectParts/Part/Size", itoa(partBytesMin), "10"), val("ObjectParts/Part/ChecksumSHA256", sum("sha256", part5), sum("sha256", ten)), val("ObjectParts/IsTruncated", "false"))},
 		{"first page of parts", doc + ": x-amz-max-parts", two(), get(of, "ObjectParts", "x-amz-max-parts", "1"), is(200, val("ObjectParts/Part/PartNumber", "1"), val("ObjectParts/IsTruncated", "true"), val("ObjectParts/NextPartNumberMarker", "1"), val("ObjectParts/MaxParts", "1"))},
 		{"last page of parts", doc + ": x-amz-part-number-marker", two(), get(of, "ObjectParts", "x-amz-part-number-marker", "1"), is(200, val("ObjectParts/Part/PartNumber", "2"), val("ObjectParts/IsTruncated", "false"))},
-		{"composite checksum", doc, two(), get(of, "Checksum"), is(200, val("Checksum/ChecksumSHA256", composite("sha256", part5, ten)), val("Checksum/ChecksumType", "COMPOSITE"))},
+		{"composite checksum", doc + "; AWS leaves the number of parts out, floci-io/floci#3083", two(), get(of, "Checksum"), is(200, val("Checksum/ChecksumSHA256", strings.TrimSuffix(composite("sha256", part5, ten), "-2")), val("Checksum/ChecksumType", "COMPOSITE"))},
 		{"none asked for", "API/ErrorResponses: InvalidRequest", withTen(), get(), fails(400, "InvalidRequest")},
 		{"one that does not exist", "API/ErrorResponses: InvalidArgument, Invalid attribute name specified", withTen(), get(of, "Colour"), fails(400, "InvalidArgument")},
 		{"max-parts negative", "API/ErrorResponses: InvalidArgument", withTen(), get(of, "ObjectParts", "x-amz-max-parts", "-1"), fails(400, "InvalidArgument")},
