@@ -332,6 +332,7 @@ func TestOneBadSecretHurtsNoOther(t *testing.T) {
 			t.Errorf("%s: %+v", name, id)
 		}
 	}
+	r.Close() // it logs no more
 	for name := range bad {
 		if n := strings.Count(log.String(), "key="+name+" "); n != 1 {
 			t.Errorf("%s is logged %d times:\n%s", name, n, log.String())

@@ -27,6 +27,8 @@ type planner struct {
 
 	lead atomic.Pointer[store.Lead] // nil: another node's planner is elected, or none yet
 
+	stepping sync.Mutex // one step at a time, whoever takes it
+
 	members []member.Host        // that were asked for last
 	absent  map[string]time.Time // since when nodes show no sign of life; of the elected one
 	down    map[ids.Drive]seenDown
@@ -111,6 +113,8 @@ func (p *planner) wakeHealer(seen int64) int64 {
 
 // step does what is next: of what each node does for its own drives and ranges, and, on the elected one, of what is done for all.
 func (p *planner) step(ctx context.Context) error {
+	p.stepping.Lock()
+	defer p.stepping.Unlock()
 	p.watchDown()
 	err := errors.Join(
 		p.stateDrives(ctx),
