@@ -125,8 +125,10 @@ func (r *rig) stop() {
 // wipe empties drive i's directory.
 func (r *rig) wipe(i int) {
 	r.t.Helper()
-	eventually(r.t, "the end of "+r.paths[i], func() error { return os.RemoveAll(r.paths[i]) })
+	was := r.paths[i] + ".wiped"
+	must(r.t, os.Rename(r.paths[i], was)) // at once: what is opened again while its files go one by one may be back in the new directory
 	must(r.t, os.Mkdir(r.paths[i], 0o755))
+	eventually(r.t, "the end of "+was, func() error { return os.RemoveAll(was) })
 }
 
 // hide moves drive i's directory away, and back.
