@@ -247,7 +247,7 @@ func powerCuts(t *testing.T, seed uint64) {
 	var cuts []cut
 	every, step := 0, 3 // each third: the seeds together take every one
 	if testing.Short() {
-		step = 9
+		step = 27
 	}
 	opt.FS = errorfs.Wrap(growfs.Wrap(mem), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		switch op.Kind {

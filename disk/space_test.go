@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -420,6 +421,55 @@ func TestReclaim(t *testing.T) {
 	}
 	if d.Epoch(1, 5) != 1234 {
 		t.Fatal("epoch forgotten")
+	}
+}
+
+// TestI16_TombstonesOutliveWhatTheyCover: a tombstone is told again as long as the record that it covers is somewhere, in a segment too full
+// to be rewritten. A drive whose index is lost finds that record.
+func TestI16_TombstonesOutliveWhatTheyCover(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt := crashOptions(mem) // tombstones are not kept for their own sake
+	format(t, opt)
+	d := open(t, opt)
+	ctx := context.Background()
+	n := uint64(0)
+	fill := func(count int) (all []*disktest.Sample, keys []ids.Chunk) { // three to a segment
+		for range count {
+			s := disktest.NewSample(6, n, 70_000)
+			n++
+			if err := put(d, s); err != nil {
+				t.Fatal(err)
+			}
+			all, keys = append(all, s), append(keys, s.Header.Key)
+		}
+		return all, keys
+	}
+	kept, _ := fill(12)
+	deleted := kept[4].Header.Key
+	kept = slices.Delete(kept, 4, 5)
+	_, before := fill(12)
+	if err := remove(d, deleted); err != nil {
+		t.Fatal(err)
+	}
+	_, after := fill(12)
+	if err := remove(d, slices.Concat(before, after)...); err != nil {
+		t.Fatal(err)
+	}
+	last, _ := fill(4) // the newest segment is not rewritten
+	if removed, err := d.Reclaim(ctx); err != nil || removed < 6 {
+		t.Fatalf("%d segments removed, %v", removed, err)
+	}
+	d.Close()
+	opt.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	if err := opt.FS.RemoveAll(opt.Path + "/rows"); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, opt)
+	if _, err := d.Open(ctx, deleted); !errors.Is(err, disk.ErrNotFound) {
+		t.Errorf("what was deleted: %v", err)
+	}
+	for _, s := range slices.Concat(kept, last) {
+		check(t, d, s)
 	}
 }
 

@@ -25,8 +25,8 @@ type (
 	UploadEntry        = state.UploadEntry
 )
 
-// NextEntry decodes the first entry of a page and returns what follows it; ok is false at the end.
-func NextEntry(p []byte) (e Entry, rest []byte, ok bool) { return state.NextEntry(p) }
+// NextEntry decodes the first entry of a page into e and returns what follows it; ok is false at the end.
+func NextEntry(p []byte, e *Entry) (rest []byte, ok bool) { return state.NextEntry(p, e) }
 
 // List reads one page in key order and appends its entries to buf. Each range is read at one state that has all that
 // was acknowledged before the call. Errors: ErrUnavailable.

@@ -366,7 +366,7 @@ func TestI10_RowsAndLogOfDifferentAgeAreLost(t *testing.T) {
 
 func TestListAcrossRanges(t *testing.T) {
 	border := func(key string) []byte { return keys.Route(bucket, key) }
-	tn := newNode(t, nodeConfig{drives: 3, seed: 6, ranges: [][]byte{border("d"), border("dir/m"), border("k")}})
+	tn := newNode(t, nodeConfig{drives: 3, seed: 6, ranges: [][]byte{border("d"), border("dir/m"), border("dir/n"), border("dir/y"), border("k")}})
 	var want []string
 	for _, k := range []string{"a", "b", "c", "d", "dir/a", "dir/m", "dir/z", "e", "k", "k1", "z"} {
 		tn.put(k, k)
@@ -379,7 +379,8 @@ func TestListAcrossRanges(t *testing.T) {
 			page, err := tn.node.List(tn.ctx(), ListRequest{Bucket: bucket, After: after, Max: pageMax}, nil)
 			check(t, err)
 			for p := page.Entries; ; {
-				e, rest, ok := NextEntry(p)
+				var e Entry
+				rest, ok := NextEntry(p, &e)
 				if !ok {
 					break
 				}
@@ -397,7 +398,7 @@ func TestListAcrossRanges(t *testing.T) {
 	}
 	page, err := tn.node.List(tn.ctx(), ListRequest{Bucket: bucket, Delimiter: "/", Max: 100}, nil)
 	check(t, err)
-	if page.Count != 9 || page.Truncated {
+	if page.Count != 9 || page.Truncated { // the common prefix once, though it goes over ranges, one of them empty
 		t.Fatalf("with a delimiter: %+v", page)
 	}
 	c, err := tn.node.Counters(tn.ctx(), bucket)

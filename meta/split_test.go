@@ -126,7 +126,8 @@ func (tn *testNode) listAll(page int) (all []string, err error) {
 			return nil, err
 		}
 		for rest := p.Entries; ; {
-			e, next, ok := NextEntry(rest)
+			var e Entry
+			next, ok := NextEntry(rest, &e)
 			if !ok {
 				break
 			}

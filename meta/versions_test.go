@@ -36,7 +36,8 @@ func (tn *testNode) versionsFrom(req ListVersionsRequest) (lines []string) {
 			tn.t.Fatal("the caller's bytes are not kept")
 		}
 		n := 0
-		for e, rest, ok := NextEntry(page.Entries[4:]); ok && n < page.Count; e, rest, ok = NextEntry(rest) {
+		var e Entry
+		for rest, ok := NextEntry(page.Entries[4:], &e); ok && n < page.Count; rest, ok = NextEntry(rest, &e) {
 			n++
 			lines = append(lines, fmt.Sprintf("%s %d latest=%v marker=%v versioned=%v %s", e.Key, e.TS, e.Latest, e.Marker, e.Versioned, e.StorageClass()))
 		}

@@ -182,8 +182,10 @@ func TestI2_OnlyTheLeaderCallsDrained(t *testing.T) {
 	c.putSome(20)
 	c.state(1, placement.DriveSuspect)
 	suspect := func() bool { return c.m.Load().Drives[c.ids[1]].State == placement.DriveSuspect }
-	if err := lead.Repair(c.ctx); err != nil || len(c.rows.repairs) == 0 || !suspect() {
-		t.Fatalf("%v, %d rows, suspect %v: a row of the other's range names the drive", err, len(c.rows.repairs), suspect())
+	for range 2 { // the first time it sees the drive suspect
+		if err := lead.Repair(c.ctx); err != nil || len(c.rows.repairs) == 0 || !suspect() {
+			t.Fatalf("%v, %d rows, suspect %v: a row of the other's range names the drive", err, len(c.rows.repairs), suspect())
+		}
 	}
 	if err := other.Repair(c.ctx); err != nil || len(c.rows.repairs) != 0 || !suspect() {
 		t.Fatalf("%v, %d rows, suspect %v: who does not lead, decides nothing", err, len(c.rows.repairs), suspect())

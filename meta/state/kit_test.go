@@ -47,6 +47,15 @@ func openRows(t testing.TB) *pebble.DB {
 	return db
 }
 
+// seeds is how many histories a test makes by itself: all, or a tenth under -short, for the race detector has little to find where one
+// goroutine works. make test runs both.
+func seeds(all uint64) uint64 {
+	if testing.Short() {
+		return all / 10
+	}
+	return all
+}
+
 type silent struct{}
 
 func (silent) Infof(string, ...any)      {}

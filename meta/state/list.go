@@ -262,49 +262,58 @@ func (e *Entry) StorageClass() string {
 	return keys.ClassName(e.Class)
 }
 
-// NextEntry decodes the first entry of p and returns what follows it. ok is false at the end, and where p is no page.
-func NextEntry(p []byte) (e Entry, rest []byte, ok bool) {
+// NextEntry decodes the first entry of p into e and returns what follows it. ok is false at the end, and where p is no page: then e is
+// of no use. A page has a thousand: that is why e is the caller's, and not copied from hand to hand.
+func NextEntry(p []byte, e *Entry) (rest []byte, ok bool) {
 	if len(p) < entryHeadBytes {
-		return e, nil, false
+		return nil, false
 	}
 	kind, nameBytes := p[0], int(binary.BigEndian.Uint16(p[1:]))
 	p = p[entryHeadBytes:]
-	if kind == kindVersion || kind == kindOlder {
-		if len(p) < 8+keys.HeadBytes {
-			return e, nil, false
+	switch kind {
+	case kindPrefix:
+		*e = Entry{Prefix: true}
+	case kindVersion, kindOlder:
+		if p, ok = e.takeVersion(p); !ok {
+			return nil, false
 		}
-		var h keys.Head
-		if _, err := h.Decode(p[8 : 8+keys.HeadBytes]); err != nil {
-			return e, nil, false
-		}
-		e = Entry{
-			Latest:    kind == kindVersion,
-			Marker:    h.Flags&keys.DeleteMarker != 0,
-			Versioned: h.Flags&keys.Versioned != 0,
-			Class:     h.Class,
-			Inline:    h.Flags&keys.HasInline != 0,
-			Composite: h.Flags&keys.Composite != 0,
-			Algorithm: metapb.ChecksumAlgorithm(h.Algorithm),
-			Size:      h.Size,
-			MD5:       h.MD5,
-			Parts:     h.Parts,
-			TS:        hlc.Stamp(binary.BigEndian.Uint64(p)),
-		}
-		p = p[8+keys.HeadBytes:]
-		if h.Flags&keys.Described != 0 {
-			if p, ok = e.takeDescribed(p); !ok {
-				return Entry{}, nil, false
-			}
-		}
-	} else if kind != kindPrefix {
-		return e, nil, false
+		e.Latest = kind == kindVersion
+	default:
+		return nil, false
 	}
-	e.Prefix = kind == kindPrefix
 	if len(p) < nameBytes {
-		return Entry{}, nil, false
+		return nil, false
 	}
 	e.Key = p[:nameBytes:nameBytes]
-	return e, p[nameBytes:], true
+	return p[nameBytes:], true
+}
+
+// takeVersion takes what appendEntry appended of a version, before its name, off p.
+func (e *Entry) takeVersion(p []byte) (rest []byte, ok bool) {
+	var h keys.Head
+	if len(p) < 8+keys.HeadBytes {
+		return nil, false
+	}
+	if _, err := h.Decode(p[8 : 8+keys.HeadBytes]); err != nil {
+		return nil, false
+	}
+	*e = Entry{
+		Marker:    h.Flags&keys.DeleteMarker != 0,
+		Versioned: h.Flags&keys.Versioned != 0,
+		Class:     h.Class,
+		Inline:    h.Flags&keys.HasInline != 0,
+		Composite: h.Flags&keys.Composite != 0,
+		Algorithm: metapb.ChecksumAlgorithm(h.Algorithm),
+		Size:      h.Size,
+		MD5:       h.MD5,
+		Parts:     h.Parts,
+		TS:        hlc.Stamp(binary.BigEndian.Uint64(p)),
+	}
+	p = p[8+keys.HeadBytes:]
+	if h.Flags&keys.Described != 0 {
+		return e.takeDescribed(p)
+	}
+	return p, true
 }
 
 // takeDescribed takes what appendDescribed appended off p.

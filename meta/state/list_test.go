@@ -24,7 +24,7 @@ type version struct {
 // range borders and moments.
 func TestListing(t *testing.T) {
 	db := openRows(t)
-	for seed := range uint64(300) {
+	for seed := range seeds(300) {
 		checkListing(t, db, seed)
 	}
 }
@@ -164,7 +164,8 @@ func pagedListing(t *testing.T, db *pebble.DB, spans []Span, req ListRequest) (l
 			check0(t, err)
 			pages++
 			n, last := 0, ""
-			for e, rest, ok := NextEntry(page.Entries); ok; e, rest, ok = NextEntry(rest) {
+			var e Entry
+			for rest, ok := NextEntry(page.Entries, &e); ok; rest, ok = NextEntry(rest, &e) {
 				n, last = n+1, string(e.Key)
 				if e.Prefix {
 					lines = append(lines, fmt.Sprintf("%q ...", e.Key))
@@ -210,7 +211,8 @@ func FuzzNextEntry(f *testing.F) {
 	}
 	f.Add(appendPrefixEntry(nil, []byte("key/")))
 	f.Fuzz(func(t *testing.T, p []byte) {
-		for e, rest, ok := NextEntry(p); ok; e, rest, ok = NextEntry(rest) {
+		var e Entry
+		for rest, ok := NextEntry(p, &e); ok; rest, ok = NextEntry(rest, &e) {
 			if len(e.Key)+len(e.Described)+len(e.Owner) > len(p) {
 				t.Fatal("an entry longer than the page")
 			}

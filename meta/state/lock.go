@@ -53,10 +53,10 @@ func (m *Machine) withDefaultLock(bucket ids.Bucket, v *metapb.Version, ts hlc.S
 }
 
 // retain gives l another retention, unless that takes away what the present one promises: compliance is only ever prolonged,
-// governance made weaker only by who may bypass it.
+// governance is made shorter, or into compliance that nobody can take back, only by who may bypass it.
 func retain(l *metapb.Lock, r *metapb.Retention, ts hlc.Stamp) metapb.Code {
 	free := !retains(l, ts) || l.Mode == metapb.LockMode_GOVERNANCE && r.BypassGovernance
-	if !free && (r.Mode < l.Mode || r.Until < l.Until) {
+	if !free && (r.Mode != l.Mode || r.Until < l.Until) {
 		return metapb.Code_LOCKED
 	}
 	l.Mode, l.Until = r.Mode, r.Until

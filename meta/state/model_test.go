@@ -323,7 +323,7 @@ func (m *model) reclaim(key, body string) {
 // TestModel applies random commands, some of them twice, to three replicas (one applies batches, one follows it, one
 // applies by itself in batches of other sizes and is reloaded) and to the model.
 func TestModel(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range seeds(20) {
 		runModel(t, seed, 400)
 	}
 }

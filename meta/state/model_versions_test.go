@@ -182,7 +182,7 @@ func (m *model) update(u *metapb.UpdateVersion, ts hlc.Stamp) string {
 					return "LOCKED"
 				}
 			case metapb.LockMode_GOVERNANCE:
-				if weaker && !r.BypassGovernance {
+				if (weaker || r.Mode != metapb.LockMode_GOVERNANCE) && !r.BypassGovernance {
 					return "LOCKED"
 				}
 			}
@@ -256,7 +256,8 @@ func (r *replica) versionLines(req ListVersionsRequest) (all []string) {
 		page, err := ListVersions(r.db, r.span, req, nil)
 		check0(r.t, err)
 		n := 0
-		for e, rest, ok := NextEntry(page.Entries); ok; e, rest, ok = NextEntry(rest) {
+		var e Entry
+		for rest, ok := NextEntry(page.Entries, &e); ok; rest, ok = NextEntry(rest, &e) {
 			n++
 			if e.Prefix {
 				all = append(all, fmt.Sprintf("%q ...", e.Key))

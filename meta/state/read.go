@@ -151,15 +151,15 @@ func decodeVersion(value []byte, ts hlc.Stamp) (*metapb.Version, keys.Flags, err
 	if err != nil {
 		return nil, 0, err
 	}
-	v := &metapb.Version{
-		Size:         h.Size,
-		Md5:          bytes.Clone(h.MD5[:]),
-		Parts:        h.Parts,
-		DeleteMarker: h.Flags&keys.DeleteMarker != 0,
-		Details:      new(metapb.Details),
-		Versioned:    h.Flags&keys.Versioned != 0,
-		Ts:           uint64(ts),
+	var all struct { // one allocation for three that live and die together
+		version metapb.Version
+		details metapb.Details
+		md5     [16]byte
 	}
+	all.md5 = h.MD5
+	v := &all.version
+	v.Size, v.Md5, v.Parts, v.Ts, v.Details = h.Size, all.md5[:], h.Parts, uint64(ts), &all.details
+	v.DeleteMarker, v.Versioned = h.Flags&keys.DeleteMarker != 0, h.Flags&keys.Versioned != 0
 	return v, h.Flags, corrupt(v.Details.UnmarshalVT(details))
 }
 

@@ -373,7 +373,8 @@ func (s *script) list(d *datadriven.TestData) string {
 	}, nil)
 	check0(s.t, err)
 	var out strings.Builder
-	for e, rest, ok := NextEntry(page.Entries); ok; e, rest, ok = NextEntry(rest) {
+	var e Entry
+	for rest, ok := NextEntry(page.Entries, &e); ok; rest, ok = NextEntry(rest, &e) {
 		if e.Prefix {
 			fmt.Fprintf(&out, "%q ...\n", e.Key)
 		} else {

@@ -88,7 +88,8 @@ func (r *replica) recount(bucket ids.Bucket) *metapb.Counters {
 	check0(r.t, err)
 	c := &metapb.Counters{Versions: int64(page.Count)}
 	for rest := page.Entries; ; {
-		e, next, ok := NextEntry(rest)
+		var e Entry
+		next, ok := NextEntry(rest, &e)
 		if !ok {
 			break
 		}
@@ -288,7 +289,7 @@ func (h *history) split() {
 // its rows are, the sums are the model's, and replicas have equal rows.
 func TestI20_SplitsAreExact(t *testing.T) {
 	most := 0
-	for seed := range uint64(20) {
+	for seed := range seeds(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { most = max(most, runSplits(t, seed, 600)) })
 	}
 	if most < 5 {
