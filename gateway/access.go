@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 
+	"github.com/sherd-io/sherd/gateway/acl"
 	"github.com/sherd-io/sherd/gateway/policy"
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/meta"
@@ -28,18 +29,50 @@ func (r *request) identify() (err error) {
 	return err
 }
 
-// target is the bucket or the object that the request names.
+// subject is the bucket or the object that the request names, as if nothing of it had been read yet. It is good until the next call.
 func (r *request) subject() *subject {
-	return &subject{bucket: r.bucket, name: r.name, key: r.key, version: r.query.get("versionId")}
+	r.on = subject{bucket: r.bucket, name: r.name, key: r.key, version: r.query.get("versionId")}
+	return &r.on
 }
 
 // permit checks that the caller may do what the operation's row says, unless its handler asks by itself.
 func (r *request) permit() error {
+	on := r.subject()
 	if r.op.asks && r.op.handle != nil {
+		if r.hopeless(on) {
+			return errAccessDenied
+		}
 		return nil
 	}
-	on := r.subject()
 	return r.authorize(r.op.actionOn(on), on)
+}
+
+// hopeless reports whether nobody's request with a body is refused whatever the body says. A handler that asks by itself may read that first:
+// for a bucket that lets in no strangers it does not, or they could hold the room of those who may, by documents that come slowly.
+func (r *request) hopeless(on *subject) bool {
+	if !r.caller.Anonymous() || r.auth.DecodedBytes == 0 || r.op.name == "PostObject" { // whose body says whose it is
+		return false
+	}
+	if on.bucket == nil {
+		return true
+	}
+	docs, err := r.s.documents.get(on.bucket)
+	if err != nil {
+		return true
+	}
+	return !r.offered(docs, r.op.action) && (r.op.ofVersion == "" || !r.offered(docs, r.op.ofVersion))
+}
+
+// offered reports whether the bucket may allow an action to the caller, on something in it.
+func (r *request) offered(docs *documents, action string) bool {
+	if docs.policy != nil && docs.policy.Offers(&r.caller.Principal, action) {
+		return true
+	}
+	if !docs.aclsCount() {
+		return false
+	}
+	a := docs.ofBucket("")
+	return aboutExisting(action) || a.AllowsOnBucket(r.caller.Canonical, action) != acl.Not
 }
 
 // actionOn is the permission that the operation needs: for a version that is named it is another one.
@@ -52,7 +85,11 @@ func (o *op) actionOn(on *subject) string {
 
 // authorize is nil if the caller may do action. Errors: errAccessDenied, saying why to those who may know.
 func (r *request) authorize(action string, on *subject) error {
-	d := r.decide(action, on)
+	return r.verdict(r.decide(action, on), action, on)
+}
+
+// verdict is a decision as authorize gives it.
+func (r *request) verdict(d policy.Decision, action string, on *subject) error {
 	switch {
 	case d.Allowed():
 		return nil
@@ -65,7 +102,7 @@ func (r *request) authorize(action string, on *subject) error {
 // may is authorize where a refusal is no error.
 func (r *request) may(action string, on *subject) bool { return r.decide(action, on).Allowed() }
 
-// denied says who may not do what, and why, but to strangers.
+// denied is the refusal of an action. It says who may not do what, and why, unless the caller is anonymous or of another account than the bucket.
 func (r *request) denied(d policy.Decision, action string, on *subject) error {
 	if r.caller.Anonymous() || on.bucket != nil && r.s.ownerID(on.bucket) != r.caller.Account {
 		return errAccessDenied
@@ -93,7 +130,7 @@ func (r *request) decide(action string, on *subject) policy.Decision {
 		RestrictPublic: docs.restricted(),
 	}
 	switch {
-	case on.made && !r.caller.Anonymous():
+	case on.made && !r.caller.Anonymous(): // it is to be his, in the bucket of another
 		access.Owner, access.BucketOwner = r.caller.Account, owner
 	case docs.aclsCount():
 		r.addACLs(&access, docs, action, on)
@@ -115,7 +152,7 @@ func (r *request) stat(on *subject) (*metapb.Version, error) {
 	return r.s.opt.Objects.Stat(r.ctx, on.bucket.ID, on.key, ref)
 }
 
-// hidden makes of an absence what the caller may know: whether a key is there is for those who may list the bucket.
+// hidden is err, but AccessDenied in the place of NoSuchKey if the caller may not list the bucket: he must not learn which keys there are.
 func (r *request) hidden(err error, on *subject) error {
 	if !errors.Is(err, meta.ErrNoSuchKey) {
 		return err
@@ -164,8 +201,8 @@ func (r *request) permitGiven() error {
 	return nil
 }
 
-// dependsOnObject reports whether it takes the object itself to say whether the caller may do something with it: then the object that is
-// read is the one to ask about, not one that was there before.
+// dependsOnObject reports whether the decision needs the object itself: its ACL, or the tags that it has. Then the caller is authorized with the very
+// version that was read, for another may have been there at an earlier look.
 func (r *request) dependsOnObject(on *subject) bool {
 	if on.bucket == nil {
 		return false

@@ -19,7 +19,7 @@ type givenACL struct {
 	owner  string      // whom the body names; "": there is none
 }
 
-// onBucket is the ACL that it is on a bucket. owner is a canonical id.
+// onBucket is the ACL that g makes on a bucket. owner is a canonical id.
 func (g *givenACL) onBucket(owner string) (acl.ACL, error) {
 	if g.canned == "" {
 		return g.listed(owner)
@@ -28,7 +28,7 @@ func (g *givenACL) onBucket(owner string) (acl.ACL, error) {
 	return a, aclError(err, "x-amz-acl", g.canned)
 }
 
-// onObject is the ACL that it is on an object. owner and bucketOwner are canonical ids.
+// onObject is the ACL that g makes on an object. owner and bucketOwner are canonical ids.
 func (g *givenACL) onObject(owner, bucketOwner string) (acl.ACL, error) {
 	if g.canned == "" {
 		return g.listed(owner)
@@ -37,7 +37,7 @@ func (g *givenACL) onObject(owner, bucketOwner string) (acl.ACL, error) {
 	return a, aclError(err, "x-amz-acl", g.canned)
 }
 
-// listed is the ACL of the grants. An ACL does not give its thing to another owner.
+// listed is the ACL of g's grants. A document that names another owner is refused: an ACL does not change whom something belongs to.
 func (g *givenACL) listed(owner string) (acl.ACL, error) {
 	a := acl.ACL{Owner: owner, Grants: g.grants}
 	if g.owner != "" && g.owner != owner {
@@ -46,7 +46,7 @@ func (g *givenACL) listed(owner string) (acl.ACL, error) {
 	return a, aclError(a.Validate(), "ACL", "")
 }
 
-// changesNothing reports whether a, which is g somewhere, is what a bucket takes whose ACLs are off.
+// changesNothing reports whether a bucket takes g though its ACLs are off, because it gives nobody more than the owner has. a is the ACL that g makes.
 func (g *givenACL) changesNothing(a *acl.ACL) bool {
 	if g.canned != "" {
 		return g.canned == acl.CannedPrivate || g.canned == acl.CannedBucketOwnerFullControl
@@ -54,7 +54,7 @@ func (g *givenACL) changesNothing(a *acl.ACL) bool {
 	return a.OnlyOwnerControls()
 }
 
-// accept refuses the ACLs that a bucket takes neither for itself nor for its objects: g is what was asked for, a what that is.
+// accept refuses what a bucket takes neither for itself nor for its objects: g is what was asked for, a the ACL that it makes.
 func (d *documents) accept(g *givenACL, a *acl.ACL) error {
 	switch {
 	case !d.aclsCount() && !g.changesNothing(a):
@@ -93,7 +93,7 @@ var grantHeaders = func() []acl.HeaderPermission {
 
 // headerACL is the ACL that the request's headers ask for; nil: none.
 func (r *request) headerACL() (*givenACL, error) {
-	g := &givenACL{canned: r.in1("X-Amz-Acl")}
+	g := givenACL{canned: r.in1("X-Amz-Acl")}
 	for i := range grantHeaders {
 		h := &grantHeaders[i]
 		value := r.in1(h.Name)
@@ -112,7 +112,7 @@ func (r *request) headerACL() (*givenACL, error) {
 	case g.canned == "" && g.grants == nil:
 		return nil, nil
 	}
-	return g, r.knownGrantees(g.grants)
+	return &g, r.knownGrantees(g.grants)
 }
 
 // askedACL is the ACL of a request that puts one: its headers or its body have it, one of the two.
@@ -231,25 +231,32 @@ func (r *request) giveOwner(d *metapb.Details) error {
 
 // permitACL checks that the caller may give an ACL to an object that he is about to write.
 func (r *request) permitACL() error {
-	on := r.subject()
+	on := *r.subject() // that one is not made, whoever asks next
 	on.made, on.object = true, new(metapb.Version)
-	return r.authorize("s3:PutObjectAcl", on)
+	return r.authorize("s3:PutObjectAcl", &on)
+}
+
+// newBucketOwnership is the object ownership that CreateBucket gives the bucket.
+func (r *request) newBucketOwnership() (string, error) {
+	ownership := r.in1("X-Amz-Object-Ownership")
+	if ownership == "" {
+		return r.s.opt.Ownership, nil
+	}
+	if CheckOwnership(ownership) != nil {
+		return "", badArgument("x-amz-object-ownership", ownership, "Invalid x-amz-object-ownership header: "+ownership)
+	}
+	return ownership, r.authorize("s3:PutBucketOwnershipControls", r.subject())
 }
 
 // newBucketConfig are the documents that CreateBucket's headers give the bucket.
 func (r *request) newBucketConfig() (placement.BucketConfig, error) {
 	config := placement.BucketConfig{}
-	ownership := r.in1("X-Amz-Object-Ownership")
-	switch ownership {
-	case "":
-		ownership = ownerEnforced
-	case ownerEnforced, ownerPreferred, objectWriter:
-		if err := r.authorize("s3:PutBucketOwnershipControls", r.subject()); err != nil {
-			return nil, err
-		}
+	ownership, err := r.newBucketOwnership()
+	if err != nil {
+		return nil, err
+	}
+	if ownership != ownerEnforced {
 		config[configOwnership] = json.RawMessage(`"` + ownership + `"`)
-	default:
-		return nil, badArgument("x-amz-object-ownership", ownership, "Invalid x-amz-object-ownership header: "+ownership)
 	}
 	asked, err := r.headerACL()
 	if err != nil || asked == nil {

@@ -22,7 +22,7 @@ var (
 	errPublicACL    = errAccessDenied.say("The bucket's BlockPublicAcls setting prevents public ACLs.")
 )
 
-// inForce is what counts of an ACL under the bucket's public access block.
+// inForce is the part of an ACL that counts under the bucket's public access block.
 func (d *documents) inForce(a acl.ACL) acl.ACL {
 	if d.public.IgnorePublicACLs {
 		return a.WithoutPublic()
@@ -30,7 +30,7 @@ func (d *documents) inForce(a acl.ACL) acl.ACL {
 	return a
 }
 
-// ofBucket is the ACL of a bucket, given its owner's canonical id, as it counts.
+// ofBucket is the ACL of a bucket as far as it is in force. owner is the canonical id of the bucket's owner.
 func (d *documents) ofBucket(owner string) acl.ACL {
 	if d.acl == nil || !d.aclsCount() {
 		return acl.Private(owner)
@@ -38,7 +38,7 @@ func (d *documents) ofBucket(owner string) acl.ACL {
 	return d.inForce(*d.acl)
 }
 
-// ofObject is the ACL of a version, given its owner's canonical id, as it counts.
+// ofObject is the ACL of a version as far as it is in force. owner is the canonical id of the version's owner.
 func (d *documents) ofObject(owner string, v *metapb.Version) (a acl.ACL, err error) {
 	stored := v.Details.GetAcl()
 	if stored == "" || !d.aclsCount() {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -582,6 +583,61 @@ func TestExpectedOwner(t *testing.T) {
 		header := pairs([]string{"x-amz-copy-source", "/bucket/key", "x-amz-source-expected-bucket-owner", owner, "x-amz-expected-bucket-owner", testAccount.ID})
 		k.want(code, call{method: "PUT", path: "/bucket/copy", header: header})
 	}
+}
+
+// TestOwnershipByDefault: what --object-ownership says holds for buckets that name none, and only those.
+func TestOwnershipByDefault(t *testing.T) {
+	k := newKit(t, func(o *Options, _ *object.Options) { o.Ownership = objectWriter })
+	k.want("200", call{method: "PUT", path: "/open", header: pairs([]string{"x-amz-acl", "public-read"})})
+	k.want("200", call{method: "GET", path: "/open", anonymous: true})
+	if a := k.want("200", call{method: "GET", path: "/open?ownershipControls"}); !strings.Contains(string(a.body), ">ObjectWriter<") {
+		t.Errorf("%s", a.body)
+	}
+	enforced := []string{"x-amz-object-ownership", ownerEnforced}
+	k.want("InvalidBucketAclWithObjectOwnership", call{method: "PUT", path: "/closed", header: pairs(append(enforced, "x-amz-acl", "public-read"))})
+	k.want("200", call{method: "PUT", path: "/closed", header: pairs(enforced)})
+	k.want("AccessControlListNotSupported", call{method: "PUT", path: "/closed?acl", header: pairs([]string{"x-amz-acl", "public-read"})})
+	if _, err := New(Options{Objects: k.objects, Records: k.records, Buckets: k.buckets, Ownership: "Nobody"}); err == nil {
+		t.Error("an ownership that there is not was taken")
+	}
+}
+
+// TestUploadOfInitiator: who began an upload may list its parts and abort it, and so may the root of his account, unless it is denied; nobody else
+// in his place. Source: Amazon S3 User Guide, "Multipart upload API and permissions".
+func TestUploadOfInitiator(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	const may = `{"Statement":{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}}`
+	k.users(map[string]string{"ours": may, "their-one": may, "their-two": may})
+	letIn := `{"Effect":"Allow","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/*"}`
+	k.config("bucket", configPolicy, `{"Statement":[`+letIn+`]}`)
+	begin := func(who string) string {
+		t.Helper()
+		a := k.want("200", call{method: "POST", path: "/bucket/key?uploads", credentials: as(who)})
+		_, rest, _ := strings.Cut(string(a.body), "<UploadId>")
+		id, _, _ := strings.Cut(rest, "<")
+		return "/bucket/key?uploadId=" + id
+	}
+	for _, by := range []struct {
+		initiator, caller string
+		code              string
+	}{
+		{"ours", "ours", ""}, {"ours", "root", ""}, {"ours", "other", "AccessDenied"}, {"root", "ours", "AccessDenied"},
+		{"their-one", "their-one", ""}, {"their-one", "other", ""}, {"their-one", "their-two", "AccessDenied"}, {"their-one", "root", ""},
+		{"other", "other", ""}, {"other", "their-one", "AccessDenied"}, {"root", "other", "AccessDenied"},
+	} {
+		upload := begin(by.initiator)
+		for method, code := range map[string]string{"GET": "200", "DELETE": "204"} {
+			k.want(cmp.Or(by.code, code), call{method: method, path: upload, credentials: as(by.caller)})
+			upload = begin(by.initiator)
+		}
+		k.want("AccessDenied", call{method: "DELETE", path: upload, anonymous: true})
+	}
+	upload := begin("other")
+	k.config("bucket", configPolicy, `{"Statement":[`+letIn+`,{"Effect":"Deny","Principal":"*","Action":"s3:AbortMultipartUpload","Resource":"arn:aws:s3:::bucket/*"}]}`)
+	k.want("AccessDenied", call{method: "DELETE", path: upload, credentials: as("other")})
+	k.want("200", call{method: "GET", path: upload, credentials: as("other")})
+	k.want("AccessDenied", call{method: "GET", path: "/bucket/key?uploadId=nonsense", credentials: as("other")})
 }
 
 // TestACLOfVersions: each version has its own; without an id it is the newest's. Source: GetObjectAcl and PutObjectAcl, versionId.

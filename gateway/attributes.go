@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/sherd-io/sherd/gateway/s3xml"
-	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
@@ -28,7 +27,10 @@ func (r *request) getAttributes() error {
 		return errInvalidRequest.say("The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty")
 	}
 	var doc s3xml.Attributes
-	for _, name := range asked {
+	for i, name := range asked {
+		if slices.Contains(asked[:i], name) {
+			continue // a list of parts may cost ten reads: not a thousand times for one request
+		}
 		if !slices.Contains(attributeNames, name) {
 			return badArgument("x-amz-object-attributes", name, "Invalid attribute name specified.")
 		}
@@ -36,7 +38,7 @@ func (r *request) getAttributes() error {
 			return err
 		}
 	}
-	r.header.set("Last-Modified", hlc.Stamp(v.Ts).Time().Format(http.TimeFormat))
+	r.header.set("Last-Modified", lastModified(v))
 	r.showVersion(v)
 	return r.sendXML(http.StatusOK, doc.Append(nil))
 }
@@ -72,9 +74,10 @@ func (r *request) addAttribute(doc *s3xml.Attributes, name string, v *metapb.Ver
 	return nil
 }
 
-// addParts adds a page of the parts that v was uploaded in, if it was.
+// addParts adds the number of parts that v was uploaded in, if it was, and a page of them where v's checksum is made of theirs. Source:
+// GetObjectAttributes, and what AWS answers, in localstack/localstack#12764.
 func (r *request) addParts(doc *s3xml.Attributes, v *metapb.Version) (err error) {
-	p := &s3xml.AttributeParts{Count: int(v.Parts), Listed: v.Details.GetChecksum() != nil}
+	p := &s3xml.AttributeParts{Count: int(v.Parts), Listed: v.Details.GetChecksum().GetComposite()}
 	if p.PartsMax, err = r.headerCount("X-Amz-Max-Parts", partsPage); err != nil {
 		return err
 	}
@@ -84,22 +87,22 @@ func (r *request) addParts(doc *s3xml.Attributes, v *metapb.Version) (err error)
 	if v.Parts == 0 {
 		return nil
 	}
-	p.PartsMax = min(p.PartsMax, partsPage)
 	doc.Parts = p
 	if !p.Listed {
 		return nil
 	}
+	most := min(p.PartsMax, partsPage)
 	number := 0 // of the part: parts are counted from 1, as GetObject counts them
-	for off := uint64(0); off < v.Size && len(p.Parts) < p.PartsMax; {
-		page, err := r.s.opt.Objects.Extents(r.ctx, r.bucket.ID, r.key, v, int64(off), partsPage)
+	for off := uint64(0); off < v.Size && len(p.Parts) < most; {
+		extents, err := r.s.opt.Objects.Extents(r.ctx, r.bucket.ID, r.key, v, int64(off), partsPage)
 		if err != nil {
 			return err
 		}
-		if len(page) == 0 {
+		if len(extents) == 0 {
 			return errOperationAborted // it was deleted meanwhile
 		}
-		for _, e := range page {
-			if number++; number > p.Marker && len(p.Parts) < p.PartsMax {
+		for _, e := range extents {
+			if number++; number > p.Marker && len(p.Parts) < most {
 				p.Parts = append(p.Parts, s3xml.AttributePart{Number: number, Size: e.Size, Checksums: checksumXML(e.Checksum, 0, false)})
 				p.NextMarker = number
 			}

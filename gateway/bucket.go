@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +22,17 @@ const bucketConfigBytesMax = 32 << 10
 // createBucket serves CreateBucket (S3 API reference). In us-east-1 it answers an owner who makes a bucket
 // again with 200, elsewhere with BucketAlreadyOwnedByYou.
 func (r *request) createBucket() error {
-	if !validBucketName(r.name) {
+	if !validNewBucketName(r.name) {
 		return errInvalidBucketName.with(s3xml.Extra{Name: "BucketName", Value: r.name[:min(len(r.name), 256)]})
+	}
+	config, err := r.bucketDocument()
+	r.giveTags(config.Tags)
+	r.givenRegion = config.Location
+	if err != nil {
+		return r.toPermitted(err)
+	}
+	if err := r.authorize(r.op.action, r.subject()); err != nil {
+		return err
 	}
 	if err := r.allSupported(newBucketLocked); err != nil {
 		return err
@@ -32,16 +40,6 @@ func (r *request) createBucket() error {
 	versioning, lock, err := r.newBucketLock()
 	if err != nil {
 		return err
-	}
-	var config s3xml.BucketConfig
-	if r.auth.DecodedBytes != 0 {
-		doc, err := r.readDocument(bucketConfigBytesMax, digestOptional)
-		if err != nil {
-			return err
-		}
-		if config, err = readXML(doc, s3xml.ReadBucketConfig); err != nil {
-			return err
-		}
 	}
 	if len(config.Others) > 0 {
 		return errNotImplemented.with(s3xml.Extra{Name: "Element", Value: config.Others[0]})
@@ -74,17 +72,26 @@ func (r *request) createBucket() error {
 	return r.sendEmpty(http.StatusOK)
 }
 
+// bucketDocument reads what CreateBucket's document says of the bucket, if there is one. Policies ask about that, so it is read before they are
+// asked.
+func (r *request) bucketDocument() (config s3xml.BucketConfig, err error) {
+	if r.auth.DecodedBytes == 0 {
+		return config, nil
+	}
+	doc, err := r.readDocument(bucketConfigBytesMax, digestOptional)
+	if err != nil {
+		return config, err
+	}
+	return readXML(doc, s3xml.ReadBucketConfig)
+}
+
 // newBucketTags gives a bucket that is made the tags that its document asks for. Source: CreateBucket, "Permissions": s3:TagResource.
 func (r *request) newBucketTags(documents placement.BucketConfig, tags []s3xml.Tag) error {
 	if len(tags) == 0 {
 		return nil
 	}
 	if err := s3xml.CheckTags(tags, s3xml.BucketTagsMax); err != nil {
-		return err
-	}
-	r.givenTags = url.Values{}
-	for _, t := range tags {
-		r.givenTags.Set(t.Key, t.Value)
+		return bucketTagError(err)
 	}
 	if err := r.authorize("s3:TagResource", r.subject()); err != nil {
 		return err
@@ -249,7 +256,6 @@ func (s *Server) sealAndRemove(ctx context.Context, b *placement.Bucket, mark ui
 	if err := s.opt.Buckets.DeleteBucket(ctx, b, mark); err != nil {
 		return controlError(err)
 	}
-	s.documents.forget(b.ID)
 	return nil
 }
 

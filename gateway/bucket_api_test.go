@@ -25,6 +25,11 @@ func TestBucketNames(t *testing.T) {
 			t.Errorf("%q: %v, want %v", name, got, want)
 		}
 	}
+	for name, want := range map[string]bool{"a.b-c9": true, "a--b": true, "No": false, "a.-b": false, "a-.b": false} {
+		if got := validNewBucketName(name); got != want {
+			t.Errorf("new bucket %q: %v, want %v", name, got, want)
+		}
+	}
 }
 
 // Source: CreateBucket, HeadBucket, GetBucketLocation, DeleteBucket.
@@ -43,6 +48,7 @@ func TestBuckets(t *testing.T) {
 	k.want("InvalidLocationConstraint", call{method: "PUT", path: "/third", body: location("Über")})
 	k.want("MalformedXML", call{method: "PUT", path: "/third", body: []byte("<CreateBucketConfiguration>")})
 	k.want("InvalidBucketName", call{method: "PUT", path: "/No"})
+	k.want("InvalidBucketName", call{method: "PUT", path: "/No_Bucket", body: []byte("no document")}) // its body does not matter then
 	k.want("NoSuchBucket", call{method: "GET", path: "/third?location"})
 	if a := k.want("200", call{method: "GET", path: "/first?location"}); !strings.Contains(string(a.body), `"></LocationConstraint>`) {
 		t.Errorf("location of us-east-1: %s", a.body)

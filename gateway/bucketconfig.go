@@ -83,13 +83,25 @@ func (r *request) getBucketTagging() error {
 // putBucketTagging serves PutBucketTagging (S3 API reference).
 func (r *request) putBucketTagging() error {
 	tags, err := readConfig(r, func(doc io.Reader) ([]s3xml.Tag, error) { return s3xml.ReadTagging(doc, s3xml.BucketTagsMax) })
+	r.giveTags(tags)
 	if err != nil {
+		return r.toPermitted(bucketTagError(err))
+	}
+	if err := r.authorize(r.op.action, r.subject()); err != nil {
 		return err
 	}
 	if err := r.setConfig(configTags, tags); err != nil {
 		return err
 	}
 	return r.sendEmpty(http.StatusNoContent)
+}
+
+// bucketTagError is err, but for the number of tags: a bucket may have more than an object, and S3 says so in other words.
+func bucketTagError(err error) error {
+	if errors.Is(err, s3xml.ErrTagCount) {
+		return newError(400, "BadRequest", "Bucket tag count cannot be greater than "+itoa(s3xml.BucketTagsMax))
+	}
+	return err
 }
 
 // deleteBucketTagging serves DeleteBucketTagging (S3 API reference).
@@ -103,12 +115,7 @@ func (r *request) getBucketPolicy() error {
 	if err := r.mustConfig(configPolicy, &document, errNoBucketPolicy); err != nil {
 		return err
 	}
-	r.header.set("Content-Type", "application/json")
-	r.header.set("Content-Length", itoa(len(document)))
-	r.send(http.StatusOK)
-	n, _ := io.WriteString(r.w, document) // the connection's end is the client's matter
-	r.out += int64(n)
-	return nil
+	return r.sendDocument(http.StatusOK, "application/json", []byte(document))
 }
 
 // putBucketPolicy serves PutBucketPolicy (S3 API reference).
@@ -131,7 +138,10 @@ func (r *request) putBucketPolicy() error {
 		return err
 	}
 	docs, err := r.s.documents.get(r.bucket)
-	if err == nil && docs.public.BlockPublicPolicy && p.Public() {
+	switch {
+	case err != nil:
+		return err // whether public policies are blocked is not known
+	case docs.public.BlockPublicPolicy && p.Public():
 		return errAccessDenied.say("The bucket's BlockPublicPolicy setting prevents public bucket policies.")
 	}
 	if err := r.setConfig(configPolicy, document); err != nil {
@@ -279,6 +289,33 @@ func (r *request) putBucketLogging() error {
 // getNotification serves GetBucketNotificationConfiguration (S3 API reference): there is none.
 func (r *request) getNotification() error {
 	return r.sendXML(http.StatusOK, s3xml.AppendNoNotification(nil))
+}
+
+// putNotification serves PutBucketNotificationConfiguration (S3 API reference) where it asks for none: Terraform and others take theirs away so.
+func (r *request) putNotification() error {
+	some, err := readConfig(r, s3xml.ReadNotification)
+	if err != nil {
+		return err
+	}
+	if some {
+		return errNotImplemented.say("There are no notifications of events.")
+	}
+	return r.sendEmpty(http.StatusOK)
+}
+
+// getABAC serves GetBucketAbac (S3 API reference): it is off.
+func (r *request) getABAC() error { return r.sendXML(http.StatusOK, s3xml.ABAC(false).Append(nil)) }
+
+// putABAC serves PutBucketAbac (S3 API reference) where it turns it off.
+func (r *request) putABAC() error {
+	on, err := readConfig(r, s3xml.ReadABAC)
+	if err != nil {
+		return err
+	}
+	if on {
+		return errNotImplemented.say("Policies cannot ask for a bucket's tags.")
+	}
+	return r.sendEmpty(http.StatusOK)
 }
 
 // absent serves a Get of a configuration that no bucket has.

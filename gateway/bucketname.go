@@ -33,6 +33,12 @@ func validBucketName(name string) bool {
 	return err != nil
 }
 
+// validNewBucketName holds for names that a bucket may be given. A hyphen beside a period is refused, as S3's older rules did: in
+// virtual-hosted style the name is part of a host's, whose labels begin and end with a letter or digit. A bucket that has such a name keeps it.
+func validNewBucketName(name string) bool {
+	return validBucketName(name) && !strings.Contains(name, ".-") && !strings.Contains(name, "-.")
+}
+
 // validRegion holds for what may be a LocationConstraint.
 func validRegion(s string) bool {
 	if len(s) > 32 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sherd-io/sherd/gateway/iam"
 	"github.com/sherd-io/sherd/gateway/policy"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -135,7 +136,7 @@ func (c *caller) take(m *placement.Map, p *placement.Permissions) error {
 		}
 	}
 	for _, arn := range p.Attached {
-		document, ok := managedDocument(m, c.account.ID, arn)
+		document, ok := iam.Document(m, c.account.ID, arn)
 		if !ok {
 			return fmt.Errorf("gateway: user %s: policy %s is not there", c.ARN, arn)
 		}
@@ -144,23 +145,6 @@ func (c *caller) take(m *placement.Map, p *placement.Permissions) error {
 		}
 	}
 	return nil
-}
-
-// managedDocument is the version in force of a policy that comes with sherd, or of one of the account's own.
-func managedDocument(m *placement.Map, account, arn string) (string, bool) {
-	if built, ok := policy.FindManaged(arn); ok {
-		return built.Document, true
-	}
-	own := m.Policy(account, arn[strings.LastIndexByte(arn, '/')+1:])
-	if own == nil {
-		return "", false
-	}
-	for _, v := range own.Versions {
-		if v.ID == own.Default {
-			return v.Document, true
-		}
-	}
-	return "", false
 }
 
 func (c *caller) takeDocument(name, document string) error {

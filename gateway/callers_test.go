@@ -74,7 +74,7 @@ func TestCallersPolicies(t *testing.T) {
 	arn := "arn:aws:iam::" + account + ":policy/managed"
 	managed := func(m *placement.Map) {
 		m.Policies[placement.NameOf(account, "managed")] = &placement.Policy{
-			Account: account, Name: "managed", Default: "v2", Versions: []placement.PolicyVersion{{ID: "v1", Document: reads}, {ID: "v2", Document: writes}},
+			Account: account, Name: "managed", Path: "/", Default: "v2", Versions: []placement.PolicyVersion{{ID: "v1", Document: reads}, {ID: "v2", Document: writes}},
 		}
 	}
 	group := func(m *placement.Map, p placement.Permissions) {

@@ -75,6 +75,30 @@ func httpTime(v string) (time.Time, bool) {
 // modified is v's time as HTTP shows it: whole seconds.
 func modified(v *metapb.Version) time.Time { return hlc.Stamp(v.Ts).Time().Truncate(time.Second) }
 
+// lastModified is v's time as the header shows it.
+func lastModified(v *metapb.Version) string {
+	var b [len(http.TimeFormat)]byte
+	return string(appendHTTPTime(b[:0], hlc.Stamp(v.Ts).Time()))
+}
+
+// appendHTTPTime appends t in http.TimeFormat. Every answer about an object has such a time, and package time reads the format each time
+// anew, which takes as long as to look up the object's caller and bucket.
+func appendHTTPTime(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = append(append(b, t.Weekday().String()[:3]...), ", "...)
+	b = append(appendTwo(b, day), ' ')
+	b = append(append(b, month.String()[:3]...), ' ')
+	b = append(appendTwo(appendTwo(b, year/100), year), ' ')
+	b = append(appendTwo(b, hour), ':')
+	b = append(appendTwo(b, minute), ':')
+	return append(appendTwo(b, second), " GMT"...)
+}
+
+// appendTwo appends the last two decimal digits of n.
+func appendTwo(b []byte, n int) []byte { return append(b, '0'+byte(n/10%10), '0'+byte(n%10)) }
+
 // span is which bytes the Range header asks for of size. partial is false where the header is to be ignored: RFC 9110
 // says so of what is malformed, S3 of several ranges. Errors: errInvalidRange.
 func span(header string, size int64) (off, n int64, partial bool, err error) {

@@ -9,7 +9,6 @@ import (
 	"github.com/sherd-io/sherd/gateway/cors"
 	"github.com/sherd-io/sherd/gateway/policy"
 	"github.com/sherd-io/sherd/gateway/s3xml"
-	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
 )
 
@@ -33,6 +32,15 @@ const (
 	ownerUnsaid    = "" // was deleted: S3 takes it for objectWriter
 )
 
+// CheckOwnership refuses what is no object ownership of S3's; "" is the default.
+func CheckOwnership(s string) error {
+	switch s {
+	case "", ownerEnforced, ownerPreferred, objectWriter:
+		return nil
+	}
+	return fmt.Errorf("gateway: object ownership %q: give %s, %s or %s", s, ownerEnforced, ownerPreferred, objectWriter)
+}
+
 // documents are what every request to a bucket has to know of its configuration, parsed. They are not changed once made.
 type documents struct {
 	of        *placement.Bucket
@@ -55,11 +63,22 @@ func (d *documents) restricted() bool {
 	return d.public.RestrictPublicBuckets && d.policy != nil && d.policy.Public()
 }
 
-// documentCache keeps the parsed documents of buckets while their rows stay as they are. The zero value is ready. Safe for
-// concurrent use.
+// documentCache keeps the parsed documents of buckets while their rows stay as they are. Safe for concurrent use.
+//
+// Any gateway may delete a bucket, so this one cannot drop its documents when that happens. Instead it looks from time to time for
+// buckets that are gone: whenever it has parsed as many documents as the last look left, and sweepAfter more. So it never holds
+// many more than there are buckets with documents, and the looks cost no more than the parsing.
 type documentCache struct {
-	all sync.Map // ids.Bucket to *documents
+	gone func(*placement.Bucket) bool // whether a bucket is not in the map any more
+	all  sync.Map                     // ids.Bucket to *documents
+
+	mu     sync.Mutex
+	parsed int // since the last look; guarded by mu
+	left   int // by the last look; guarded by mu
 }
+
+// sweepAfter is how many documents of buckets that are gone may pile up at least before the cache looks for them.
+const sweepAfter = 64
 
 // get is the documents of a bucket. An error is a document that this version does not understand: who may do what in the bucket is
 // then not known.
@@ -76,12 +95,28 @@ func (c *documentCache) get(b *placement.Bucket) (*documents, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: bucket %s: %w", b.Name, err)
 	}
-	c.all.Store(b.ID, d)
+	c.keep(d)
 	return d, nil
 }
 
-// forget drops what is kept of a bucket that is gone.
-func (c *documentCache) forget(id ids.Bucket) { c.all.Delete(id) }
+// keep stores the documents of a bucket, and drops those of buckets that are gone if it is time to.
+func (c *documentCache) keep(d *documents) {
+	c.all.Store(d.of.ID, d)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.parsed++; c.parsed < c.left+sweepAfter {
+		return
+	}
+	c.parsed, c.left = 0, 0
+	c.all.Range(func(id, kept any) bool {
+		if c.gone(kept.(*documents).of) {
+			c.all.Delete(id)
+		} else {
+			c.left++
+		}
+		return true
+	})
+}
 
 func parseDocuments(b *placement.Bucket) (*documents, error) {
 	d := noDocuments

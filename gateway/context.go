@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +24,10 @@ type subject struct {
 	version string            // as the client names it; "": the newest
 	object  *metapb.Version   // as it was read; nil: it was not
 	unread  error             // why it could not be read though a policy asked for it; nil: it could, or is not there
-	made    bool              // object is what the caller is about to write: his own, until it is there
-	copied  bool              // it is what a copy reads: the request's own headers are not about it
+	made    bool              // object is what the caller is about to write, and to own
+	copied  bool              // it is the source of a copy: the request's headers and tags are about the target
+
+	listed *s3xml.DeleteObject // what a DeleteObjects says of it, whose headers do not; nil: it is not of one
 }
 
 // arn is the subject's Amazon Resource Name.
@@ -122,8 +125,16 @@ func (s situation) ofS3(key string) ([]string, bool) {
 		return s.creation()
 	case "requestobjecttagkeys":
 		return keysOf(s.requestTags())
-	case "object-lock-remaining-retention-days":
-		return s.remainingDays()
+	case "object-lock-remaining-retention-days", "object-lock-mode", "object-lock-retain-until-date", "object-lock-legal-hold":
+		return s.lock(key)
+	case "x-amz-copy-source":
+		return s.copySource()
+	case "locationconstraint":
+		return given(r.givenRegion)
+	case "if-match", "if-none-match":
+		if s.on.listed != nil {
+			return s.listed(key)
+		}
 	}
 	if tag, ok := strings.CutPrefix(key, "existingobjecttag/"); ok {
 		return s.existingTag(tag)
@@ -137,8 +148,8 @@ func (s situation) ofS3(key string) ([]string, bool) {
 	return nil, false
 }
 
-// creation says of what writes objects whether an object is there when it has succeeded: those of a multipart upload but its last do not
-// make one, and take no conditions. Source: S3 User Guide, "Enforce conditional writes on Amazon S3 buckets".
+// creation is s3:ObjectCreationOperation: whether the request makes an object if it succeeds. The calls of a multipart upload make none before the
+// last, and take no conditions; requests that write nothing do not have the key. Source: S3 User Guide, "Enforce conditional writes on Amazon S3 buckets".
 func (s situation) creation() ([]string, bool) {
 	if s.on.copied {
 		return nil, false
@@ -156,7 +167,6 @@ func (s situation) creation() ([]string, bool) {
 var conditionHeaders = map[string]string{
 	"x-amz-acl":                                       "X-Amz-Acl",
 	"x-amz-content-sha256":                            "X-Amz-Content-Sha256",
-	"x-amz-copy-source":                               copySource,
 	"x-amz-grant-full-control":                        "X-Amz-Grant-Full-Control",
 	"x-amz-grant-read":                                "X-Amz-Grant-Read",
 	"x-amz-grant-read-acp":                            "X-Amz-Grant-Read-Acp",
@@ -169,9 +179,6 @@ var conditionHeaders = map[string]string{
 	"x-amz-server-side-encryption-customer-algorithm": "X-Amz-Server-Side-Encryption-Customer-Algorithm",
 	"x-amz-storage-class":                             "X-Amz-Storage-Class",
 	"x-amz-website-redirect-location":                 "X-Amz-Website-Redirect-Location",
-	"object-lock-mode":                                "X-Amz-Object-Lock-Mode",
-	"object-lock-retain-until-date":                   "X-Amz-Object-Lock-Retain-Until-Date",
-	"object-lock-legal-hold":                          "X-Amz-Object-Lock-Legal-Hold",
 	"if-match":                                        "If-Match",
 	"if-none-match":                                   "If-None-Match",
 }
@@ -198,16 +205,46 @@ func (s situation) tlsVersion() ([]string, bool) {
 	return one("1." + strconv.Itoa(int(state.Version)-0x0301)) // 0x0304 is TLS 1.3
 }
 
-// remainingDays is how long the retention is that the request asks for.
-func (s situation) remainingDays() ([]string, bool) {
-	until, ok := s.r.givenUntil, !s.r.givenUntil.IsZero()
-	if !ok {
-		until, ok = s3xml.ParseTime(s.r.in1(lockUntil))
-	}
-	if !ok || s.on.copied {
+// copySource is bucket/key, however the header spells it: a leading slash or an escaped letter is not to get around a denial.
+func (s situation) copySource() ([]string, bool) {
+	raw := s.r.in1(copySource)
+	if raw == "" || s.on.copied {
 		return nil, false
 	}
-	return one(strconv.Itoa(int(until.Sub(s.r.s.opt.Now()) / (24 * time.Hour))))
+	from, err := parseSource(raw)
+	if err != nil {
+		return one(raw) // it is refused when the source is looked for
+	}
+	return one(from.name + "/" + from.key)
+}
+
+// lock is what the request asks for of a lock.
+func (s situation) lock(key string) ([]string, bool) {
+	if s.on.copied {
+		return nil, false
+	}
+	switch l := s.r.lockGiven(); key {
+	case "object-lock-mode":
+		return given(l.mode)
+	case "object-lock-retain-until-date":
+		return given(l.until)
+	case "object-lock-legal-hold":
+		return given(l.hold)
+	default:
+		until, ok := s3xml.ParseTime(l.until)
+		if !ok {
+			return nil, false
+		}
+		return one(strconv.Itoa(int(until.Sub(s.r.s.opt.Now()) / (24 * time.Hour))))
+	}
+}
+
+// listed is the condition of an object that a DeleteObjects names.
+func (s situation) listed(key string) ([]string, bool) {
+	if key == "if-match" {
+		return given(s.on.listed.ETag)
+	}
+	return nil, false
 }
 
 // existingTag is a tag of the object, which is read for it if it was not yet.
@@ -237,6 +274,9 @@ func (s situation) requestTags() url.Values {
 	if s.r.givenTags != nil {
 		return s.r.givenTags
 	}
+	if s.r.op.name == "CopyObject" && s.r.in1(taggingDirective) != "REPLACE" {
+		return nil // its tags are the source's
+	}
 	set, err := url.ParseQuery(s.r.in1("X-Amz-Tagging"))
 	if err != nil {
 		return nil
@@ -244,14 +284,16 @@ func (s situation) requestTags() url.Values {
 	return set
 }
 
-// tagIn finds a tag by its name, without regard to case, as keys of conditions are.
-func tagIn(set url.Values, name string) ([]string, bool) {
+// tagIn finds a tag by its name, without regard to case, as keys of conditions are. Of several it gives the values of all, in order: which
+// one the policy means is not to be a matter of chance.
+func tagIn(set url.Values, name string) (values []string, ok bool) {
 	for k, v := range set {
 		if strings.EqualFold(k, name) && len(v) > 0 {
-			return v[:1], true
+			values = append(values, v[0])
 		}
 	}
-	return nil, false
+	slices.Sort(values)
+	return values, values != nil
 }
 
 func keysOf(set url.Values) ([]string, bool) {
@@ -266,10 +308,10 @@ func one(v string) ([]string, bool) { return []string{v}, true }
 
 func given(v string) ([]string, bool) { return []string{v}, v != "" }
 
-// sourceIP takes the port off an address.
+// sourceIP takes the port off an address, and the zone of one that is of this link only: conditions know none.
 func sourceIP(addr string) string {
 	if ap, err := netip.ParseAddrPort(addr); err == nil {
-		return ap.Addr().Unmap().String()
+		return ap.Addr().Unmap().WithZone("").String()
 	}
 	return addr
 }

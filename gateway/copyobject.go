@@ -16,6 +16,8 @@ import (
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
+const taggingDirective = "X-Amz-Tagging-Directive"
+
 // source is what x-amz-copy-source names.
 type source struct {
 	on         subject
@@ -74,7 +76,7 @@ func (s *source) action() string {
 	return "s3:GetObject"
 }
 
-// permit checks that the caller may read v, where that depends on it.
+// permitSource checks that the caller may read v, where that depends on it.
 func (r *request) permitSource(s *source, v *metapb.Version) error {
 	if !s.asks {
 		return nil
@@ -83,13 +85,41 @@ func (r *request) permitSource(s *source, v *metapb.Version) error {
 	return r.authorize(s.action(), &s.on)
 }
 
-// check is the conditions' word on a source, of which "not modified" is a failure too.
+// check holds a source to the x-amz-copy-source-if-… conditions. Where a read would be answered with 304, a copy fails.
 func (s *source) check(v *metapb.Version) error {
 	err := s.conditions.check(v)
 	if errors.Is(err, errNotModified) {
 		return errPreconditionFailed
 	}
 	return err
+}
+
+// permitTags checks that the caller may copy the tags of v, if the copy is to have them: that is to read and to put them, and makes the copy
+// an object with these tags. Source: "Troubleshoot Amazon S3 copying" (AWS re:Post); "Actions, resources, and condition keys for Amazon S3".
+func (r *request) permitTags(c *copying, v *metapb.Version) error {
+	if c.replaceTags || v.Details.GetTags() == "" {
+		return nil
+	}
+	set, err := url.ParseQuery(v.Details.GetTags())
+	if err != nil {
+		return err
+	}
+	read := c.from.on // by now with the object, if that matters
+	read.object = v
+	action := "s3:GetObjectTagging"
+	if read.version != "" {
+		action = "s3:GetObjectVersionTagging"
+	}
+	if err := r.authorize(action, &read); err != nil {
+		return err
+	}
+	r.givenTags = set
+	for _, action := range [...]string{"s3:PutObjectTagging", "s3:PutObject"} {
+		if err := r.authorize(action, r.subject()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open opens what is to be copied. pick says which bytes.
@@ -117,7 +147,8 @@ func (r *request) openSource(s *source, pick func(*metapb.Version) (object.Span,
 	return o, nil
 }
 
-// notCopied is what is wrong with a source that could not be opened. Source: CopyObject, "If the source object version is a delete marker".
+// notCopied is the answer to a copy whose source could not be opened: err with the source's key and version. Source: CopyObject, "If the source
+// object version is a delete marker".
 func (r *request) notCopied(err error, s *source) error {
 	err = r.hidden(err, &s.on)
 	if _, marker := errors.AsType[*object.MarkerError](err); marker && s.on.version != "" {
@@ -167,7 +198,7 @@ func (r *request) newCopying() (c *copying, err error) {
 	if c.replaceMeta, err = r.directive("X-Amz-Metadata-Directive", "metadata"); err != nil {
 		return nil, err
 	}
-	if c.replaceTags, err = r.directive("X-Amz-Tagging-Directive", "tagging"); err != nil {
+	if c.replaceTags, err = r.directive(taggingDirective, "tagging"); err != nil {
 		return nil, err
 	}
 	if c.given, err = r.details(); err != nil {
@@ -225,7 +256,9 @@ func (r *request) copyObject() error {
 			}
 		}
 	}
-	o, err := r.openSource(c.from, func(v *metapb.Version) (object.Span, error) { return object.Span{N: int64(v.Size)}, nil })
+	o, err := r.openSource(c.from, func(v *metapb.Version) (object.Span, error) {
+		return object.Span{N: int64(v.Size)}, r.permitTags(c, v)
+	})
 	if err != nil {
 		return err
 	}
@@ -262,6 +295,9 @@ func (r *request) revise(c *copying, v *metapb.Version) error {
 			return err
 		}
 		if err := c.from.check(v); err != nil {
+			return err
+		}
+		if err := r.permitTags(c, v); err != nil {
 			return err
 		}
 		made, err := r.s.opt.Objects.Revise(r.ctx, r.bucket.ID, r.bucket.Rules, r.key, v, c.details(v), c.condition)
@@ -314,7 +350,7 @@ func (r *request) uploadPartCopy() error {
 func (r *request) storeCopiedPart(o *object.Reading, id ids.Upload, part int) error {
 	body := o.Reader(r.ctx)
 	defer body.Close()
-	e, err := r.s.opt.Objects.PutPart(r.ctx, id, uint32(part), object.Put{
+	e, err := r.s.opt.Objects.CopyPart(r.ctx, id, uint32(part), object.Put{
 		Bucket: r.bucket.ID, Rules: r.bucket.Rules, Pool: r.bucket.Pool, Key: r.key, Size: o.Span.N, Body: body,
 	})
 	if err != nil {

@@ -43,7 +43,7 @@ func (r *request) deleteObject() error {
 	if err != nil {
 		return r.withKey(err)
 	}
-	d := deletedXML(on, results[0])
+	d := deletedXML(on.key, on.version, results[0])
 	if d.DeleteMarker {
 		r.header.set("x-amz-delete-marker", "true")
 	}
@@ -53,19 +53,26 @@ func (r *request) deleteObject() error {
 	return r.sendEmpty(http.StatusNoContent)
 }
 
-// notDeleted is why a target was not deleted; nil if it was. That any object be there is a condition like others, of a certain one it
-// is said that it is absent. Source: S3 User Guide, "How to perform conditional deletes".
+// notDeleted is why a target was not deleted; nil if it was, or need not be. That any object be there is a condition like others, of a
+// certain one it is said that it is absent; a time or a size holds of what is not there.
+// Source: S3 User Guide, "How to perform conditional deletes"; DeleteObject, x-amz-if-match-size.
 func notDeleted(result *metapb.DeleteResult, c *metapb.Condition) error {
 	err := meta.DeleteError(result)
-	if errors.Is(err, meta.ErrNoSuchKey) && c.GetIfMatch() == "*" {
+	if !errors.Is(err, meta.ErrNoSuchKey) {
+		return err
+	}
+	switch c.GetIfMatch() {
+	case "":
+		return nil
+	case "*":
 		return meta.ErrPrecondition
 	}
 	return err
 }
 
 // deletedXML is what became of a deletion, as answers tell it.
-func deletedXML(on *subject, result *metapb.DeleteResult) s3xml.Deleted {
-	d := s3xml.Deleted{Key: on.key, VersionID: on.version, DeleteMarker: result.MarkerMade || result.MarkerRemoved}
+func deletedXML(key, version string, result *metapb.DeleteResult) s3xml.Deleted {
+	d := s3xml.Deleted{Key: key, VersionID: version, DeleteMarker: result.MarkerMade || result.MarkerRemoved}
 	if d.DeleteMarker {
 		d.DeleteMarkerVersionID = string(object.AppendVersionID(nil, hlc.Stamp(result.Version), result.Versioned))
 	}
@@ -105,7 +112,7 @@ func conditionOn(c *metapb.Condition, modified, size string) error {
 				return badArgument("x-amz-if-match-last-modified-time", modified, "The last modified time is not a valid date")
 			}
 		}
-		c.IfModified = t.Unix()
+		c.IfModified = max(t.Unix(), 1) // 0 means any; nothing is as old as either
 	}
 	if size != "" {
 		n, err := strconv.ParseUint(size, 10, 63)
@@ -139,9 +146,9 @@ func (r *request) deleteObjects() error {
 	for i := range all {
 		d := &all[i]
 		if e := d.failed; e != nil {
-			b = s3xml.AppendDeleteError(b, d.on.key, d.on.version, e.code, e.message)
+			b = s3xml.AppendDeleteError(b, d.object.Key, d.object.VersionID, e.code, e.message)
 		} else if !req.Quiet {
-			answer := deletedXML(&d.on, d.result)
+			answer := deletedXML(d.object.Key, d.object.VersionID, d.result)
 			b = s3xml.AppendDeleted(b, &answer)
 		}
 	}
@@ -151,7 +158,7 @@ func (r *request) deleteObjects() error {
 
 // deletion is one object of a DeleteObjects.
 type deletion struct {
-	on     subject
+	object *s3xml.DeleteObject
 	failed *apiError            // why it was not deleted
 	result *metapb.DeleteResult // if it was
 }
@@ -161,11 +168,11 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
 	all := make([]deletion, len(objects))
 	cmd := &metapb.DeleteVersions{Bucket: uint64(r.bucket.ID), Owner: r.markerOwner(), Targets: make([]*metapb.DeleteTarget, 0, len(objects))}
 	places := make([]int, 0, len(objects)) // of the command's targets
+	targets := make([]metapb.DeleteTarget, len(objects))
 	for i := range objects {
-		d, o := &all[i], &objects[i]
-		d.on = subject{bucket: r.bucket, name: r.name, key: o.Key, version: o.VersionID}
-		t, err := r.deleteTarget(&d.on, o)
-		if err != nil {
+		d, t := &all[i], &targets[i]
+		d.object = &objects[i]
+		if err := r.deleteTarget(t, d.object); err != nil {
 			d.failed = toAPI(err)
 			continue
 		}
@@ -179,11 +186,12 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
 	for i, result := range results {
 		d := &all[places[i]]
 		d.result, known = result, known || result != nil
-		switch {
-		case result == nil:
-			d.failed = toAPI(err)
-		case result.Code != metapb.Code_OK:
-			d.failed = toAPI(notDeleted(result, cmd.Targets[i].Condition))
+		why := err // of one that nothing is known of
+		if result != nil {
+			why = notDeleted(result, cmd.Targets[i].Condition)
+		}
+		if why != nil {
+			d.failed = toAPI(why)
 		}
 	}
 	if !known {
@@ -192,23 +200,25 @@ func (r *request) deleteAll(objects []s3xml.DeleteObject) ([]deletion, error) {
 	return all, nil
 }
 
-// deleteTarget is what a DeleteObjects says of one object, if the caller may delete it.
-func (r *request) deleteTarget(on *subject, o *s3xml.DeleteObject) (*metapb.DeleteTarget, error) {
+// deleteTarget makes t, which is empty, what a DeleteObjects says of one object, if the caller may delete it.
+func (r *request) deleteTarget(t *metapb.DeleteTarget, o *s3xml.DeleteObject) error {
 	switch {
 	case o.Key == "":
-		return nil, errKeyMissing
+		return errKeyMissing
 	case len(o.Key) > keyBytesMax:
-		return nil, errKeyTooLong
+		return errKeyTooLong
 	}
+	on := r.subject()
+	on.key, on.version, on.listed = o.Key, o.VersionID, o
 	ref, err := on.ref()
 	if err != nil {
-		return nil, errNoSuchVersion
+		return errNoSuchVersion
 	}
-	t := &metapb.DeleteTarget{Key: o.Key, Version: uint64(ref.ID), Null: ref.Null}
+	t.Key, t.Version, t.Null = o.Key, uint64(ref.ID), ref.Null
 	if o.ETag != "" || o.LastModifiedTime != "" || o.Size != "" {
-		t.Condition = &metapb.Condition{IfMatch: bareETag(o.ETag)}
+		t.Condition = &metapb.Condition{IfMatch: wantedETag(o.ETag)}
 		if err := conditionOn(t.Condition, o.LastModifiedTime, o.Size); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	action := "s3:DeleteObject"
@@ -216,8 +226,8 @@ func (r *request) deleteTarget(on *subject, o *s3xml.DeleteObject) (*metapb.Dele
 		action = "s3:DeleteObjectVersion"
 	}
 	if err := r.authorize(action, on); err != nil {
-		return nil, err
+		return err
 	}
 	t.BypassGovernance = r.bypasses(on)
-	return t, nil
+	return nil
 }

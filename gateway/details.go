@@ -6,14 +6,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
 
-// errTagHeader is AWS's answer to what it cannot take apart.
+// errTagHeader is AWS's answer to a set of tags that it cannot take apart.
 var errTagHeader = badArgument("x-amz-tagging", "", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.")
 
 const (
@@ -22,9 +21,6 @@ const (
 	redirectHeader     = "X-Amz-Website-Redirect-Location"
 	redirectRecord     = "x-amz-website-redirect-location" // its name in records, and in answers
 	redirectBytesMax   = 2 << 10
-	tagsMax            = 10
-	tagNameMax         = 128 // characters
-	tagValueMax        = 256
 	defaultContentType = "binary/octet-stream"
 )
 
@@ -201,7 +197,7 @@ func (r *request) storageClass() (string, error) {
 	return "", errInvalidStorageClass
 }
 
-// tags checks a URL-encoded set of tags. Source: PutObject, x-amz-tagging; "Categorizing your storage using tags".
+// tags checks a URL-encoded set of tags, and gives it in the form that records have. Source: PutObject, x-amz-tagging.
 func tags(v string) (string, error) {
 	if v == "" {
 		return "", nil
@@ -210,20 +206,26 @@ func tags(v string) (string, error) {
 	if err != nil {
 		return "", errTagHeader
 	}
-	if len(set) > tagsMax {
-		return "", newError(400, "BadRequest", "Object tags cannot be greater than 10")
-	}
+	list := make([]s3xml.Tag, 0, len(set))
 	for name, values := range set {
-		switch {
-		case len(values) != 1, name == "":
+		if len(values) != 1 || name == "" {
 			return "", errTagHeader
-		case utf8.RuneCountInString(name) > tagNameMax || !utf8.ValidString(name):
-			return "", errInvalidTag.say("The TagKey you have provided is invalid")
-		case utf8.RuneCountInString(values[0]) > tagValueMax || !utf8.ValidString(values[0]):
-			return "", errInvalidTag.say("The TagValue you have provided is invalid")
 		}
+		list = append(list, s3xml.Tag{Key: name, Value: values[0]})
+	}
+	if err := s3xml.CheckTags(list, s3xml.ObjectTagsMax); err != nil {
+		return "", err
 	}
 	return set.Encode(), nil
+}
+
+// tagValues are tags as url.Values, which records and policies have them in.
+func tagValues(tags []s3xml.Tag) url.Values {
+	v := make(url.Values, len(tags))
+	for _, t := range tags {
+		v.Set(t.Key, t.Value)
+	}
+	return v
 }
 
 func tagCount(tags string) int { return strings.Count(tags, "=") }
@@ -242,9 +244,14 @@ func (r *request) writeCondition() (*metapb.Condition, error) {
 	if none != "" && none != "*" {
 		return nil, errNotImplemented.with(s3xml.Extra{Name: "Header", Value: "If-None-Match"})
 	}
-	return &metapb.Condition{IfMatch: bareETag(match), IfNoneMatch: none}, nil
+	return &metapb.Condition{IfMatch: wantedETag(match), IfNoneMatch: none}, nil
 }
 
+// wantedETag is the tag that a write asks for, as metapb.Condition has it. There "" means that nothing is asked: an empty tag, which no object has, keeps
+// its quotes, so that it matches nothing.
+func wantedETag(v string) string { return cmp.Or(bareETag(v), v) }
+
+// bareETag is an entity tag without its quotes, and without the mark of a weak one.
 func bareETag(v string) string {
 	v = strings.TrimSpace(v)
 	v = strings.TrimPrefix(v, "W/")
@@ -256,14 +263,21 @@ func bareETag(v string) string {
 
 // adoptHoisted takes x-amz- parameters of a presigned URL for headers, as S3 does: signers move headers there. Checksums
 // of the body are left out, also as S3 does: who signs does not know the body, and the AWS SDK for JavaScript v3 puts the
-// checksum of none into every URL.
-func (r *request) adoptHoisted() {
+// checksum of none into every URL. What could not have come as a header is refused: it could not go out again as one, so an object would
+// lose what its upload was told is kept.
+func (r *request) adoptHoisted() error {
 	if r.auth.Kind != sigv4.KindQuery {
-		return
+		return nil
 	}
 	for _, p := range r.query {
 		if len(p.name) < 6 || !strings.EqualFold(p.name[:6], "x-amz-") {
+			if r.auth.Version2 && strings.EqualFold(p.name, "content-type") && !headerLike("Content-Type", p.value) {
+				return badArgument(p.name, p.value, "The parameter cannot be a header.")
+			}
 			continue
+		}
+		if !headerLike(http.CanonicalHeaderKey(p.name), p.value) {
+			return badArgument(p.name, p.value, "The parameter cannot be a header.")
 		}
 		switch name := http.CanonicalHeaderKey(p.name); name {
 		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Signedheaders", "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256",
@@ -277,6 +291,7 @@ func (r *request) adoptHoisted() {
 			}
 		}
 	}
+	return nil
 }
 
 // isChecksumValue reports whether a header, given in canonical form, has a body's checksum for its value, whatever the

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/base64"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func (r *request) checksumWanted() (want object.Want, err error) {
 			continue
 		}
 		if want.Algorithm != noAlgorithm {
-			return want, errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+			return want, errManyChecksums
 		}
 		want.Algorithm = a.id
 		if want.Value, err = decodeChecksum(a.id, v); err != nil {
@@ -97,6 +98,8 @@ var errChecksumAlgorithm = func() *apiError {
 	return errInvalidRequest.say("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [%s]", strings.Join(names, ", "))
 }()
 
+var errManyChecksums = errInvalidRequest.say("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+
 func noTrailer() ([]byte, error) { return nil, nil }
 
 func trailerAlgorithm(name string) object.Algorithm {
@@ -126,9 +129,13 @@ func bindTrailer(want *object.Want, body *sigv4.BodyReader) {
 func decodeChecksum(a object.Algorithm, v string) ([]byte, error) {
 	raw, err := base64.StdEncoding.DecodeString(v)
 	if err != nil || len(raw) != object.ChecksumBytes(a) {
-		return nil, errInvalidRequest.say("Value for %s header is invalid.", strings.ToLower(object.ChecksumHeader(a)))
+		return nil, badChecksum(a)
 	}
 	return raw, nil
+}
+
+func badChecksum(a object.Algorithm) error {
+	return errInvalidRequest.say("Value for %s header is invalid.", strings.ToLower(object.ChecksumHeader(a)))
 }
 
 // checksumText is c as headers and documents show it: composite ones with their number of parts.
@@ -171,14 +178,25 @@ func checksumXML(c *metapb.Checksum, parts uint32, withType bool) (x s3xml.Check
 }
 
 // checksumOf finds the one that x has.
-func checksumOf(x *s3xml.Checksums) (object.Algorithm, []byte, error) {
+func checksumOf(x *s3xml.Checksums) (algorithm object.Algorithm, value []byte, err error) {
+	var all string
 	for i := range checksums {
-		if a := &checksums[i]; *x.Field(a.element) != "" {
-			raw, err := decodeChecksum(a.id, *x.Field(a.element))
-			return a.id, raw, err
+		a := &checksums[i]
+		text := *x.Field(a.element)
+		if text == "" {
+			continue
 		}
+		if all != "" && err == nil {
+			err = errManyChecksums
+		}
+		all += object.AlgorithmName(a.id) + ":" + text + ";"
+		raw, bad := decodeChecksum(a.id, text)
+		algorithm, value, err = a.id, raw, cmp.Or(err, bad)
 	}
-	return noAlgorithm, nil, nil
+	if err != nil {
+		return noAlgorithm, nil, badArgument("Checksum", all, "Invalid Base64 or multiple checksums present in request")
+	}
+	return algorithm, value, nil
 }
 
 // showChecksum sets the headers of an object's or a part's checksum.

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/sherd-io/sherd/erasure"
 	"github.com/sherd-io/sherd/gateway/cors"
@@ -76,7 +78,6 @@ var (
 	errInvalidRequest       = newError(400, "InvalidRequest", "Invalid Request")
 	errInvalidStorageClass  = newError(400, "InvalidStorageClass", "The storage class you specified is not valid")
 	errInvalidRedirect      = newError(400, "InvalidRedirectLocation", "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.")
-	errInvalidTag           = newError(400, "InvalidTag", "The tag provided was not a valid tag.")
 	errInvalidURI           = newError(400, "InvalidURI", "Couldn't parse the specified URI.")
 	errKeyMissing           = newError(400, "UserKeyMustBeSpecified", "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.")
 	errKeyTooLong           = newError(400, "KeyTooLongError", "Your key is too long")
@@ -131,8 +132,10 @@ var s3Errors = []struct {
 	{object.ErrPartOrder, errInvalidPartOrder},
 	{object.ErrPartTooSmall, errEntityTooSmall},
 	{object.ErrTooLarge, errEntityTooLarge},
-	{object.ErrSizeMismatch, errInvalidRequest.say("The value of x-amz-mp-object-size does not match the size of the parts.")},
-	{object.ErrChecksumType, errInvalidRequest.say("The checksum's algorithm or type is not the one the upload was created with.")},
+	{object.ErrSizeMismatch, errInvalidRequest},
+	{object.ErrChecksumType, errInvalidRequest},
+	{object.ErrChecksumMode, errInvalidRequest},
+	{object.ErrChecksumMissing, errInvalidRequest},
 	{object.ErrNoSuchPart, errInvalidPartNumber},
 	{object.ErrTooSlow, errRequestTimeout},
 	{os.ErrDeadlineExceeded, errRequestTimeout},
@@ -144,7 +147,7 @@ var s3Errors = []struct {
 // sigStatus is the status of each of sigv4's codes that is not 400.
 var sigStatus = map[sigv4.Code]int{
 	sigv4.AccessDenied: 403, sigv4.InvalidAccessKeyID: 403, sigv4.SignatureDoesNotMatch: 403,
-	sigv4.RequestTimeTooSkewed: 403, sigv4.MissingContentLength: 411,
+	sigv4.RequestTimeTooSkewed: 403, sigv4.MissingContentLength: 411, sigv4.ServiceUnavailable: 503,
 }
 
 // toAPI finds what err means to a client. What is in no table is InternalError.
@@ -186,9 +189,13 @@ func tagError(err error) *apiError {
 		}
 		return api
 	}
-	switch {
-	case errors.Is(err, s3xml.ErrTagCount):
+	if many, ok := errors.AsType[*s3xml.TagCountError](err); ok {
+		if many.Max == s3xml.BucketTagsMax {
+			return newError(400, "BadRequest", "Bucket tag count cannot be greater than 50")
+		}
 		return newError(400, "BadRequest", "Object tags cannot be greater than 10")
+	}
+	switch {
 	case errors.Is(err, s3xml.ErrTagKey):
 		return say("The TagKey you have provided is invalid")
 	case errors.Is(err, s3xml.ErrTagValue):
@@ -206,6 +213,7 @@ func fromSignature(sig *sigv4.Error) *apiError {
 	if status := sigStatus[sig.Code]; status != 0 {
 		api.status = status
 	}
+	api.retry = api.status == http.StatusServiceUnavailable
 	for _, f := range sig.Facts {
 		api.extra = append(api.extra, s3xml.Extra(f))
 	}
@@ -239,6 +247,12 @@ func detailed(api *apiError, err error) *apiError {
 			s3xml.Extra{Name: "ExpectedDigest", Value: fmt.Sprintf("%x", d.Given)},
 			s3xml.Extra{Name: "CalculatedDigest", Value: fmt.Sprintf("%x", d.Computed)})
 	}
+	if c, ok := errors.AsType[*object.ChecksumError](err); ok {
+		return api.say("%s", checksumMisfit(c))
+	}
+	if size, ok := errors.AsType[*object.SizeError](err); ok {
+		return api.say("The provided 'x-amz-mp-object-size' header value %d does not match what was computed: %d", size.Said, size.Computed)
+	}
 	if p, ok := errors.AsType[*object.PartError](err); ok && p.Part > 0 {
 		extra := []s3xml.Extra{{Name: "PartNumber", Value: fmt.Sprint(p.Part)}, {Name: "ETag", Value: p.ETag}}
 		if errors.Is(p, object.ErrPartTooSmall) {
@@ -251,6 +265,21 @@ func detailed(api *apiError, err error) *apiError {
 	c := *api
 	c.cause = err
 	return &c
+}
+
+// checksumMisfit is what S3 says of a checksum that does not fit its upload.
+func checksumMisfit(c *object.ChecksumError) string {
+	name := func(a object.Algorithm) string { return cmp.Or(strings.ToLower(object.AlgorithmName(a)), "null") }
+	asked := name(c.Upload.GetAlgorithm())
+	switch c.Err {
+	case object.ErrChecksumMissing:
+		return fmt.Sprintf("The upload was created using a %s checksum. The complete request must include the checksum for each part. It was missing for part %d in the request.", asked, c.Part)
+	case object.ErrChecksumMode:
+		return fmt.Sprintf("The upload was created using the %s checksum mode. The complete request must use the same checksum mode.", checksumType(c.Upload))
+	case object.ErrBadDigest:
+		return fmt.Sprintf("The %s you specified for part %d did not match what we received.", name(c.Given), c.Part)
+	}
+	return fmt.Sprintf("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s", asked, name(c.Given))
 }
 
 // badArgument is InvalidArgument with the name and the value.

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sherd-io/sherd/gateway/object"
+	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
@@ -90,14 +91,13 @@ func FuzzTags(f *testing.F) {
 	f.Fuzz(func(t *testing.T, v string) {
 		kept, err := tags(v)
 		if err != nil {
-			var e *apiError
-			if !errors.As(err, &e) || e.status != http.StatusBadRequest {
+			if e := toAPI(err); e.status != http.StatusBadRequest {
 				t.Fatal(err)
 			}
 			return
 		}
 		set, err := url.ParseQuery(kept)
-		if err != nil || len(set) != tagCount(kept) || len(set) > tagsMax {
+		if err != nil || len(set) != tagCount(kept) || len(set) > s3xml.ObjectTagsMax {
 			t.Fatalf("%q is kept as %q: %d tags, counted %d, %v", v, kept, len(set), tagCount(kept), err)
 		}
 		if again, err := tags(kept); err != nil || again != kept {

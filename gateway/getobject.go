@@ -9,7 +9,6 @@ import (
 	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/s3xml"
 	"github.com/sherd-io/sherd/gateway/sigv4"
-	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/meta"
 	"github.com/sherd-io/sherd/meta/metapb"
 )
@@ -25,11 +24,13 @@ type reading struct {
 	on         *subject
 	ref        meta.VersionRef // that on names
 	asks       bool            // whether the caller may read depends on the object
+	seen       *metapb.Version // that pick was asked about last; nil: none
 }
 
-// newReading reads the request's parameters.
+// newReading reads the request's parameters. A request has one reading.
 func (r *request) newReading() (*reading, error) {
-	g := &reading{r: r, conditions: r.readConditions(""), rangeSpec: r.in1("Range"), ifRange: r.in1("If-Range"), on: r.subject()}
+	g := &r.reading
+	*g = reading{r: r, conditions: r.readConditions(""), rangeSpec: r.in1("Range"), ifRange: r.in1("If-Range"), on: r.subject()}
 	if g.asks = r.dependsOnObject(g.on); !g.asks {
 		if err := r.authorize(r.op.actionOn(g.on), g.on); err != nil {
 			return nil, err
@@ -72,6 +73,7 @@ func partNumber(v string) (int, error) {
 
 // pick decides on a version which bytes to read.
 func (g *reading) pick(v *metapb.Version) (object.Span, error) {
+	g.seen = v
 	size := int64(v.Size)
 	whole := object.Span{N: size}
 	if g.asks {
@@ -109,13 +111,9 @@ func (r *request) getObject() error {
 	if err != nil {
 		return err
 	}
-	var seen *metapb.Version
-	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, g.ref, func(v *metapb.Version) (object.Span, error) {
-		seen = v
-		return g.pick(v)
-	})
+	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, g.ref, g.pick)
 	if err != nil {
-		return r.notRead(seen, err)
+		return r.notRead(g.seen, err)
 	}
 	defer o.Close()
 	if err := r.admitBody(o.Span.N); err != nil {
@@ -156,13 +154,9 @@ func (r *request) headObject() error {
 
 // headPart is headObject of one part, which needs the extents' rows.
 func (r *request) headPart(g *reading) error {
-	var seen *metapb.Version
-	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, g.ref, func(v *metapb.Version) (object.Span, error) {
-		seen = v
-		return g.pick(v)
-	})
+	o, err := r.s.opt.Objects.Open(r.ctx, r.bucket.ID, r.key, g.ref, g.pick)
 	if err != nil {
-		return r.notRead(seen, err)
+		return r.notRead(g.seen, err)
 	}
 	defer o.Close()
 	r.send(g.describe(o.Version, o.Span))
@@ -176,7 +170,7 @@ func (r *request) notRead(v *metapb.Version, err error) error {
 		return r.withKey(r.marked(r.hidden(err, on), on))
 	}
 	r.header.set("ETag", quoted(v))
-	r.header.set("Last-Modified", modified(v).Format(http.TimeFormat))
+	r.header.set("Last-Modified", lastModified(v))
 	r.showVersion(v)
 	return r.sendEmpty(http.StatusNotModified)
 }
@@ -209,7 +203,7 @@ func (g *reading) describe(v *metapb.Version, at object.Span) (status int) {
 	r, h := g.r, &g.r.header
 	status = http.StatusOK
 	h.set("ETag", quoted(v))
-	h.set("Last-Modified", hlc.Stamp(v.Ts).Time().Format(http.TimeFormat))
+	h.set("Last-Modified", lastModified(v))
 	h.set("Accept-Ranges", "bytes")
 	r.showVersion(v)
 	h.set("Content-Length", itoa(at.N))
@@ -236,7 +230,7 @@ func (g *reading) describe(v *metapb.Version, at object.Span) (status int) {
 			h.set("x-amz-tagging-count", itoa(tagCount(d.Tags)))
 		}
 		r.showLock(d.Lock, g.on)
-		if (!g.partial || g.part > 0) && strings.EqualFold(r.in1("X-Amz-Checksum-Mode"), "ENABLED") {
+		if (g.part > 0 || at.N == int64(v.Size)) && strings.EqualFold(r.in1("X-Amz-Checksum-Mode"), "ENABLED") {
 			r.showChecksum(d.Checksum, v.Parts*boolBit(g.part == 0), true)
 		}
 	}

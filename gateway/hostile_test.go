@@ -216,7 +216,10 @@ func TestContinueOnlyAfterAuthentication(t *testing.T) {
 
 // Thousands of bad requests leave no goroutine, no open read, no admitted byte and nothing stored.
 func TestBadRequestsLeaveNothing(t *testing.T) {
-	const rounds = 300 // of ten; the soak test of the real binary does more
+	rounds := 300 // of ten; the soak test of the real binary does more
+	if testing.Short() {
+		rounds = 50
+	}
 	k := newKit(t)
 	k.makeBucket("bucket")
 	bad := []*http.Request{
@@ -259,4 +262,28 @@ func TestBadRequestsLeaveNothing(t *testing.T) {
 		t.Errorf("%d bytes held, %d reads open", n, k.objects.OpenReads().Count)
 	}
 	k.nothing()
+}
+
+// TestStrangersSendNoDocuments: a document is not waited for from nobody, where nobody may do anything with it.
+func TestStrangersSendNoDocuments(t *testing.T) {
+	k := newKit(t)
+	for _, b := range []string{"closed", "open", "shared"} {
+		k.makeBucket(b)
+		k.put("/"+b+"/k", "body")
+	}
+	k.config("open", configPolicy, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":["s3:DeleteObjectVersion","s3:PutObjectTagging"],"Resource":"arn:aws:s3:::open/*"}]}`)
+	k.config("shared", configOwnership, objectWriter)
+	for _, c := range []struct {
+		path   string
+		status int // of the first answer to a head without its body
+	}{
+		{"POST /closed?delete", 403}, {"PUT /closed/k?tagging", 403}, {"PUT /closed/k?acl", 403}, {"PUT /closed/k?legal-hold", 403}, {"PUT /closed?tagging", 403}, {"PUT /new-bucket", 403},
+		{"POST /open?delete", 100}, {"PUT /open/k?tagging", 100}, {"PUT /open?tagging", 403},
+		{"POST /shared?delete", 403},
+	} {
+		res, err := k.raw(c.path+" HTTP/1.1\r\nHost: x\r\nContent-MD5: "+md5Of("")+"\r\nContent-Length: 8000\r\nExpect: 100-continue\r\n\r\n", nil)
+		if err != nil || res.StatusCode != c.status {
+			t.Errorf("%s: %v %v, want %d", c.path, res, err, c.status)
+		}
+	}
 }

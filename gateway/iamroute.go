@@ -59,13 +59,8 @@ func parameters(query, body string) (url.Values, error) {
 }
 
 func (r *request) sendIAM(status int, body []byte) error {
-	r.header.set("Content-Type", "text/xml")
 	r.header.set("x-amzn-RequestId", r.id)
-	r.header.set("Content-Length", itoa(len(body)))
-	r.send(status)
-	n, _ := r.w.Write(body) // the connection's end is the client's matter
-	r.out += int64(n)
-	return nil
+	return r.sendDocument(status, "text/xml", body)
 }
 
 // refuseIAM says in IAM's words that a request is not known to be anybody's.
@@ -77,10 +72,15 @@ func refuseIAM(call iam.Request, err error) (status int, body []byte) {
 		switch sig.Code {
 		case sigv4.InvalidAccessKeyID:
 			code, message = iam.InvalidClientTokenID, "The security token included in the request is invalid."
+		case sigv4.ServiceUnavailable:
+			code = iam.ServiceUnavailable
 		case sigv4.AuthorizationHeaderMalformed, sigv4.AuthorizationQueryParametersError, sigv4.InvalidRequest, sigv4.InvalidArgument:
 			code = iam.IncompleteSignature
 		default:
 			code = iam.SignatureDoesNotMatch
+		}
+		if sig.Fact("HeadersNotSigned") == "host" {
+			message = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
 		}
 		if canonical := sig.Fact("CanonicalRequest"); canonical != "" {
 			message += "\n\nThe Canonical String for this request should have been\n'" + canonical + "'\n\nThe String-to-Sign should have been\n'" + sig.Fact("StringToSign") + "'\n"
@@ -111,24 +111,14 @@ func (s *Server) mayIAM(ctx context.Context, m *placement.Map, who iam.Caller, p
 // iamSituation is what policies may ask of a call: a policy.Context.
 type iamSituation struct {
 	r *request
-	c *caller
+	c *caller // as the map has him in which the call is decided: tags and all
 	p *iam.Permission
 }
 
 // Values gives the values of a key, which is in lower case.
 func (s iamSituation) Values(key string) ([]string, bool) {
-	switch key {
-	case "iam:policyarn":
-		return given(s.p.PolicyARN)
-	case "aws:tagkeys":
-		return s.p.TagKeys, len(s.p.TagKeys) > 0
-	}
-	for prefix, tags := range map[string][]placement.Tag{
-		"aws:requesttag/": s.p.RequestTags, "aws:resourcetag/": s.p.ResourceTags, "iam:resourcetag/": s.p.ResourceTags,
-	} {
-		if name, ok := strings.CutPrefix(key, prefix); ok {
-			return tagIn(tagSet(tags), name)
-		}
+	if values, ok, known := s.p.Values(key); known {
+		return values, ok
 	}
 	if name, ok := strings.CutPrefix(key, "aws:principaltag/"); ok {
 		return tagIn(s.c.tags(), name)

@@ -39,7 +39,8 @@ func (r *request) permitted() (*metapb.Version, error) {
 	return v, nil
 }
 
-// toPermitted is err to who may do what the operation's row says. A document is read before it is asked, for policies ask what it gives.
+// toPermitted is err if the caller may do what the operation's row says, else the refusal. It is for faults of a document that has to be read before
+// the caller is authorized, because policies may ask for what is in it (tags, a retention): a stranger is to hear of the refusal only.
 func (r *request) toPermitted(err error) error {
 	on := r.subject()
 	if denied := r.authorize(r.op.actionOn(on), on); denied != nil {
@@ -93,18 +94,18 @@ func (r *request) getObjectTagging() error {
 // putObjectTagging serves PutObjectTagging (S3 API reference).
 func (r *request) putObjectTagging() error {
 	tags, err := readConfig(r, func(doc io.Reader) ([]s3xml.Tag, error) { return s3xml.ReadTagging(doc, s3xml.ObjectTagsMax) })
+	r.giveTags(tags)
 	if err != nil {
 		return r.toPermitted(err)
-	}
-	r.givenTags = url.Values{}
-	for _, t := range tags {
-		r.givenTags.Set(t.Key, t.Value)
 	}
 	if err := r.setTags(r.givenTags.Encode()); err != nil {
 		return err
 	}
 	return r.sendEmpty(http.StatusOK)
 }
+
+// giveTags makes tags those that policies see as the request's.
+func (r *request) giveTags(tags []s3xml.Tag) { r.givenTags = tagValues(tags) }
 
 // deleteObjectTagging serves DeleteObjectTagging (S3 API reference).
 func (r *request) deleteObjectTagging() error {

@@ -107,46 +107,48 @@ func (r *request) list(l *listing, finish func(*meta.ListPage), begin func([]byt
 
 // appendEntries appends the objects of a page, then its common prefixes.
 func (r *request) appendEntries(b, entries []byte, l *listing) []byte {
-	owners := r.newOwners()
-	for p := entries; ; {
-		e, rest, ok := meta.NextEntry(p)
-		if !ok {
-			return appendPrefixes(b, entries, l.head.URL)
-		}
-		if p = rest; e.Prefix {
+	var whose owners
+	if l.showOwner {
+		whose = r.newOwners()
+	}
+	var e meta.Entry
+	var o s3xml.Object
+	prefixes := false
+	for p, ok := meta.NextEntry(entries, &e); ok; p, ok = meta.NextEntry(p, &e) {
+		if e.Prefix {
+			prefixes = true
 			continue
 		}
-		o := objectXML(&e)
+		describeEntry(&o, &e)
 		if l.showOwner {
-			o.Owner = owners.of(&e)
+			o.Owner = whose.of(&e)
 		}
 		b = s3xml.AppendObject(b, &o, l.head.URL)
 	}
+	if !prefixes {
+		return b
+	}
+	return appendPrefixes(b, entries, l.head.URL)
 }
 
-// objectXML is an entry as listings show it, but for its owner.
-func objectXML(e *meta.Entry) s3xml.Object {
-	o := s3xml.Object{
-		Key: e.Key, Modified: e.TS.Time(), Size: e.Size, ETag: s3xml.ETag{MD5: e.MD5, Parts: e.Parts},
-		StorageClass: e.StorageClass(), ChecksumAlgorithm: object.AlgorithmName(e.Algorithm),
+// describeEntry makes o what listings show of e, but for its owner.
+func describeEntry(o *s3xml.Object, e *meta.Entry) {
+	o.Key, o.Modified, o.Size = e.Key, e.TS.Time(), e.Size
+	o.ETag = s3xml.ETag{MD5: e.MD5, Parts: e.Parts}
+	o.StorageClass = e.StorageClass()
+	o.ChecksumAlgorithm, o.ChecksumType = object.AlgorithmName(e.Algorithm), "FULL_OBJECT"
+	if e.Composite {
+		o.ChecksumType = "COMPOSITE"
 	}
-	if o.ChecksumAlgorithm != "" {
-		if o.ChecksumType = "FULL_OBJECT"; e.Composite {
-			o.ChecksumType = "COMPOSITE"
-		}
-	}
-	return o
 }
 
 // appendPrefixes appends the common prefixes of a page.
 func appendPrefixes(b, entries []byte, url bool) []byte {
-	for p := entries; ; {
-		e, rest, ok := meta.NextEntry(p)
-		if !ok {
-			return b
-		}
-		if p = rest; e.Prefix {
+	var e meta.Entry
+	for p, ok := meta.NextEntry(entries, &e); ok; p, ok = meta.NextEntry(p, &e) {
+		if e.Prefix {
 			b = s3xml.AppendPrefix(b, e.Key, url)
 		}
 	}
+	return b
 }

@@ -466,8 +466,11 @@ func raceKit(t *testing.T, seed uint64) (gates []*kit, passed *atomic.Int64) {
 // answers are lost and the range is loaded anew: what a client was told to be locked before a deletion began is there, whatever is done.
 func TestI11_LockedVersionsAreNeverLost(t *testing.T) {
 	histories, together := uint64(40), uint64(100) // in one cluster
-	if *soak {
+	switch {
+	case *soak:
 		histories = 10_000
+	case testing.Short():
+		histories = 8
 	}
 	var all ledger
 	for first := uint64(1); first <= histories && !t.Failed(); first += together {

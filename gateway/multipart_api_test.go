@@ -194,24 +194,29 @@ func TestMultipartChecksums(t *testing.T) {
 	k := newKit(t)
 	k.makeBucket("bucket")
 	one, two := text(5000), text(3000)
-	id := k.upload("/bucket/sha", "x-amz-checksum-algorithm", "SHA256")
-	e1, e2 := k.part("/bucket/sha", id, 1, one), k.part("/bucket/sha", id, 2, two)
-	a := k.complete("200", "/bucket/sha", id, completeDoc(1, e1, 2, e2))
 	s1, s2 := sha256.Sum256([]byte(one)), sha256.Sum256([]byte(two))
 	both := sha256.Sum256(append(s1[:], s2[:]...))
+	begin := func() (id string, doc []byte) {
+		id = k.upload("/bucket/sha", "x-amz-checksum-algorithm", "SHA256")
+		b1, b2 := base64.StdEncoding.EncodeToString(s1[:]), base64.StdEncoding.EncodeToString(s2[:])
+		e1, e2 := k.part("/bucket/sha", id, 1, one, "x-amz-checksum-sha256", b1), k.part("/bucket/sha", id, 2, two, "x-amz-checksum-sha256", b2)
+		with := "</ETag><ChecksumSHA256>%s</ChecksumSHA256>"
+		return id, []byte(fmt.Sprintf(strings.ReplaceAll(string(completeDoc(1, e1, 2, e2)), "</ETag>", with), b1, b2))
+	}
+	id, doc := begin()
+	a := k.complete("200", "/bucket/sha", id, doc)
 	if want := base64.StdEncoding.EncodeToString(both[:]) + "-2"; !strings.Contains(string(a.body), "<ChecksumSHA256>"+want+"<") || !strings.Contains(string(a.body), "COMPOSITE") {
 		t.Errorf("composite SHA256: %s, want %s", a.body, want)
 	}
 	right, wrong := base64.StdEncoding.EncodeToString(both[:]), base64.StdEncoding.EncodeToString(s1[:])
 	for _, number := range []string{"", "-2"} { // of parts: S3 takes a composite checksum with it and without
-		id = k.upload("/bucket/sha", "x-amz-checksum-algorithm", "SHA256")
-		e1, e2 = k.part("/bucket/sha", id, 1, one), k.part("/bucket/sha", id, 2, two)
-		k.complete("BadDigest", "/bucket/sha", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-sha256", wrong+number)
-		k.complete("InvalidRequest", "/bucket/sha", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-sha256", right[1:]+number)
-		k.complete("200", "/bucket/sha", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-sha256", right+number)
+		id, doc = begin()
+		k.complete("BadDigest", "/bucket/sha", id, doc, "x-amz-checksum-sha256", wrong+number)
+		k.complete("InvalidRequest", "/bucket/sha", id, doc, "x-amz-checksum-sha256", right[1:]+number)
+		k.complete("200", "/bucket/sha", id, doc, "x-amz-checksum-sha256", right+number)
 	}
 	id = k.upload("/bucket/crc", "x-amz-checksum-algorithm", "CRC32", "x-amz-checksum-type", "FULL_OBJECT")
-	e1, e2 = k.part("/bucket/crc", id, 1, one), k.part("/bucket/crc", id, 2, two)
+	e1, e2 := k.part("/bucket/crc", id, 1, one), k.part("/bucket/crc", id, 2, two)
 	sum := crc32.ChecksumIEEE([]byte(one + two))
 	want := base64.StdEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 	k.complete("BadDigest", "/bucket/crc", id, completeDoc(1, e1, 2, e2), "x-amz-checksum-crc32", "AAAAAA==")
@@ -231,7 +236,7 @@ func TestMultipartChecksums(t *testing.T) {
 func TestListPartsAndUploads(t *testing.T) {
 	k := newKit(t)
 	k.makeBucket("bucket")
-	id := k.upload("/bucket/a/key", "x-amz-checksum-algorithm", "CRC32C")
+	id := k.upload("/bucket/a/key", "x-amz-checksum-algorithm", "CRC32C", "x-amz-checksum-type", "FULL_OBJECT")
 	for n := range 5 {
 		k.part("/bucket/a/key", id, 2*n+1, text(100+n))
 	}
@@ -261,7 +266,7 @@ func TestListPartsAndUploads(t *testing.T) {
 			break
 		}
 	}
-	if fmt.Sprint(seen) != "[1 3 5 7 9]" || parts.ChecksumAlgorithm != "CRC32C" || parts.ChecksumType != "COMPOSITE" || parts.MaxParts != 2 {
+	if fmt.Sprint(seen) != "[1 3 5 7 9]" || parts.ChecksumAlgorithm != "CRC32C" || parts.ChecksumType != "FULL_OBJECT" || parts.MaxParts != 2 {
 		t.Errorf("seen %v, %+v", seen, parts)
 	}
 

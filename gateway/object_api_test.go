@@ -140,6 +140,7 @@ func TestWriteConditions(t *testing.T) {
 		etag := put("200", "If-None-Match", "*").header.Get("ETag")
 		put("PreconditionFailed", "If-None-Match", "*")
 		put("PreconditionFailed", "If-Match", `"x"`)
+		put("PreconditionFailed", "If-Match", `""`) // a client that has lost the tag must not write over what it has not seen
 		put("200", "If-Match", etag)
 		put("NotImplemented", "If-None-Match", etag)
 		k.want("PreconditionFailed", call{method: "DELETE", path: "/bucket/key", header: pairs([]string{"If-Match", `"x"`})})
@@ -233,6 +234,10 @@ func TestHeadersThatAreRefused(t *testing.T) {
 		{[]string{"x-amz-tagging", "a=1&a=2"}, "InvalidArgument"},
 		{[]string{"x-amz-tagging", "a=%zz"}, "InvalidArgument"},
 		{[]string{"x-amz-tagging", "=1"}, "InvalidArgument"},
+		{[]string{"x-amz-tagging", "aws:a=1"}, "InvalidTag"}, // as PutObjectTagging refuses them
+		{[]string{"x-amz-tagging", "a=b%26c"}, "InvalidTag"},
+		{[]string{"x-amz-tagging", "a=%ff"}, "InvalidTag"},
+		{[]string{"x-amz-tagging", strings.Repeat("k", 129) + "=1"}, "InvalidTag"},
 		{[]string{"x-amz-website-redirect-location", "page"}, "InvalidRedirectLocation"},
 		{[]string{"x-amz-website-redirect-location", "/" + strings.Repeat("x", redirectBytesMax)}, "InvalidRedirectLocation"},
 		{[]string{"x-amz-tagging", "a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1&j=1&k=1"}, "BadRequest"},

@@ -20,6 +20,17 @@ const (
 	newBucketLocked = "X-Amz-Bucket-Object-Lock-Enabled"
 )
 
+// givenLock is what a request says of a lock, as headers say it; "" is nothing.
+type givenLock struct{ mode, until, hold string }
+
+// lockGiven is what the request is about to give a version: what its body says, or else its headers.
+func (r *request) lockGiven() givenLock {
+	if r.givenLock != nil {
+		return *r.givenLock
+	}
+	return givenLock{mode: r.in1(lockMode), until: r.in1(lockUntil), hold: r.in1(lockHold)}
+}
+
 // The longest retention. Source: API_DefaultRetention; "Object Lock considerations", 100 years.
 const (
 	retentionDaysMax  = 36_500
@@ -50,8 +61,9 @@ func (r *request) needLock() error {
 
 // lock reads the lock that headers ask for; nil if they ask for none.
 func (r *request) lock() (*metapb.Lock, error) {
-	mode, until, hold := r.in1(lockMode), r.in1(lockUntil), r.in1(lockHold)
-	if mode == "" && until == "" && hold == "" {
+	given := r.lockGiven()
+	mode, until, hold := given.mode, given.until, given.hold
+	if given == (givenLock{}) {
 		return nil, nil
 	}
 	if err := r.needLock(); err != nil {
@@ -207,7 +219,10 @@ func (r *request) putRetention() error {
 	if err != nil {
 		return r.toPermitted(err)
 	}
-	r.givenUntil = want.Until
+	r.givenLock = &givenLock{mode: want.Mode}
+	if want.Mode != "" {
+		r.givenLock.until = string(s3xml.AppendTime(nil, want.Until))
+	}
 	err = r.update(func(cmd *metapb.UpdateVersion) error {
 		change := &metapb.Retention{BypassGovernance: r.bypasses(r.subject())}
 		if want.Mode != "" {
@@ -243,6 +258,7 @@ func (r *request) putLegalHold() error {
 	if err != nil {
 		return r.toPermitted(err)
 	}
+	r.givenLock = &givenLock{hold: onOff(hold)}
 	err = r.update(func(cmd *metapb.UpdateVersion) error {
 		cmd.Change = &metapb.UpdateVersion_LegalHold{LegalHold: hold}
 		return r.needLock()

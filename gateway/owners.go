@@ -59,6 +59,12 @@ func (r *request) initiator() string {
 	return r.caller.ARN
 }
 
+// isInitiator reports whether the caller is an initiator as Details has it, or the root of his account.
+func (r *request) isInitiator(arn string) bool {
+	account, _, _ := strings.Cut(strings.TrimPrefix(arn, iamPrefix), ":")
+	return arn != "" && (arn == r.caller.ARN || r.caller.Root && account == r.caller.Account)
+}
+
 // initiatorXML shows who began an upload: an account as an owner is shown, a user by his ARN and his name. Source: API_Initiator.
 func (r *request) initiatorXML(arn string) s3xml.Owner {
 	if arn == "" {

@@ -101,7 +101,7 @@ func (r *request) adoptFields(f *form.Form) error {
 	if err != nil {
 		return err
 	}
-	h["X-Amz-Tagging"] = []string{encodeTags(set)}
+	h["X-Amz-Tagging"] = []string{tagValues(set).Encode()}
 	return nil
 }
 
@@ -118,17 +118,13 @@ func dropObjectHeaders(h http.Header) {
 	delete(h, "Content-Md5")
 }
 
-// headerLike reports whether a field could have come as a header: as such it goes out again with the object. name is canonical if it can be.
+// headerLike reports whether a field could have come as a header: as such it goes out again with the object. Source: RFC 9110, 5.1 and 5.5.
 func headerLike(name, value string) bool {
-	return name[0] < 'a' && utf8.ValidString(value) && !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+	return !strings.ContainsFunc(name, notOfToken) && utf8.ValidString(value) && !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }
 
-func encodeTags(set []s3xml.Tag) string {
-	v := url.Values{}
-	for _, t := range set {
-		v.Set(t.Key, t.Value)
-	}
-	return v.Encode()
+func notOfToken(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 }
 
 // takeFile makes the form's file the body of p. No form says how long its file is: that is what the request's length leaves for it, if it is the

@@ -116,6 +116,7 @@ func TestPostObjectRefuses(t *testing.T) {
 	key := []string{"key", "k"}
 	with := func(more ...string) []string { return append([]string{"key", "k"}, more...) }
 	large := text(formFileHeld + 5000)
+	submit := []string{"submit", "Upload to Amazon S3"}
 	for name, c := range map[string]struct {
 		code string
 		form browserForm
@@ -143,6 +144,8 @@ func TestPostObjectRefuses(t *testing.T) {
 		"too short":                       {"EntityTooSmall", browserForm{who: "root", fields: key, file: "12345", more: `["content-length-range",6,9]`}},
 		"large and too long":              {"EntityTooLarge", browserForm{who: "root", fields: key, file: large, more: fmt.Sprintf(`["content-length-range",1,%d]`, len(large)-1)}},
 		"large and too short":             {"EntityTooSmall", browserForm{who: "root", fields: key, file: large, more: fmt.Sprintf(`["content-length-range",%d,%d]`, len(large)+1, len(large)+2)}},
+		"too long, a field behind it":     {"EntityTooLarge", browserForm{who: "root", fields: key, file: large, after: submit, more: fmt.Sprintf(`["content-length-range",1,%d]`, len(large)-1)}},
+		"too short, a field behind it":    {"EntityTooSmall", browserForm{who: "root", fields: key, file: large, after: submit, more: fmt.Sprintf(`["content-length-range",%d,%d]`, len(large)+1, 2*len(large))}},
 		"no key":                          {"InvalidArgument", browserForm{who: "root"}},
 		"no key by the file's name":       {"UserKeyMustBeSpecified", browserForm{who: "root", fields: []string{"key", "${filename}"}}},
 		"key too long":                    {"KeyTooLongError", browserForm{who: "root", fields: []string{"key", strings.Repeat("k", 1025)}}},

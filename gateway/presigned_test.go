@@ -93,3 +93,16 @@ func TestPresignedByUsers(t *testing.T) {
 		}
 	}
 }
+
+// TestHoistedParametersAreHeaders: what no header can be is no parameter in the place of one: it would be stored, and not come out again.
+func TestHoistedParametersAreHeaders(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	for _, c := range []struct{ query, code string }{
+		{"x-amz-meta-a=plain", "200"}, {"x-amz-meta-a=%C3%BC", "200"},
+		{"x-amz-meta-a=1%0D%0Ax-amz-meta-b:%202", "InvalidArgument"}, {"x-amz-meta-a=%7F", "InvalidArgument"}, {"x-amz-meta-a=%FF", "InvalidArgument"},
+		{"X-Amz-Meta-a%0D%0Ab:%20=1", "InvalidArgument"}, {"X-Amz-Meta-a%20b=1", "InvalidArgument"}, {"x-amz-meta-%C3%BC=1", "InvalidArgument"},
+	} {
+		k.want(c.code, call{method: "PUT", path: "/bucket/k?" + c.query, presign: true})
+	}
+}

@@ -38,8 +38,13 @@ type request struct {
 	bucket *placement.Bucket // nil where there need be none
 	key    string
 
-	givenTags  url.Values // that the body gives; nil: a header may
-	givenUntil time.Time  // end of the retention that the body gives; zero: a header may
+	on      subject // see (*request).subject
+	reading reading // of a GetObject or HeadObject
+
+	givenTags url.Values // that the body, or the source of a copy, gives; nil: a header may
+	givenLock *givenLock // that the body gives; nil: headers may
+
+	givenRegion string // that the body of CreateBucket gives; "": none
 
 	header responseHeader
 	status int   // 0: nothing sent yet
@@ -56,7 +61,9 @@ type responseHeader struct {
 	values []string
 }
 
-const headersTypical = 20
+// headersTypical is what an answer to GetObject has, with a checksum, a version and some of the client's own. More are no fault: they
+// are put elsewhere.
+const headersTypical = 12
 
 func (r *responseHeader) begin(h http.Header) {
 	r.h, r.values = h, make([]string, 0, headersTypical) // not pooled: net/http reads it after the handler
@@ -215,8 +222,7 @@ func (r *request) authenticate() (err error) {
 	if r.s.opt.ControlAge() > r.s.opt.Staleness {
 		return errUnavailable.say("This node has had no contact with the control store for too long.")
 	}
-	r.adoptHoisted()
-	return nil
+	return r.adoptHoisted()
 }
 
 // resolve finds the bucket. That there is none is only said after a linearizable read.
@@ -285,9 +291,14 @@ func (r *request) sendEmpty(status int) error {
 	return nil
 }
 
-// sendXML answers with a document. It is borrowed.
+// sendXML answers with a document of S3's.
 func (r *request) sendXML(status int, doc []byte) error {
-	r.header.set("Content-Type", "application/xml")
+	return r.sendDocument(status, "application/xml", doc)
+}
+
+// sendDocument answers with a document, which it does not keep. A HEAD gets its headers alone.
+func (r *request) sendDocument(status int, contentType string, doc []byte) error {
+	r.header.set("Content-Type", contentType)
 	r.header.set("Content-Length", itoa(len(doc)))
 	r.send(status)
 	if r.http.Method != http.MethodHead {

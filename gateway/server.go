@@ -91,7 +91,7 @@ type Options struct {
 	Admin   Admin         // none: 501
 	IAM     iam.Records   // of accounts, users, groups and policies; none: they cannot be changed here
 
-	// Credentials finds an access key's secret and who it is. By default they are the map's identities.
+	// Credentials finds an access key's secret and who it is. The secret is empty if it cannot be had at the moment. By default they are the map's identities.
 	Credentials func(accessKey string) (secret string, id Identity, ok bool)
 	// Ready gives the reasons why requests cannot be served properly; none means ready. Default: always ready.
 	Ready func() []string
@@ -100,6 +100,7 @@ type Options struct {
 	Versions func() bool
 
 	Region         string         // "us-east-1": of buckets that are made without one
+	Ownership      string         // "BucketOwnerEnforced": the object ownership of buckets that are made without one
 	Domains        []string       // bucket.DOMAIN is virtual-host style
 	TrustedProxies []netip.Prefix // whose X-Forwarded-Host and -For count
 	Pool           ids.Pool       // of new buckets; default: the least that the map has
@@ -121,7 +122,11 @@ func (o *Options) validate() error {
 	if o.Objects == nil || o.Records == nil || o.Buckets == nil {
 		return errors.New("gateway: Objects, Records and Buckets are required")
 	}
+	if err := CheckOwnership(o.Ownership); err != nil {
+		return err
+	}
 	setDefault(&o.Region, "us-east-1")
+	setDefault(&o.Ownership, ownerEnforced)
 	setDefault(&o.Requests, 256)
 	setDefault(&o.AdmitWait, 5*time.Second)
 	setDefault(&o.IdleTimeout, time.Minute)
@@ -160,10 +165,13 @@ func setDefault[T comparable](field *T, value T) {
 
 func (o *Options) fromMap(accessKey string) (string, Identity, bool) {
 	m := o.Buckets.Map()
-	if m == nil || m.Identities[accessKey] == nil {
+	if m == nil {
 		return "", Identity{}, false
 	}
 	id := m.Identities[accessKey]
+	if id == nil {
+		return "", Identity{}, false
+	}
 	if account, user, ok := m.Holder(id); ok {
 		who := Identity{Account: account.ID}
 		if user != nil {
@@ -202,6 +210,7 @@ func New(opt Options) (*Server, error) {
 	if opt.Version != "" {
 		s.server += "/" + opt.Version
 	}
+	s.documents.gone = s.gone
 	s.verifier = &sigv4.Verifier{
 		Credentials: func(accessKey string) (string, any, bool) {
 			secret, id, ok := opt.Credentials(accessKey)

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/sherd-io/sherd/gateway/object"
@@ -119,9 +121,14 @@ func (r *request) uploadPart() error {
 		return r.withUpload(err, r.query.get("uploadId"))
 	}
 	r.header.set("ETag", string(append(object.AppendETag([]byte{'"'}, e.Md5, 0), '"')))
-	if want.Algorithm == noAlgorithm || want.Algorithm == e.Checksum.Algorithm {
-		r.showChecksum(e.Checksum, 0, false)
+	shown := e.Checksum
+	if want.Algorithm != noAlgorithm && want.Algorithm != shown.Algorithm { // of an upload that asked for none
+		shown = &metapb.Checksum{Algorithm: want.Algorithm}
+		if shown.Value, err = want.Given(); err != nil {
+			return err
+		}
 	}
+	r.showChecksum(shown, 0, false)
 	return r.sendEmpty(http.StatusOK)
 }
 
@@ -164,12 +171,23 @@ func (r *request) completeHeaders(c *object.Complete) (err error) {
 		return err
 	}
 	for _, a := range checksums {
-		if v := r.in1(a.header); v != "" {
-			c.Want.Algorithm = a.id
-			v, _, _ = strings.Cut(v, "-") // of a composite one; base64's own alphabet has no '-'
-			if c.Want.Value, err = decodeChecksum(a.id, v); err != nil {
-				return err
-			}
+		v := r.in1(a.header)
+		if v == "" {
+			continue
+		}
+		if c.Want.Algorithm != noAlgorithm {
+			return errManyChecksums
+		}
+		c.Want.Algorithm = a.id
+		v, parts, composite := strings.Cut(v, "-") // base64's own alphabet has no '-'
+		if c.Want.Value, err = decodeChecksum(a.id, v); err != nil {
+			return err
+		}
+		if !composite {
+			continue
+		}
+		if c.WantParts, err = strconv.Atoi(parts); err != nil || c.WantParts < 1 {
+			return badChecksum(a.id)
 		}
 	}
 	switch v := r.in1("X-Amz-Checksum-Type"); v {
@@ -215,8 +233,41 @@ func (r *request) location() string {
 	return scheme + "://" + r.host + r.http.URL.EscapedPath()
 }
 
+// permitUpload is permit where who began the upload, and the root of his account, need nobody's leave: only a denial counts.
+// Source: Amazon S3 User Guide, "Multipart upload API and permissions".
+func (r *request) permitUpload() error {
+	on := r.subject()
+	d := r.decide(r.op.action, on)
+	if d.Unsaid() && on.unread == nil && !r.caller.Anonymous() {
+		mine, err := r.initiated()
+		if mine || err != nil {
+			return err
+		}
+	}
+	return r.verdict(d, r.op.action, on)
+}
+
+// initiated reports whether the caller began the upload that the request names, or is the root of the account of who did.
+func (r *request) initiated() (bool, error) {
+	id, err := uploadID(r.query.get("uploadId"))
+	if err != nil {
+		return false, nil
+	}
+	upload, _, err := r.s.opt.Objects.Parts(r.ctx, r.bucket.ID, r.key, id, 0, 1)
+	switch {
+	case errors.Is(err, meta.ErrNoSuchUpload):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return r.isInitiator(upload.GetDetails().GetInitiator()), nil
+}
+
 // abortUpload serves AbortMultipartUpload (S3 API reference).
 func (r *request) abortUpload() error {
+	if err := r.permitUpload(); err != nil {
+		return err
+	}
 	id, err := uploadID(r.query.get("uploadId"))
 	if err != nil {
 		return err
@@ -229,6 +280,9 @@ func (r *request) abortUpload() error {
 
 // listParts serves ListParts (S3 API reference).
 func (r *request) listParts() error {
+	if err := r.permitUpload(); err != nil {
+		return err
+	}
 	text := r.query.get("uploadId")
 	id, err := uploadID(text)
 	if err != nil {
@@ -257,10 +311,11 @@ func (r *request) listParts() error {
 	doc.StorageClass = d.GetStorageClass()
 	doc.ChecksumAlgorithm, doc.ChecksumType = object.AlgorithmName(c.GetAlgorithm()), checksumType(c)
 	for _, e := range parts {
-		doc.Parts = append(doc.Parts, s3xml.Part{
-			Number: int(e.Part), Modified: hlc.Stamp(e.Modified).Time(), ETag: xmlETag(e.Md5, 0), Size: e.Size,
-			Checksums: checksumXML(e.Checksum, 0, false),
-		})
+		p := s3xml.Part{Number: int(e.Part), Modified: hlc.Stamp(e.Modified).Time(), ETag: xmlETag(e.Md5, 0), Size: e.Size}
+		if c != nil { // of the default nobody needs to know before it is the object's
+			p.Checksums = checksumXML(e.Checksum, 0, false)
+		}
+		doc.Parts = append(doc.Parts, p)
 	}
 	if n := len(parts); n > 0 {
 		doc.NextMarker = int(parts[n-1].Part)

@@ -520,8 +520,11 @@ func (h *history) compareListings() {
 // TestVersionHistories makes random histories of versions through the gateway, and compares what is read and listed with the model.
 func TestVersionHistories(t *testing.T) {
 	histories := uint64(12)
-	if *soak {
+	switch {
+	case *soak:
 		histories = 3000
+	case testing.Short():
+		histories = 2
 	}
 	for seed := range histories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// errVersions is what needs nodes that know versions, while one does not.
+// errVersions refuses what needs versions as long as a node of the cluster is of a release that does not know them.
 var errVersions = errUnavailable.say("Not all nodes of the cluster know versions of objects yet. Please try again when they have been updated.")
 
 // ref is the version that the subject names. Errors: InvalidArgument.
@@ -26,7 +26,7 @@ func (s *subject) ref() (meta.VersionRef, error) {
 	return ref, nil
 }
 
-// version is ref of what the request is about, where an id may not be empty.
+// version is the version that the request's versionId names; none is the newest. Unlike a subject's, it may not be empty. Errors: InvalidArgument.
 func (r *request) version() (meta.VersionRef, error) {
 	on := subject{}
 	if id, given := r.query.look("versionId"); given {
@@ -53,7 +53,8 @@ func (r *request) showVersion(v *metapb.Version) {
 	}
 }
 
-// marked makes of a delete marker what the client is told: of one that was asked for, that it cannot be read. Other errors stay.
+// marked turns the error of a read that met a delete marker into S3's answer, headers included: 405 if the client named the marker's version,
+// else the 404 that it is. Other errors stay as they are.
 func (r *request) marked(err error, on *subject) error {
 	marker, ok := errors.AsType[*object.MarkerError](err)
 	if !ok {
@@ -64,7 +65,7 @@ func (r *request) marked(err error, on *subject) error {
 	if on.version == "" {
 		return err
 	}
-	r.header.set("Last-Modified", modified(marker.Version).Format(http.TimeFormat))
+	r.header.set("Last-Modified", lastModified(marker.Version))
 	r.header.set("Allow", http.MethodDelete)
 	return errMethodNotAllowed.with(s3xml.Extra{Name: "Method", Value: r.http.Method}, s3xml.Extra{Name: "ResourceType", Value: "DeleteMarker"})
 }
@@ -85,7 +86,7 @@ func (r *request) reviseBucket(change func(*placement.Bucket) error) error {
 	return r.s.opt.Objects.BringRules(r.ctx, r.bucket.ID) // also of who made the change before, and did not come that far
 }
 
-// errUnchanged is a change to a bucket that changes nothing.
+// errUnchanged is returned by a change of reviseBucket that finds the bucket as it is to be: nothing is written.
 var errUnchanged = errors.New("gateway: the bucket is so already")
 
 // getVersioning serves GetBucketVersioning (S3 API reference).
@@ -157,8 +158,8 @@ func (r *request) listVersions() error {
 
 // lastVersionID is the id of the version that a page ends with.
 func lastVersionID(entries []byte) string {
-	var last meta.Entry
-	for e, rest, ok := meta.NextEntry(entries); ok; e, rest, ok = meta.NextEntry(rest) {
+	var e, last meta.Entry
+	for rest, ok := meta.NextEntry(entries, &e); ok; rest, ok = meta.NextEntry(rest, &e) {
 		last = e
 	}
 	return string(object.AppendVersionID(nil, last.TS, last.Versioned))
@@ -185,24 +186,26 @@ func (r *request) versionMarker(head *s3xml.VersionsHead, req *meta.ListVersions
 
 // appendVersions appends the versions of a page, then its common prefixes.
 func (r *request) appendVersions(b, entries []byte, url bool) []byte {
-	owners := r.newOwners()
+	whose := r.newOwners()
 	var id [32]byte
+	var e meta.Entry
 	var v s3xml.Version
-	for p := entries; ; {
-		e, rest, ok := meta.NextEntry(p)
-		if !ok {
-			return appendPrefixes(b, entries, url)
-		}
-		p = rest
+	prefixes := false
+	for p, ok := meta.NextEntry(entries, &e); ok; p, ok = meta.NextEntry(p, &e) {
 		switch {
 		case e.Prefix:
+			prefixes = true
 		case e.Marker:
-			m := s3xml.DeleteMarker{Key: e.Key, VersionID: object.AppendVersionID(id[:0], e.TS, e.Versioned), Latest: e.Latest, Modified: e.TS.Time(), Owner: owners.of(&e)}
+			m := s3xml.DeleteMarker{Key: e.Key, VersionID: object.AppendVersionID(id[:0], e.TS, e.Versioned), Latest: e.Latest, Modified: e.TS.Time(), Owner: whose.of(&e)}
 			b = s3xml.AppendDeleteMarker(b, &m, url)
 		default:
-			v.Object = objectXML(&e)
-			v.VersionID, v.Latest, v.Owner = object.AppendVersionID(id[:0], e.TS, e.Versioned), e.Latest, owners.of(&e)
+			describeEntry(&v.Object, &e)
+			v.VersionID, v.Latest, v.Owner = object.AppendVersionID(id[:0], e.TS, e.Versioned), e.Latest, whose.of(&e)
 			b = s3xml.AppendVersion(b, &v, url)
 		}
 	}
+	if !prefixes {
+		return b
+	}
+	return appendPrefixes(b, entries, url)
 }

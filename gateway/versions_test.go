@@ -280,9 +280,12 @@ func TestDeleteConditions(t *testing.T) {
 	const itsOwn = "" // the object's time
 	for _, c := range []struct{ code, header, value string }{
 		{"PreconditionFailed", "If-Match", `"00000000000000000000000000000000"`},
+		{"PreconditionFailed", "If-Match", `""`},
 		{"PreconditionFailed", "X-Amz-If-Match-Size", "5"},
 		{"InvalidArgument", "X-Amz-If-Match-Size", "-1"},
 		{"PreconditionFailed", "X-Amz-If-Match-Last-Modified-Time", "Thu, 01 Jan 1970 00:00:01 GMT"},
+		{"PreconditionFailed", "X-Amz-If-Match-Last-Modified-Time", "Thu, 01 Jan 1970 00:00:00 GMT"},
+		{"PreconditionFailed", "X-Amz-If-Match-Last-Modified-Time", "1969-12-31T23:59:59Z"},
 		{"InvalidArgument", "X-Amz-If-Match-Last-Modified-Time", "yesterday"},
 		{"204", "If-Match", etag},
 		{"204", "If-Match", "*"},
@@ -294,8 +297,11 @@ func TestDeleteConditions(t *testing.T) {
 		}
 		k.want(c.code, call{method: "DELETE", path: "/bucket/k", header: pairs([]string{c.header, c.value})})
 		if c.code == "204" {
-			absent := "NoSuchKey"
-			if c.value == "*" {
+			absent := "204" // a size and a time hold of what is not there
+			switch c.value {
+			case etag:
+				absent = "NoSuchKey"
+			case "*":
 				absent = "PreconditionFailed"
 			}
 			k.want(absent, call{method: "DELETE", path: "/bucket/k", header: pairs([]string{c.header, c.value})})

@@ -48,10 +48,10 @@ func (m *Map) Group(account, name string) *Group { return m.Groups[NameOf(accoun
 func (m *Map) Policy(account, name string) *Policy { return m.Policies[NameOf(account, name)] }
 
 // Holder is whose access key id is: an account's root, if user is nil, or a user of it. ok is false for a key that nobody may use: it is
-// inactive, or its account or user is not there, or its secret cannot be opened, or it is of nobody.
+// inactive, or its account or user is not there, or it is of nobody. id.Secret is empty where it cannot be opened.
 func (m *Map) Holder(id *Identity) (account *Account, user *User, ok bool) {
 	account = m.Account(id.Account)
-	if account == nil || id.Inactive || id.Secret == "" {
+	if account == nil || id.Inactive {
 		return nil, nil, false
 	}
 	if id.User == "" {

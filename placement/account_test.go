@@ -46,7 +46,7 @@ func TestHolder(t *testing.T) {
 		{"another root", Identity{Secret: "s", Root: true, Account: second.ID}, second, nil},
 		{"a user", Identity{Secret: "s", Account: second.ID, User: "ALICE"}, second, alice},
 		{"inactive", Identity{Secret: "s", Account: second.ID, User: "alice", Inactive: true}, nil, nil},
-		{"sealed", Identity{Sealed: []byte{1}, Account: second.ID, User: "alice"}, nil, nil},
+		{"sealed", Identity{Sealed: []byte{1}, Account: second.ID, User: "alice"}, second, alice},
 		{"no such user", Identity{Secret: "s", Account: second.ID, User: "bob"}, nil, nil},
 		{"a user of another account", Identity{Secret: "s", User: "alice"}, nil, nil},
 		{"no such account", Identity{Secret: "s", Root: true, Account: "999922223333"}, nil, nil},

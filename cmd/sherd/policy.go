@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// documentBytesMax is more than any policy may have.
-const documentBytesMax = 1 << 20
+const (
+	documentBytesMax  = 1 << 20 // more than any policy may have
+	policyVersionsMax = 5       // of a managed policy; IAM refuses more
+)
 
 func newPolicyCommand() *cobra.Command {
 	var c iamClient
@@ -146,19 +148,21 @@ func (c *iamClient) updatePolicy(ctx context.Context, name, document string) err
 		return err
 	}
 	versions, listErr := c.versions(ctx, arn)
-	if listErr != nil {
+	switch {
+	case listErr != nil:
 		return listErr
+	case len(versions) < policyVersionsMax:
+		return err // another limit: the document is too long
 	}
 	for _, v := range slices.Backward(versions) { // the newest come first
-		if v.Default || len(versions) < 5 {
-			continue
+		if !v.Default {
+			if _, err := c.call(ctx, "DeletePolicyVersion", iamParams{"PolicyArn", arn, "VersionId", v.ID}); err != nil {
+				return err
+			}
+			return create()
 		}
-		if _, err := c.call(ctx, "DeletePolicyVersion", iamParams{"PolicyArn", arn, "VersionId", v.ID}); err != nil {
-			return err
-		}
-		return create()
 	}
-	return err // its size
+	return err
 }
 
 // readDocument reads a policy from a file, or from standard input.

@@ -81,6 +81,7 @@ func (f *serverFlags) add(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.listen, "listen", []string{":9000"}, "addresses to serve on, such as 127.0.0.1:9000 or [::]:9000")
 	fl.StringSliceVar(&f.cfg.Domains, "domain", nil, "domains whose sub-domains are buckets (virtual-host style)")
 	fl.StringVar(&f.cfg.Region, "region", "us-east-1", "region that clients sign for")
+	fl.StringVar(&f.cfg.Ownership, "object-ownership", "BucketOwnerEnforced", "of new buckets that name none: BucketOwnerEnforced, or BucketOwnerPreferred or ObjectWriter, with which ACLs count")
 	fl.StringVar(&f.tlsCert, "tls-cert", "", "PEM file with the certificate chain; read again when it changes")
 	fl.StringVar(&f.tlsKey, "tls-key", "", "PEM file with its key")
 	fl.BoolVar(&f.tlsSelfSigned, "tls-self-signed", false, "serve TLS with a certificate made at start, for trials")

@@ -13,8 +13,9 @@ const (
 // AllowsOnBucket says how the ACL of a bucket allows an action of IAM's ("s3:ListBucket") to the account of that canonical id,
 // "" if the request is not signed.
 //
-// Source: "Mapping of ACL permissions and access policy permissions". WRITE lets others create objects; deleting and overwriting
-// is the bucket owner's, and he needs no grant for it.
+// Source: "Mapping of ACL permissions and access policy permissions". WRITE lets others put objects, also in the place of those that are
+// there: the user guide has that for their owners only, but ceph/s3-tests, which follow what AWS does, want it for all. Deleting is the
+// bucket owner's, who needs no grant for it.
 func (a *ACL) AllowsOnBucket(canonical, action string) Level {
 	return a.level(canonical, bucketPermission(action))
 }

@@ -12,11 +12,11 @@ type HeaderPermission struct {
 }
 
 var headers = []HeaderPermission{
-	{"x-amz-grant-full-control", FullControl},
 	{"x-amz-grant-read", Read},
-	{"x-amz-grant-read-acp", ReadACP},
 	{"x-amz-grant-write", Write},
+	{"x-amz-grant-read-acp", ReadACP},
 	{"x-amz-grant-write-acp", WriteACP},
+	{"x-amz-grant-full-control", FullControl},
 }
 
 // ParseHeader reads the value of an x-amz-grant- header: grantees with commas between them, each a type (id, uri, emailAddress)

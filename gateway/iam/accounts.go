@@ -42,13 +42,8 @@ func (c *call) createAccount() (any, error) {
 		return nil, overQuota("Accounts", accountsMax)
 	}
 	a := &placement.Account{ID: c.newAccountID(), Name: name, Canonical: newCanonical(), Created: c.now}
-	k := newKey(a.ID, "")
-	k.Created = c.now
 	c.putAccount(a)
-	c.putKey(k)
-	x := newKeyXML(k)
-	x.SecretAccessKey = k.Secret
-	return accountResult{newAccountXML(a), x}, nil
+	return accountResult{newAccountXML(a), c.giveKey(a.ID, "")}, nil
 }
 
 // resetAccountRoot gives the root of an account a new access key in the place of those that it has: they are lost, or in wrong hands.
@@ -60,16 +55,11 @@ func (c *call) resetAccountRoot() (any, error) {
 	for _, old := range (directory{c.dir.m, a.ID}).keys("") {
 		c.dropKey(old)
 	}
-	k := newKey(a.ID, "")
-	k.Created = c.now
-	c.putKey(k)
-	x := newKeyXML(k)
-	x.SecretAccessKey = k.Secret
-	return keyResult{x}, nil
+	return keyResult{c.giveKey(a.ID, "")}, nil
 }
 
-// otherAccount is the account that a call names. The one that the cluster began with is not to be what is refused says. Errors: NoSuchEntity,
-// DeleteConflict.
+// otherAccount is the account that a call names, which must not be the one that the cluster began with: refused ends the sentence that says so.
+// Errors: NoSuchEntity, DeleteConflict.
 func (c *call) otherAccount(refused string) (*placement.Account, error) {
 	a := c.dir.m.Account(c.get("AccountId"))
 	switch {

@@ -17,7 +17,7 @@ type call struct {
 	dir    directory // of the caller's account
 
 	changes []placement.IAMChange // that the operation makes
-	again   bool                  // it takes another step, once these are made
+	again   bool                  // the operation is to run once more when these are made: it has more than one step may change
 }
 
 func (c *call) get(name string) string { return c.form.get(name) }

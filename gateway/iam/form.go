@@ -18,10 +18,12 @@ type param struct {
 	name     string
 	shape    *shape
 	required bool
+	asked    bool // required, and its absence is MissingParameter: so AWS's oldest operations have it
 }
 
-func must(name string, s *shape) param { return param{name, s, true} }
-func may(name string, s *shape) param  { return param{name, s, false} }
+func must(name string, s *shape) param { return param{name, s, true, false} }
+func asks(name string, s *shape) param { return param{name, s, true, true} }
+func may(name string, s *shape) param  { return param{name, s, false, false} }
 
 // kind is how a parameter is spelled in a form.
 type kind uint8
@@ -41,7 +43,9 @@ type shape struct {
 	runes    func(rune) bool           // nil: any
 	whole    func(string) bool         // nil: any
 	enum     []string                  // nil: any
+	pattern  string                    // what runes take, as AWS writes it in what it says; "": bad says it
 	bad      func(field string) string // what to say if runes or whole refuse; nil: the general text
+	highest  int                       // a number from 1 to it; 0: a text
 }
 
 // Shapes of AWS's parameters, by the names that its model has for them.
@@ -50,14 +54,14 @@ var (
 	userNameShape    = &shape{min: 1, max: 64, runes: isNameRune, bad: badName}
 	pathShape        = &shape{min: 1, max: 512, runes: isGraphic, whole: isPath, bad: badPath}
 	policyPathShape  = &shape{min: 1, max: 512, runes: isPolicyPathRune, whole: isPolicyPath, bad: badPath}
-	prefixShape      = &shape{min: 1, max: 512, runes: isGraphic, whole: func(s string) bool { return s[0] == '/' }, bad: badPath}
+	prefixShape      = &shape{min: 1, max: 512, runes: isGraphic, whole: func(s string) bool { return s[0] == '/' }, bad: badPrefix}
 	arnShape         = &shape{min: 20, max: 2048}
-	documentShape    = &shape{min: 1, max: 131072, runes: isLatin}
+	documentShape    = &shape{min: 1, max: 131072, runes: isLatin, bad: badDocument}
 	descriptionShape = &shape{max: 1000, runes: isLatin}
 	versionShape     = &shape{min: 1, max: 64, whole: isVersion}
 	accessKeyShape   = &shape{min: 1, max: 128, runes: isGraphic} // AWS: 16 and more; root's may be an administrator's own choice
 	markerShape      = &shape{min: 1, max: 1024, runes: isGraphic}
-	maxItemsShape    = &shape{min: 1, max: 4, whole: isMaxItems, bad: badMaxItems}
+	maxItemsShape    = &shape{highest: itemsMax}
 	boolShape        = &shape{enum: []string{"true", "false"}}
 	statusShape      = &shape{enum: []string{statusActive, statusInactive}}
 	scopeShape       = &shape{enum: []string{scopeAll, scopeAWS, scopeLocal}}
@@ -65,12 +69,12 @@ var (
 	entityShape      = &shape{enum: []string{entityUser, entityRole, entityGroup, entityLocalPolicy, entityAWSPolicy}}
 	entitiesShape    = &shape{kind: strList, most: len(entityShape.enum), enum: entityShape.enum}
 	tagsShape        = &shape{kind: tagsList, most: tagsMax}
-	tagKeysShape     = &shape{kind: strList, most: tagsMax, min: 1, max: tagKeyMax, runes: isTagRune}
+	tagKeysShape     = &shape{kind: strList, most: tagsMax, min: 1, max: tagKeyMax, runes: isTagRune, pattern: tagPattern + "+"}
 	unsupportedShape = &shape{kind: unsupported}
 	accountNameShape = &shape{min: 1, max: 50, runes: isAccountRune}
 	accountIDShape   = &shape{min: 12, max: 12, runes: isDigit}
-	tagKeyShape      = &shape{min: 1, max: tagKeyMax, runes: isTagRune}
-	tagValueShape    = &shape{max: tagValueMax, runes: isTagRune}
+	tagKeyShape      = &shape{min: 1, max: tagKeyMax, runes: isTagRune, pattern: tagPattern + "+"}
+	tagValueShape    = &shape{max: tagValueMax, runes: isTagRune, pattern: tagPattern + "*"}
 )
 
 // Limits of tags.
@@ -78,6 +82,7 @@ const (
 	tagsMax     = 50
 	tagKeyMax   = 128
 	tagValueMax = 256
+	tagPattern  = `[\p{L}\p{Z}\p{N}_.:/=+\-@]`
 )
 
 // Values of parameters.
@@ -114,11 +119,6 @@ func isVersion(s string) bool {
 	return err == nil && n > 0 && "v"+strconv.FormatUint(n, 10) == s
 }
 
-func isMaxItems(s string) bool {
-	n, err := strconv.Atoi(s)
-	return err == nil && 1 <= n && n <= itemsMax
-}
-
 func badName(field string) string {
 	return "The specified value for " + field + " is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
 }
@@ -127,8 +127,12 @@ func badPath(field string) string {
 	return "The specified value for " + field + " is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."
 }
 
-func badMaxItems(field string) string {
-	return "1 validation error detected: Value at '" + field + "' failed to satisfy constraint: Member must have value between 1 and 1000"
+func badPrefix(field string) string {
+	return "The specified value for " + field + " is invalid. It must begin with the / character and contain only alphanumeric characters and/or / characters."
+}
+
+func badDocument(field string) string {
+	return "The specified value for " + field + " is invalid. It must contain only printable ASCII characters."
 }
 
 // form is the parameters of a request.
@@ -231,6 +235,9 @@ func (f form) checkParam(p *param) (problems []string, err error) {
 		}
 		return nil, nil
 	case scalar:
+		if p.asked && f.get(p.name) == "" {
+			return nil, fail(MissingParameter, "The request must contain the parameter %s.", p.name)
+		}
 		if f.has(p.name) {
 			return p.shape.check(field, f.get(p.name))
 		}
@@ -282,6 +289,9 @@ func (p *param) checkEntries(field string, n int, check func(i int) ([]string, e
 
 // check says what is wrong with value, or fails where AWS has a text of its own.
 func (s *shape) check(field, value string) (problems []string, err error) {
+	if s.highest > 0 {
+		return s.checkNumber(field, value)
+	}
 	n := utf8.RuneCountInString(value)
 	switch {
 	case n < s.min:
@@ -289,7 +299,7 @@ func (s *shape) check(field, value string) (problems []string, err error) {
 	case s.max > 0 && n > s.max:
 		return []string{violation(field, fmt.Sprintf("Member must have length less than or equal to %d", s.max))}, nil
 	case s.enum != nil && !slices.Contains(s.enum, value):
-		return []string{violation(field, "Member must satisfy enum value set: ["+strings.Join(s.enum, ", ")+"]")}, nil
+		return []string{"Value '" + clip(value) + "' at '" + field + "' failed to satisfy constraint: Member must satisfy enum value set: [" + strings.Join(s.enum, ", ") + "]"}, nil
 	}
 	refused := !utf8.ValidString(value) ||
 		s.runes != nil && strings.ContainsFunc(value, func(r rune) bool { return !s.runes(r) }) ||
@@ -297,10 +307,25 @@ func (s *shape) check(field, value string) (problems []string, err error) {
 	switch {
 	case !refused:
 		return nil, nil
+	case s.pattern != "":
+		return []string{violation(field, "Member must satisfy regular expression pattern: "+s.pattern)}, nil
 	case s.bad != nil:
 		return nil, fail(ValidationError, "%s", s.bad(field))
 	}
 	return nil, fail(ValidationError, "The specified value for %s is invalid.", field)
+}
+
+func (s *shape) checkNumber(field, value string) (problems []string, err error) {
+	n, err := strconv.Atoi(value)
+	switch {
+	case err != nil:
+		return nil, fail(MalformedInput, "The specified value for %s is no number.", field)
+	case n < 1:
+		return []string{violation(field, "Member must have value greater than or equal to 1")}, nil
+	case n > s.highest:
+		return []string{violation(field, fmt.Sprintf("Member must have value less than or equal to %d", s.highest))}, nil
+	}
+	return nil, nil
 }
 
 func violation(field, constraint string) string {

@@ -49,12 +49,17 @@ func (c *call) createAccessKey() (any, error) {
 	if len(c.dir.keys(user)) >= keysPerUser {
 		return nil, overQuota("AccessKeysPerUser", keysPerUser)
 	}
-	k := newKey(c.dir.account, user)
+	return keyResult{c.giveKey(c.dir.account, user)}, nil
+}
+
+// giveKey makes an access key of a user, or of the account's root if user is "". What it returns is the only answer that shows the secret.
+func (c *call) giveKey(account, user string) keyXML {
+	k := newKey(account, user)
 	k.Created = c.now
 	c.putKey(k)
 	x := newKeyXML(k)
 	x.SecretAccessKey = k.Secret
-	return keyResult{x}, nil
+	return x
 }
 
 // keyUser is the name of the user whose keys a call is about, as the user's record has it; "" is root. Errors: NoSuchEntity.

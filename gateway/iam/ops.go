@@ -66,7 +66,7 @@ var (
 	policyARN   = must("PolicyArn", arnShape)
 	document    = must("PolicyDocument", documentShape)
 	versionID   = must("VersionId", versionShape)
-	accessKeyID = must("AccessKeyId", accessKeyShape)
+	accessKeyID = asks("AccessKeyId", accessKeyShape)
 	path        = may("Path", pathShape)
 	prefix      = may("PathPrefix", prefixShape)
 	marker      = may("Marker", markerShape)
@@ -83,15 +83,15 @@ var operations = []operation{
 	{name: "CreateUser", change: true, params: []param{must("UserName", userNameShape), path, maybeTags, boundary}, permissions: onNewUser, run: (*call).createUser},
 	{name: "GetUser", params: []param{maybeUser}, permissions: onUser, run: (*call).getUser},
 	{name: "ListUsers", params: []param{prefix, marker, maxItems}, permissions: onUsers, run: (*call).listUsers},
-	{name: "UpdateUser", change: true, params: []param{userName, may("NewUserName", userNameShape), may("NewPath", pathShape)}, permissions: onRenamedUser, run: (*call).updateUser},
-	{name: "DeleteUser", change: true, params: []param{userName}, permissions: onUser, run: (*call).deleteUser},
+	{name: "UpdateUser", change: true, params: []param{asks("UserName", nameShape), may("NewUserName", userNameShape), may("NewPath", pathShape)}, permissions: onRenamedUser, run: (*call).updateUser},
+	{name: "DeleteUser", change: true, params: []param{asks("UserName", nameShape)}, permissions: onUser, run: (*call).deleteUser},
 	{name: "TagUser", change: true, params: []param{userName, tags}, permissions: onUser, run: (*call).tagUser},
 	{name: "UntagUser", change: true, params: []param{userName, tagKeys}, permissions: onUser, run: (*call).untagUser},
 	{name: "ListUserTags", params: []param{userName, marker, maxItems}, permissions: onUser, run: (*call).listUserTags},
 
 	{name: "CreateAccessKey", change: true, params: []param{maybeUser}, permissions: onUser, run: (*call).createAccessKey},
 	{name: "ListAccessKeys", params: []param{maybeUser, marker, maxItems}, permissions: onUser, run: (*call).listAccessKeys},
-	{name: "UpdateAccessKey", change: true, params: []param{maybeUser, accessKeyID, must("Status", statusShape)}, permissions: onUser, run: (*call).updateAccessKey},
+	{name: "UpdateAccessKey", change: true, params: []param{maybeUser, accessKeyID, asks("Status", statusShape)}, permissions: onUser, run: (*call).updateAccessKey},
 	{name: "DeleteAccessKey", change: true, params: []param{maybeUser, accessKeyID}, permissions: onUser, run: (*call).deleteAccessKey},
 	{name: "GetAccessKeyLastUsed", params: []param{accessKeyID}, permissions: onKey, run: (*call).getAccessKeyLastUsed},
 
@@ -137,6 +137,8 @@ var operations = []operation{
 	{name: "GetAccountSummary", permissions: onAccount, run: (*call).getAccountSummary},
 	{name: "GetAccountAuthorizationDetails", params: []param{may("Filter", entitiesShape), marker, maxItems}, permissions: onAccount, run: (*call).getAccountAuthorizationDetails},
 	{name: "ListAccountAliases", params: []param{marker, maxItems}, permissions: onAccount, run: (*call).listAccountAliases},
+	{name: "ListRoles", params: []param{prefix, marker, maxItems}, permissions: onRoles, run: (*call).listRoles},
+	{name: "ListOpenIDConnectProviders", permissions: onAccount, run: (*call).listOpenIDConnectProviders},
 
 	{api: apiSTS, name: "GetCallerIdentity", local: true, run: (*call).getCallerIdentity},
 

@@ -6,24 +6,25 @@ import (
 	"github.com/sherd-io/sherd/placement"
 )
 
-// Values implements policy.Context: the condition keys that follow from a call.
-func (p Permission) Values(key string) (values []string, ok bool) {
-	if name, ok := strings.CutPrefix(key, "aws:requesttag/"); ok {
-		return tagValue(p.RequestTags, name)
-	}
-	if name, ok := strings.CutPrefix(key, "aws:resourcetag/"); ok {
-		return tagValue(p.ResourceTags, name)
-	}
-	if name, ok := strings.CutPrefix(key, "iam:resourcetag/"); ok {
-		return tagValue(p.ResourceTags, name)
-	}
+// Values are those of a condition key, given in lower case, as policy.Context has them: ok is false if the call gives it none. known is false
+// for the keys that do not follow from the call: who made it, from where, and when.
+func (p *Permission) Values(key string) (values []string, ok, known bool) {
 	switch key {
 	case "aws:tagkeys":
-		return p.TagKeys, len(p.TagKeys) > 0
+		return p.TagKeys, len(p.TagKeys) > 0, true
 	case "iam:policyarn":
-		return []string{p.PolicyARN}, p.PolicyARN != ""
+		return []string{p.PolicyARN}, p.PolicyARN != "", true
 	}
-	return nil, false
+	for _, of := range [...]struct {
+		prefix string
+		tags   []placement.Tag
+	}{{"aws:requesttag/", p.RequestTags}, {"aws:resourcetag/", p.ResourceTags}, {"iam:resourcetag/", p.ResourceTags}} {
+		if name, found := strings.CutPrefix(key, of.prefix); found {
+			values, ok = tagValue(of.tags, name)
+			return values, ok, true
+		}
+	}
+	return nil, false, false
 }
 
 func tagValue(tags []placement.Tag, name string) (values []string, ok bool) {
@@ -139,6 +140,10 @@ func onNewPolicy(c *call) []Permission {
 
 func onPolicies(c *call) []Permission {
 	return []Permission{c.permission(c.dir.arn("policy", c.or("PathPrefix", "/"), ""))}
+}
+
+func onRoles(c *call) []Permission {
+	return []Permission{c.permission(c.dir.arn("role", c.or("PathPrefix", "/"), ""))}
 }
 
 func onAccount(c *call) []Permission { return []Permission{c.permission("*")} }

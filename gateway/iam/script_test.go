@@ -189,6 +189,7 @@ func readModel(t *testing.T) model {
 // common are the codes that any operation may answer with.
 var common = map[Code]bool{
 	AccessDenied: true, InvalidAction: true, InvalidClientTokenID: true, ValidationError: true, ServiceUnavailable: true, InvalidInput: true,
+	MalformedInput: true, MissingParameter: true,
 }
 
 // ours are codes that AWS does not have with these operations, with the reason.

@@ -54,7 +54,7 @@ type Caller struct {
 
 func (c *Caller) root() bool { return c.User == "" }
 
-// Permission is something that a caller must be allowed to do. It is the policy.Context of what the call itself says.
+// Permission is something that a caller must be allowed to do, with what the call says of it to conditions of policies: see Values.
 type Permission struct {
 	Action   string // "iam:CreateUser"
 	Resource string // ARN, or "*"
@@ -155,7 +155,7 @@ func (s *Service) answer(ctx context.Context, op *operation, req *Request) (resu
 		c.changes, c.again = nil, false
 		return s.authorize(ctx, c)
 	}
-	if err := authorized(records.Map()); err != nil { // so that who may nothing costs the control store nothing
+	if err := authorized(records.Map()); err != nil { // first by the map at hand: a caller without permission must not cost the control store anything
 		return nil, err
 	}
 	if op.change {

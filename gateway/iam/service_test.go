@@ -301,7 +301,8 @@ func TestPagesAreTheWhole(t *testing.T) {
 	example := map[string]string{"UserName": "a", "GroupName": "a", "PolicyArn": arn}
 	lists := 0
 	for _, op := range operations {
-		if !strings.HasPrefix(op.name, "List") && op.name != "GetGroup" && op.name != "GetAccountAuthorizationDetails" || op.name == "ListAccountAliases" {
+		switch paged := strings.HasPrefix(op.name, "List") || op.name == "GetGroup" || op.name == "GetAccountAuthorizationDetails"; {
+		case !paged, slices.Contains([]string{"ListAccountAliases", "ListRoles", "ListOpenIDConnectProviders"}, op.name): // always empty
 			continue
 		}
 		lists++

@@ -78,18 +78,8 @@ type groupDetailXML struct {
 }
 
 type policyDetailXML struct {
-	PolicyName                    string
-	PolicyID                      string `xml:"PolicyId"`
-	ARN                           string `xml:"Arn"`
-	Path                          string
-	DefaultVersionID              string `xml:"DefaultVersionId"`
-	AttachmentCount               int
-	PermissionsBoundaryUsageCount int
-	IsAttachable                  bool
-	Description                   string `xml:",omitempty"`
-	CreateDate                    moment
-	UpdateDate                    moment
-	PolicyVersionList             members[versionXML]
+	policyXML
+	PolicyVersionList members[versionXML]
 }
 
 type detailsResult struct {
@@ -172,11 +162,8 @@ func (c *call) groupDetail(g *placement.Group) groupDetailXML {
 }
 
 func (c *call) policyDetail(p *placement.Policy, attached map[string]int) policyDetailXML {
-	x := policyDetailXML{
-		PolicyName: p.Name, PolicyID: p.ID, ARN: c.dir.policyARN(p), Path: p.Path, DefaultVersionID: p.Default,
-		AttachmentCount: attached[c.dir.policyARN(p)], IsAttachable: true, Description: p.Description,
-		CreateDate: moment{p.Created}, UpdateDate: moment{p.Updated},
-	}
+	x := policyDetailXML{policyXML: c.policyXML(p, attached[c.dir.policyARN(p)])}
+	x.Description = p.Description
 	for i := range p.Versions {
 		v := newVersionXML(p, &p.Versions[i])
 		v.Document = encodeDocument(p.Versions[i].Document)
@@ -251,6 +238,21 @@ type aliasesResult struct {
 
 // listAccountAliases answers that there are none.
 func (c *call) listAccountAliases() (any, error) { return aliasesResult{}, nil }
+
+type rolesResult struct {
+	Roles members[struct{}]
+	page
+}
+
+// listRoles answers that there are none: what clears an account lists its roles before it is done.
+func (c *call) listRoles() (any, error) { return rolesResult{}, nil }
+
+type openIDConnectProvidersResult struct {
+	OpenIDConnectProviderList members[struct{}]
+}
+
+// listOpenIDConnectProviders answers that there are none, for the same reason.
+func (c *call) listOpenIDConnectProviders() (any, error) { return openIDConnectProvidersResult{}, nil }
 
 type identityResult struct {
 	ARN     string `xml:"Arn"`

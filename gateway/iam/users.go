@@ -162,20 +162,21 @@ func (c *call) deleteUser() (any, error) {
 }
 
 func (c *call) tagUser() (any, error) {
-	return nil, c.changeTags(func(u *placement.User) (err error) {
+	return nil, c.changeUser(func(u *placement.User) (err error) {
 		u.Tags, err = merged(u.Tags, c.form.tags(), "TagsPerUser")
 		return err
 	})
 }
 
 func (c *call) untagUser() (any, error) {
-	return nil, c.changeTags(func(u *placement.User) error {
+	return nil, c.changeUser(func(u *placement.User) error {
 		u.Tags = without(u.Tags, c.form.list("TagKeys", tagsMax))
 		return nil
 	})
 }
 
-func (c *call) changeTags(change func(*placement.User) error) error {
+// changeUser makes a change to the user that the call names.
+func (c *call) changeUser(change func(*placement.User) error) error {
 	old, err := c.dir.user(c.get("UserName"))
 	if err != nil {
 		return err

@@ -29,6 +29,17 @@ type Want struct {
 	Trailer func() ([]byte, error)
 }
 
+// Given is the value that came: in the header, or behind the body, which must have been read to its end. Nil: none did.
+// Errors: Trailer's own.
+func (w *Want) Given() ([]byte, error) {
+	if w.Trailer != nil {
+		if v, err := w.Trailer(); err != nil || v != nil {
+			return v, err
+		}
+	}
+	return w.Value, nil
+}
+
 // body reads one body of a known length and computes its digests on the way. It implements
 // erasure.Source. Its methods are for one goroutine at a time.
 type body struct {
@@ -50,7 +61,7 @@ type crcSum struct {
 
 // newBody begins the body r of size bytes. It computes MD5 and every algorithm of sums. close must be called.
 func (s *Store) newBody(r io.Reader, size int64, sums ...Algorithm) *body {
-	b := &body{r: r, left: size, dead: s.now().Add(s.opt.WriteMax)}
+	b := &body{r: r, left: size, dead: time.Now().Add(s.opt.WriteMax)}
 	async := size >= asyncFrom
 	if async {
 		b.pool = &s.md5
@@ -178,15 +189,9 @@ func (b *body) check(contentMD5 []byte, want Want) error {
 	if contentMD5 != nil && !bytes.Equal(contentMD5, b.md5Sum()) {
 		return &DigestError{Algorithm: "Content-MD5", Given: contentMD5, Computed: b.md5Sum()}
 	}
-	given := want.Value
-	if want.Trailer != nil {
-		v, err := want.Trailer()
-		if err != nil {
-			return err
-		}
-		if v != nil {
-			given = v
-		}
+	given, err := want.Given()
+	if err != nil {
+		return err
 	}
 	if given == nil || want.Algorithm == metapb.ChecksumAlgorithm_NONE {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta"
@@ -31,6 +32,7 @@ type Complete struct {
 	Parts     []CompletePart
 	Size      int64             // of the finished object as the client counts it; negative: not said
 	Want      Want              // of the finished object
+	WantParts int               // the number of parts behind Want's value; 0: not said
 	Composite *bool             // the checksum's type as the client thinks; nil: not said
 	Condition *metapb.Condition // nil: none
 }
@@ -38,8 +40,8 @@ type Complete struct {
 // Complete makes one version of the named parts; parts not named die with the upload (I21). Again with
 // the same parts, it gives the same answer for seven days.
 //
-// Errors: ErrPartOrder, ErrInvalidPart, ErrPartTooSmall (as PartError), ErrTooLarge, ErrSizeMismatch, ErrBadDigest,
-// ErrChecksumType; meta's.
+// Errors: ErrPartOrder, ErrInvalidPart, ErrPartTooSmall (as PartError), ErrTooLarge, ErrSizeMismatch (as SizeError), ErrBadDigest,
+// ErrChecksumType, ErrChecksumMode, ErrChecksumMissing (as ChecksumError); meta's.
 func (s *Store) Complete(ctx context.Context, c Complete) (*metapb.Version, error) {
 	if len(c.Parts) == 0 {
 		return nil, &PartError{Err: ErrInvalidPart}
@@ -62,11 +64,12 @@ func (s *Store) Complete(ctx context.Context, c Complete) (*metapb.Version, erro
 }
 
 func (s *Store) tryComplete(ctx context.Context, c *Complete) (*metapb.Version, error) {
-	upload, parts, err := s.AllParts(ctx, c.Bucket, c.Key, c.ID)
+	upload, parts, err := s.allParts(ctx, c.Bucket, c.Key, c.ID)
 	if err != nil {
 		return s.repeatComplete(ctx, c, err)
 	}
-	chosen, err := s.choose(c.Parts, parts)
+	asked := upload.GetDetails().GetChecksum()
+	chosen, err := s.choose(asked, c.Parts, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +77,7 @@ func (s *Store) tryComplete(ctx context.Context, c *Complete) (*metapb.Version, 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verify(v); err != nil {
+	if err := c.verify(asked, v); err != nil {
 		return nil, err
 	}
 	cmd := &metapb.CompleteUpload{Bucket: uint64(c.Bucket), Key: c.Key, Id: c.ID[:], Version: v, Condition: c.Condition}
@@ -88,8 +91,8 @@ func (s *Store) tryComplete(ctx context.Context, c *Complete) (*metapb.Version, 
 	return v, err
 }
 
-// AllParts reads an unfinished upload with all its parts.
-func (s *Store) AllParts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) (upload *metapb.Upload, parts []*metapb.Extent, err error) {
+// allParts reads an unfinished upload with all its parts.
+func (s *Store) allParts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) (upload *metapb.Upload, parts []*metapb.Extent, err error) {
 	for after := uint32(0); ; {
 		var page []*metapb.Extent
 		upload, page, err = s.opt.Records.ListParts(ctx, bucket, key, id, after, extentsPage)
@@ -105,7 +108,7 @@ func (s *Store) AllParts(ctx context.Context, bucket ids.Bucket, key string, id 
 }
 
 // choose finds the named parts among those that there are, which ascend.
-func (s *Store) choose(named []CompletePart, have []*metapb.Extent) ([]*metapb.Extent, error) {
+func (s *Store) choose(asked *metapb.Checksum, named []CompletePart, have []*metapb.Extent) ([]*metapb.Extent, error) {
 	chosen := make([]*metapb.Extent, 0, len(named))
 	var tag [2 * md5.Size]byte
 	for i, n := range named {
@@ -114,8 +117,8 @@ func (s *Store) choose(named []CompletePart, have []*metapb.Extent) ([]*metapb.E
 			return nil, &PartError{Err: ErrInvalidPart, Part: n.Part, ETag: n.ETag}
 		}
 		e := have[at]
-		if n.Checksum != nil && n.Algorithm == e.Checksum.GetAlgorithm() && !bytes.Equal(n.Checksum, e.Checksum.Value) {
-			return nil, &PartError{Err: ErrInvalidPart, Part: n.Part, ETag: n.ETag}
+		if err := n.check(asked, e); err != nil {
+			return nil, err
 		}
 		if i < len(named)-1 && int64(e.Size) < s.opt.PartBytesMin {
 			return nil, &PartError{Err: ErrPartTooSmall, Part: n.Part, ETag: n.ETag, Size: int64(e.Size)}
@@ -123,6 +126,20 @@ func (s *Store) choose(named []CompletePart, have []*metapb.Extent) ([]*metapb.E
 		chosen = append(chosen, e)
 	}
 	return chosen, nil
+}
+
+// check compares the checksum that Complete gives of a part with the part's own. An upload that asked for none has the default's, which no
+// client knows but from UploadPart's answer: any other is no checksum of that part. Source: CompleteMultipartUpload, and what AWS answers.
+func (n *CompletePart) check(asked *metapb.Checksum, e *metapb.Extent) error {
+	switch have := e.Checksum; {
+	case n.Checksum == nil && asked.GetComposite():
+		return &ChecksumError{Err: ErrChecksumMissing, Upload: asked, Part: n.Part}
+	case n.Checksum == nil, n.Algorithm == have.GetAlgorithm() && bytes.Equal(n.Checksum, have.GetValue()):
+		return nil
+	case asked != nil && n.Algorithm != asked.Algorithm:
+		return &ChecksumError{Err: ErrBadDigest, Upload: asked, Given: n.Algorithm, Part: n.Part}
+	}
+	return &PartError{Err: ErrInvalidPart, Part: n.Part, ETag: n.ETag}
 }
 
 // finished computes the version that the chosen parts make.
@@ -140,31 +157,31 @@ func finished(upload *metapb.Upload, chosen []*metapb.Extent) (*metapb.Version, 
 	if details == nil {
 		details = new(metapb.Details)
 	}
-	asked := details.Checksum
+	algorithm, composite := algorithmOf(upload), details.Checksum.GetComposite()
 	details.Checksum, details.Initiator = nil, ""
-	if value := combineParts(asked.GetAlgorithm(), asked.GetComposite(), chosen); value != nil {
-		details.Checksum = &metapb.Checksum{Algorithm: asked.Algorithm, Composite: asked.Composite, Value: value}
+	if value := combineParts(algorithm, composite, chosen); value != nil {
+		details.Checksum = &metapb.Checksum{Algorithm: algorithm, Composite: composite, Value: value}
 	}
 	return &metapb.Version{Size: size, Md5: h.Sum(nil), Parts: uint32(len(chosen)), Details: details}, nil
 }
 
 // verify compares what the client said of the whole with what the parts make.
-func (c *Complete) verify(v *metapb.Version) error {
+func (c *Complete) verify(asked *metapb.Checksum, v *metapb.Version) error {
 	if c.Size >= 0 && uint64(c.Size) != v.Size {
-		return ErrSizeMismatch
+		return &SizeError{Said: c.Size, Computed: int64(v.Size)}
 	}
 	have := v.Details.Checksum
 	if c.Composite != nil && have != nil && *c.Composite != have.Composite {
-		return ErrChecksumType
+		return &ChecksumError{Err: ErrChecksumMode, Upload: have}
 	}
 	if c.Want.Value == nil || have == nil {
 		return nil
 	}
 	if c.Want.Algorithm != have.Algorithm {
-		return ErrChecksumType
+		return &ChecksumError{Err: ErrChecksumType, Upload: asked, Given: c.Want.Algorithm}
 	}
-	if !bytes.Equal(c.Want.Value, have.Value) {
-		return &DigestError{Algorithm: AlgorithmName(have.Algorithm), Given: c.Want.Value, Computed: have.Value}
+	if !bytes.Equal(c.Want.Value, have.Value) || c.WantParts > 0 && (!have.Composite || c.WantParts != int(v.Parts)) {
+		return &DigestError{Algorithm: strings.ToLower(AlgorithmName(have.Algorithm)), Given: c.Want.Value, Computed: have.Value}
 	}
 	return nil
 }

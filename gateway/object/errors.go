@@ -27,13 +27,25 @@ var (
 	ErrSizeMismatch = errors.New("object: size of the parts is not the size declared")
 	// ErrNoSuchPart: a read asked for a part number that the object has not.
 	ErrNoSuchPart = errors.New("object: no such part number")
-	// ErrChecksumType: a checksum of another algorithm than the upload's was given, or one it cannot have.
-	ErrChecksumType = errors.New("object: checksum algorithm or type does not fit the upload")
+	// ErrChecksumType: a checksum of another algorithm than the upload's was given, or none where there must be one.
+	ErrChecksumType = errors.New("object: checksum algorithm does not fit the upload")
+	// ErrChecksumMode: Complete counts on a checksum of the parts where the upload's is of the whole, or the other way round.
+	ErrChecksumMode = errors.New("object: checksum mode does not fit the upload")
+	// ErrChecksumMissing: Complete names a part without its checksum, of which the object's is made.
+	ErrChecksumMissing = errors.New("object: checksum of a part is missing")
 	// ErrTooSlow: the request took longer than any may (I6, I13).
 	ErrTooSlow = errors.New("object: request took too long")
 	// errChanged: the object was overwritten between two reads of its records; read again.
 	errChanged = errors.New("object: changed while it was opened")
 )
+
+// SizeError says what size Complete named and what the parts have, in bytes. It is ErrSizeMismatch.
+type SizeError struct{ Said, Computed int64 }
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%v: %d, not %d", ErrSizeMismatch, e.Computed, e.Said)
+}
+func (e *SizeError) Unwrap() error { return ErrSizeMismatch }
 
 // MarkerError reports a delete marker where an object was looked for. It is meta.ErrNoSuchKey.
 type MarkerError struct {
@@ -58,6 +70,20 @@ func (e *DigestError) Error() string {
 
 // Is makes errors.Is(err, ErrBadDigest) true.
 func (e *DigestError) Is(target error) bool { return target == ErrBadDigest }
+
+// ChecksumError says what checksum an upload was created with, and what was given instead: Err is ErrChecksumType, ErrChecksumMode or
+// ErrChecksumMissing; or ErrBadDigest, of a part that Complete names with another algorithm's.
+type ChecksumError struct {
+	Err    error
+	Upload *metapb.Checksum // algorithm and type; nil: none was asked for
+	Given  Algorithm        // NONE: none
+	Part   int              // that Complete names
+}
+
+func (e *ChecksumError) Error() string {
+	return fmt.Sprintf("%v: %s given, upload has %s, part %d", e.Err, e.Given, e.Upload.GetAlgorithm(), e.Part)
+}
+func (e *ChecksumError) Unwrap() error { return e.Err }
 
 // PartError says which part was refused, and why: Err is ErrInvalidPart, ErrPartTooSmall …
 type PartError struct {

@@ -144,7 +144,7 @@ func (s *Store) openParts(ctx context.Context, r *Reading, bucket ids.Bucket, ke
 			r.extents = append(r.extents, located{Extent: e, off: int64(pb.Offset)})
 			if seen == r.Span.Part {
 				r.Span.Off, r.Span.N = int64(pb.Offset), e.Size
-				r.Version.Details.Checksum = partChecksum(pb, v.Details.GetChecksum())
+				r.Version.Details.Checksum = partChecksum(pb, v)
 				return nil
 			}
 		}
@@ -152,13 +152,17 @@ func (s *Store) openParts(ctx context.Context, r *Reading, bucket ids.Bucket, ke
 	return nil
 }
 
-// partChecksum is what a read of one part shows: the part's own checksum, in the object's type.
-func partChecksum(pb *metapb.Extent, whole *metapb.Checksum) *metapb.Checksum {
-	c := pb.GetChecksum()
-	if len(c.GetValue()) == 0 {
-		return nil
+// partChecksum is what a read of one part shows: the part's own checksum where the object's is made of such, else the object's, if that part is
+// all of it. Source: what AWS answers, in localstack's tests of GetObject.
+func partChecksum(pb *metapb.Extent, v *metapb.Version) *metapb.Checksum {
+	whole := v.Details.GetChecksum()
+	switch {
+	case whole.GetComposite():
+		return &metapb.Checksum{Algorithm: whole.Algorithm, Value: pb.GetChecksum().GetValue(), Composite: true}
+	case pb.Size == v.Size:
+		return whole
 	}
-	return &metapb.Checksum{Algorithm: c.Algorithm, Value: c.Value, Composite: whole.GetComposite()}
+	return nil
 }
 
 // WriteTo sends the span's bytes to w, in order, each verified before it is sent, and returns how many.

@@ -10,37 +10,68 @@ import (
 )
 
 // CreateUpload begins a multipart upload and returns its id. details.Checksum holds the algorithm and
-// type asked for; nil means the default.
+// type asked for; nil: none was, and the object gets the default, of the whole.
 func (s *Store) CreateUpload(ctx context.Context, bucket ids.Bucket, rules int64, key string, details *metapb.Details) (ids.Upload, error) {
-	if details.Checksum == nil {
-		details.Checksum = &metapb.Checksum{Algorithm: DefaultAlgorithm}
-	}
 	id := ids.NewUpload(s.opt.Clock.Now())
 	cmd := &metapb.CreateUpload{Bucket: uint64(bucket), Key: key, Id: id[:], Details: details}
 	return id, s.commit(ctx, bucket, rules, func(rules int64) error { return s.opt.Records.CreateUpload(ctx, rules, cmd) })
 }
 
 // PutPart stores a body as part number part of upload id; p.Details and p.Condition are not used.
-// The extent returned has the part's MD5 and checksum.
+// The extent returned has the part's MD5 and checksum: of the upload's algorithm, whatever p.Want is.
 //
-// Errors: as Put's; meta.ErrNoSuchUpload; ErrChecksumType.
+// Errors: as Put's; meta.ErrNoSuchUpload; ErrChecksumType (as ChecksumError).
 func (s *Store) PutPart(ctx context.Context, id ids.Upload, part uint32, p Put) (*metapb.Extent, error) {
-	upload, _, err := s.opt.Records.ListParts(ctx, p.Bucket, p.Key, id, PartsMax, 1)
+	upload, err := s.upload(ctx, id, &p)
 	if err != nil {
 		return nil, err
 	}
+	if err := fits(upload.GetDetails().GetChecksum(), p.Want.Algorithm); err != nil {
+		return nil, err
+	}
+	return s.putPart(ctx, upload, id, part, p)
+}
+
+// CopyPart is PutPart of bytes that a store has already: their checksum is computed here, also where a client would have to give it.
+func (s *Store) CopyPart(ctx context.Context, id ids.Upload, part uint32, p Put) (*metapb.Extent, error) {
+	upload, err := s.upload(ctx, id, &p)
+	if err != nil {
+		return nil, err
+	}
+	return s.putPart(ctx, upload, id, part, p)
+}
+
+// upload reads the upload id of p's key.
+func (s *Store) upload(ctx context.Context, id ids.Upload, p *Put) (*metapb.Upload, error) {
+	upload, _, err := s.opt.Records.ListParts(ctx, p.Bucket, p.Key, id, PartsMax, 1)
+	return upload, err
+}
+
+// fits refuses a part with another checksum than its upload asked for, and one without where the object's is made of what the client says of
+// its parts. Where none was asked for, any is verified, and not kept. Source: UploadPart, and what AWS answers.
+func fits(asked *metapb.Checksum, given Algorithm) error {
+	if asked == nil || given == asked.Algorithm || given == metapb.ChecksumAlgorithm_NONE && !asked.Composite {
+		return nil
+	}
+	return &ChecksumError{Err: ErrChecksumType, Upload: asked, Given: given}
+}
+
+// algorithmOf is that of the checksum which the parts of u have, and the object will.
+func algorithmOf(u *metapb.Upload) Algorithm {
+	if a := u.GetDetails().GetChecksum().GetAlgorithm(); row(a).bytes > 0 {
+		return a
+	}
+	return DefaultAlgorithm
+}
+
+func (s *Store) putPart(ctx context.Context, upload *metapb.Upload, id ids.Upload, part uint32, p Put) (*metapb.Extent, error) {
 	p.Pool = s.poolOf(upload.GetDetails().GetStorageClass(), p.Pool)
-	algorithm := upload.GetDetails().GetChecksum().GetAlgorithm()
-	if row(algorithm).bytes == 0 {
-		algorithm = DefaultAlgorithm
-	}
-	if p.Want.Algorithm != algorithm && p.Want.Algorithm != metapb.ChecksumAlgorithm_NONE && algorithm != DefaultAlgorithm {
-		return nil, ErrChecksumType // of the default nobody may have thought: what comes instead is verified, and not kept
-	}
+	algorithm := algorithmOf(upload)
 	b := s.newBody(p.Body, p.Size, algorithm, p.Want.Algorithm)
 	defer b.close()
 	t := p.target(s.opt.Clock, part)
 	written := erasure.Written{Extent: erasure.Extent{Pool: p.Pool, Upload: t.Upload}}
+	var err error
 	if p.Size > 0 {
 		written, err = s.write(ctx, t, p.Size, b)
 	}

@@ -117,5 +117,3 @@ func (s *Store) Close() { s.md5.close() }
 
 // OpenReads says which reads are open: what dies is not reclaimed while one is that may have seen it alive (I13).
 func (s *Store) OpenReads() OpenReads { return s.reads.open() }
-
-func (s *Store) now() time.Time { return time.Now() }

@@ -84,7 +84,11 @@ func consume(b *body, piece int) error {
 func TestDigests(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
-	sizes := []int{0, 1, 63, 64, 100, 4096, asyncFrom - 1, asyncFrom, asyncFrom + 1, 1 << 20, 1<<20 + 77}
+	large := 1 << 20
+	if testing.Short() { // the race detector makes bytes dear: still several blocks of a lane
+		large = 1 << 17
+	}
+	sizes := []int{0, 1, 63, 64, 100, 4096, asyncFrom - 1, asyncFrom, asyncFrom + 1, large, large + 77}
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Asks says whether evaluating the policy may ask the Context for a key that begins with prefix, which is in lower case: where that is
-// costly to know, the caller can make up his mind in time.
+// Asks says whether evaluating the policy may ask the Context for a key that begins with prefix, which is in lower case. Where such a key
+// is costly to know, as an object's tags are, the caller can find out beforehand whether it will be needed.
 func (p *Policy) Asks(prefix string) bool {
 	for i := range p.statements {
 		s := &p.statements[i]
@@ -19,6 +19,18 @@ func (p *Policy) Asks(prefix string) bool {
 			if s.resources[j].asks(prefix) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// Offers reports whether a statement allows an action to who, on some resource under some conditions. If none does, the policy allows it
+// nowhere.
+func (p *Policy) Offers(who *Principal, action string) bool {
+	for i := range p.statements {
+		s := &p.statements[i]
+		if s.effect == Allow && s.effectFor(who) != None && s.hasAction(action) {
+			return true
 		}
 	}
 	return false

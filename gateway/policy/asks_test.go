@@ -27,3 +27,26 @@ func TestAsks(t *testing.T) {
 		}
 	}
 }
+
+// TestOffers: what a policy of a bucket allows to somebody somewhere.
+func TestOffers(t *testing.T) {
+	p, err := ParseBucket(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":"*","Action":"s3:Get*","Resource":"arn:aws:s3:::b/open/*","Condition":{"Bool":{"aws:SecureTransport":"true"}}},
+		{"Effect":"Allow","Principal":{"AWS":"`+account1+`"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::b/*"},
+		{"Effect":"Deny","Principal":"*","Action":"s3:DeleteObject","Resource":"arn:aws:s3:::b/*"}]}`, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who, action string
+		want        bool
+	}{
+		{"anon", "s3:GetObject", true}, {"anon", "s3:PutObject", false}, {"anon", "s3:DeleteObject", false},
+		{"alice", "s3:PutObject", true}, {"carol", "s3:PutObject", false}, {"carol", "s3:GetObjectTagging", true},
+	} {
+		who, _ := cast(c.who)
+		if got := p.Offers(&who, c.action); got != c.want {
+			t.Errorf("%s to %s: %v", c.action, c.who, got)
+		}
+	}
+}

@@ -35,6 +35,9 @@ const (
 // Allowed says whether the request may go on.
 func (d Decision) Allowed() bool { return d == Allowed }
 
+// Unsaid says whether it is refused only because nothing allows it.
+func (d Decision) Unsaid() bool { return d == NotAllowedByResource || d == NotAllowedByIdentity }
+
 // Reason ends the sentence "User: X is not authorized to perform: A on resource: R", in AWS's words.
 func (d Decision) Reason(action string) string {
 	switch d {
@@ -88,7 +91,7 @@ func Decide(r *Request, a *Access) Decision {
 	return compose(who, a.Owner, identity, resource)
 }
 
-// compose is Decide where nothing is denied.
+// compose is Decide where nothing is denied: identity and resource are what either side allows.
 func compose(who *Principal, owner string, identity, resource Effect) Decision {
 	switch {
 	case who.Anonymous():

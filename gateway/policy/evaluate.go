@@ -33,14 +33,18 @@ type Context interface {
 }
 
 // Evaluate is what the policy says of the request: the greatest effect of the statements that apply to it. Of a policy of an
-// identity it is never AllowAccount.
+// identity it is never AllowAccount. A policy whose patterns are made to take long (stepsMax) denies: who may write one, of a bucket of his own,
+// is not to hold up everybody's requests.
 func (p *Policy) Evaluate(r *Request) Effect {
-	e := evaluation{request: r}
+	e := evaluation{request: r, steps: stepsMax}
 	result := None
 	for i := range p.statements {
 		if result = max(result, p.statements[i].evaluate(&e)); result == Deny {
 			break
 		}
+	}
+	if e.steps < 0 {
+		return Deny
 	}
 	return result
 }
@@ -49,6 +53,7 @@ func (p *Policy) Evaluate(r *Request) Effect {
 type evaluation struct {
 	request *Request
 	room    [1]string // for values that follow from the principal
+	steps   int       // that patterns may still take
 }
 
 func (s *statement) evaluate(e *evaluation) Effect {

@@ -42,9 +42,9 @@ func TestPageTables(t *testing.T) {
 
 func actionTable() string {
 	kinds := []struct {
-		of   Resource
+		of   resourceKind
 		name string
-	}{{BucketResource, "bucket"}, {ObjectResource, "object"}, {ServiceResource, "none: `\"*\"`"}, {OtherResource, "what there is none of here"}}
+	}{{bucketResource, "bucket"}, {objectResource, "object"}, {serviceResource, "none: `\"*\"`"}, {otherResource, "what there is none of here"}}
 	var b strings.Builder
 	b.WriteString("| resource | actions |\n|---|---|\n")
 	for _, kind := range kinds {

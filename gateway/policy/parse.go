@@ -320,16 +320,16 @@ func (p *parser) resources(n *node, s *statement) error {
 }
 
 // kindsOf says which of the bucket's resources a pattern can be about: the bucket, its objects, both or none.
-func (p *parser) kindsOf(a *arnPattern) Resource {
+func (p *parser) kindsOf(a *arnPattern) resourceKind {
 	if a.all || a.prefix != "arn:aws:s3:::" {
 		return 0
 	}
-	var kinds Resource
+	var kinds resourceKind
 	if a.rest.overlaps(p.bucket + "/") {
-		kinds |= ObjectResource
+		kinds |= objectResource
 	}
 	if a.rest.covers(p.bucket) {
-		kinds |= BucketResource
+		kinds |= bucketResource
 	}
 	return kinds
 }
@@ -386,7 +386,7 @@ func (p *parser) checkFit(s *statement) error {
 	if s.notAction || s.notResource {
 		return nil
 	}
-	var kinds Resource
+	var kinds resourceKind
 	for i := range s.resources {
 		kinds |= p.kindsOf(&s.resources[i])
 	}

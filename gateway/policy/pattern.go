@@ -70,9 +70,13 @@ func (s syntax) compile(text string) (pattern, bool) {
 	return p, true
 }
 
-// add appends a piece. Two literals become one, and two stars are one.
+// add appends a piece. Two literals become one, and two stars are one. What is *? is kept as ?*, which is the same: behind a star then
+// stands what can be searched for.
 func (p *pattern) add(next piece) {
 	p.variables = p.variables || next.kind == variable
+	if n := len(p.pieces); n > 0 && p.pieces[n-1].kind == star && next.kind == question {
+		p.pieces[n-1].kind, next.kind = question, star
+	}
 	if n := len(p.pieces); n > 0 && p.pieces[n-1].kind == next.kind && (next.kind == star || next.kind == literal) {
 		p.pieces[n-1].text += next.text
 		return
@@ -129,12 +133,17 @@ const piecesOnStack = 12
 
 // match says whether s fits the pattern. It is no, never yes, if a variable has no value: resolves tells the two apart.
 func (p *pattern) match(e *evaluation, s string) bool {
+	own := stepsMax
+	steps := &own
+	if e != nil {
+		steps = &e.steps
+	}
 	if !p.variables {
-		return matchPieces(p.pieces, s, p.fold)
+		return matchPieces(p.pieces, s, p.fold, steps)
 	}
 	var room [piecesOnStack]piece
 	pieces, ok := p.resolve(e, room[:0])
-	return ok && matchPieces(pieces, s, p.fold)
+	return ok && matchPieces(pieces, s, p.fold, steps)
 }
 
 // resolve appends the pieces to dst with literals for the variables: what a variable holds is never read as a wildcard. It is
@@ -189,35 +198,68 @@ func (p *pattern) expand(e *evaluation) (string, bool) {
 }
 
 // matchPieces matches literals and wildcards. A star first takes nothing, and on a mismatch the last star takes one character
-// more: no earlier star has to be tried again, so that the time is at most len(pieces) · len(s).
-func matchPieces(pieces []piece, s string, fold bool) bool {
+// more: no earlier star has to be tried again, so that the time is at most len(pieces) · len(s). That is long for a pattern of thousands of ?,
+// so steps is what it may cost: it is less than 0 if that was not enough, and the answer is then no.
+func matchPieces(pieces []piece, s string, fold bool, steps *int) bool {
 	p, i := 0, 0
 	starred, retry := -1, 0 // the piece after the last star, and where in s it was last tried
-	for {
-		if p < len(pieces) && pieces[p].kind == star {
-			p++
-			if p == len(pieces) {
+	for *steps--; *steps >= 0; *steps-- {
+		again := false // the piece after the last star is to be tried
+		switch {
+		case p < len(pieces) && pieces[p].kind == star:
+			if p++; p == len(pieces) {
 				return true
 			}
-			starred, retry = p, i
-			continue
-		}
-		if p == len(pieces) && i == len(s) {
+			starred, retry, again = p, i, true
+		case p == len(pieces) && i == len(s):
 			return true
-		}
-		if p < len(pieces) {
-			if n := pieces[p].eat(s[i:], fold); n >= 0 {
-				p, i = p+1, i+n
-				continue
-			}
-		}
-		if starred < 0 || retry == len(s) {
+		case p < len(pieces) && pieces[p].takes(s, &i, fold):
+			p++
+		case starred < 0 || retry == len(s):
 			return false
+		default:
+			_, n := utf8.DecodeRuneInString(s[retry:])
+			retry, again = retry+n, true
 		}
-		_, n := utf8.DecodeRuneInString(s[retry:])
-		retry += n
-		p, i = starred, retry
+		if again {
+			at := pieces[starred].seek(s, retry, fold)
+			if at < 0 {
+				*steps -= (len(s) - retry) / bytesPerStep
+				return false
+			}
+			*steps -= (at - retry) / bytesPerStep
+			p, i, retry = starred, at, at
+		}
 	}
+	return false
+}
+
+// stepsMax is how many steps the patterns of a policy may take for one question: some 5 ms. What a policy takes that somebody needs is
+// hundreds of times less. bytesPerStep is how much text is searched in the time of one.
+const (
+	stepsMax     = 500_000
+	bytesPerStep = 64
+)
+
+// takes moves i behind what the piece takes of s there, if it fits.
+func (p *piece) takes(s string, i *int, fold bool) bool {
+	n := p.eat(s[*i:], fold)
+	if n < 0 {
+		return false
+	}
+	*i += n
+	return true
+}
+
+// seek is the first place in s, from a given one on, where the piece may fit; -1 if there is none.
+func (p *piece) seek(s string, from int, fold bool) int {
+	if p.kind != literal || fold {
+		return from
+	}
+	if at := strings.Index(s[from:], p.text); at >= 0 {
+		return from + at
+	}
+	return -1
 }
 
 // eat is how many bytes at the beginning of s the piece takes, -1 if it does not fit.
@@ -289,5 +331,6 @@ func (p *pattern) covers(s string) bool {
 		}
 		open[i] = piece
 	}
-	return matchPieces(open, s, p.fold)
+	steps := stepsMax
+	return matchPieces(open, s, p.fold, &steps)
 }

@@ -216,22 +216,6 @@ func TestAppendTime(t *testing.T) {
 	}
 }
 
-func TestETag(t *testing.T) {
-	for _, e := range []ETag{tag, multi, {}, {Parts: 10000}} {
-		for _, s := range []string{e.String(), e.String()[1 : len(e.String())-1]} {
-			if got, ok := ParseETag(s); !ok || got != e {
-				t.Errorf("%s: %v %v", s, got, ok)
-			}
-		}
-	}
-	for _, s := range []string{"", `"`, `""`, "abc", tag.String() + "x", `"fba9dede5f27731c9771645a39863328-"`, "fba9dede5f27731c9771645a39863328-0",
-		"fba9dede5f27731c9771645a39863328-01", "fba9dede5f27731c9771645a39863328-+1", "+ba9dede5f27731c9771645a39863328", `"fba9dede5f27731c9771645a39863328`} {
-		if _, ok := ParseETag(s); ok {
-			t.Errorf("%q is an ETag", s)
-		}
-	}
-}
-
 // TestEntriesAllocateNothing: a page of versions is appended into a buffer that has room.
 func TestEntriesAllocateNothing(t *testing.T) {
 	buf := make([]byte, 0, 64<<10)

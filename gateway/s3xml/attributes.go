@@ -11,8 +11,8 @@ type Attributes struct {
 	Size         *uint64
 }
 
-// AttributeParts are the parts of an object that was uploaded in parts. S3 lists them one by one only if the object
-// has a checksum of its parts (composite, or a full one whose parts have theirs); else it says their number.
+// AttributeParts are the parts of an object that was uploaded in parts. S3 lists them one by one only if the object's
+// checksum is made of theirs (composite); else it says their number.
 type AttributeParts struct {
 	Listed             bool // whether they are listed; else Count is all that is said
 	Count              int  // of the object

@@ -111,6 +111,41 @@ func AppendNoNotification(b []byte) []byte {
 	return closing(root(b, "NotificationConfiguration"), "NotificationConfiguration")
 }
 
+// Notification is whether a bucket's NotificationConfiguration names anybody who is to be told of anything.
+type Notification bool
+
+// ReadNotification reads the body of PutBucketNotificationConfiguration.
+//
+// Errors: ErrMalformed, ErrTooLarge, r's own.
+func ReadNotification(r io.Reader) (Notification, error) {
+	return readConfig(r, "NotificationConfiguration", func(n *node) Notification {
+		n.only("TopicConfiguration", "QueueConfiguration", "CloudFunctionConfiguration", "EventBridgeConfiguration")
+		return len(n.children) > 0
+	})
+}
+
+// ABAC is whether policies may ask for a bucket's tags.
+type ABAC bool
+
+// ReadABAC reads the body of PutBucketAbac.
+//
+// Errors: ErrMalformed, ErrTooLarge, r's own.
+func ReadABAC(r io.Reader) (ABAC, error) {
+	return readConfig(r, "AbacStatus", func(n *node) ABAC {
+		n.only("Status")
+		return n.need("Status").oneOf("Enabled", "Disabled") == "Enabled"
+	})
+}
+
+// Append appends GetBucketAbac's document.
+func (a ABAC) Append(b []byte) []byte {
+	status := "Disabled"
+	if a {
+		status = "Enabled"
+	}
+	return closing(element(root(b, "AbacStatus"), "Status", status), "AbacStatus")
+}
+
 // Logging is a bucket's BucketLoggingStatus. The zero one is off.
 type Logging struct {
 	Enabled                    bool
@@ -177,58 +212,4 @@ func (l *Logging) Append(b []byte) []byte {
 		b = closing(b, "LoggingEnabled")
 	}
 	return closing(b, "BucketLoggingStatus")
-}
-
-// Encryption is a bucket's ServerSideEncryptionConfiguration, which has one rule.
-type Encryption struct {
-	Algorithm string   // AES256 (SSE-S3, what AWS answers for a bucket that was never told), aws:kms, aws:kms:dsse; "": only Blocked is said
-	KMSKey    string   // "": none named
-	BucketKey bool     //
-	Blocked   []string // BlockedEncryptionTypes: SSE-C, NONE
-}
-
-// ReadEncryption reads the body of PutBucketEncryption.
-//
-// Errors: ErrMalformed, ErrTooLarge, r's own.
-func ReadEncryption(r io.Reader) (*Encryption, error) {
-	return readConfig(r, "ServerSideEncryptionConfiguration", func(n *node) *Encryption {
-		n.only("Rule")
-		rule := n.need("Rule")
-		rule.only("ApplyServerSideEncryptionByDefault", "BucketKeyEnabled", "BlockedEncryptionTypes")
-		e := &Encryption{BucketKey: rule.child("BucketKeyEnabled").flag()}
-		apply, blocked := rule.child("ApplyServerSideEncryptionByDefault"), rule.child("BlockedEncryptionTypes")
-		if apply != nil {
-			apply.only("SSEAlgorithm", "KMSMasterKeyID")
-			e.Algorithm = apply.need("SSEAlgorithm").oneOf("AES256", "aws:kms", "aws:kms:dsse")
-			e.KMSKey = apply.child("KMSMasterKeyID").trimmed()
-		}
-		if blocked != nil {
-			blocked.only("EncryptionType")
-			for _, t := range blocked.all("EncryptionType") {
-				e.Blocked = append(e.Blocked, t.oneOf("SSE-C", "NONE"))
-			}
-		}
-		if apply == nil && blocked == nil {
-			rule.fail("it says nothing")
-		}
-		return e
-	})
-}
-
-// Append appends GetBucketEncryption's document.
-func (e *Encryption) Append(b []byte) []byte {
-	b = append(root(b, "ServerSideEncryptionConfiguration"), "<Rule>"...)
-	if e.Algorithm != "" {
-		b = append(b, "<ApplyServerSideEncryptionByDefault>"...)
-		b = element(b, "SSEAlgorithm", e.Algorithm)
-		b = optional(b, "KMSMasterKeyID", e.KMSKey)
-		b = append(b, "</ApplyServerSideEncryptionByDefault>"...)
-	}
-	b = boolean(b, "BucketKeyEnabled", e.BucketKey)
-	if len(e.Blocked) > 0 {
-		b = append(b, "<BlockedEncryptionTypes>"...)
-		b = elements(b, "EncryptionType", e.Blocked)
-		b = append(b, "</BlockedEncryptionTypes>"...)
-	}
-	return closing(append(b, "</Rule>"...), "ServerSideEncryptionConfiguration")
 }

@@ -59,17 +59,12 @@ var configAnswers = map[string]func(b []byte) []byte{
 	},
 	"API_GetBucketAccelerateConfiguration-never": func(b []byte) []byte { return AppendAccelerate(b, "") },
 	"API_GetBucketNotificationConfiguration":     AppendNoNotification,
+	"API_GetBucketAbac":                          ABAC(false).Append,
 	"API_GetBucketLogging": func(b []byte) []byte {
 		return (&Logging{Enabled: true, TargetBucket: "logs", TargetPrefix: "p/ ", Partitioned: "EventTime",
 			Grants: []Grant{{Grantee{Kind: CanonicalUser, ID: "f00"}, "READ"}}}).Append(b)
 	},
 	"API_GetBucketLogging-off": func(b []byte) []byte { return new(Logging).Append(b) },
-	"API_GetBucketEncryption": func(b []byte) []byte {
-		return (&Encryption{Algorithm: "AES256"}).Append(b) // as AWS answers for a bucket that was never told
-	},
-	"API_GetBucketEncryption-kms": func(b []byte) []byte {
-		return (&Encryption{Algorithm: "aws:kms", KMSKey: "arn:aws:kms:k", BucketKey: true, Blocked: []string{"SSE-C"}}).Append(b)
-	},
 }
 
 // reader reads a document and keeps its type to itself.
@@ -109,9 +104,8 @@ func TestReadBack(t *testing.T) {
 		{configAnswers["API_GetBucketRequestPayment"](nil), anyOf(ReadRequestPayment), "BucketOwner"},
 		{configAnswers["API_GetBucketAccelerateConfiguration"](nil), anyOf(ReadAccelerate), "Suspended"},
 		{configAnswers["API_GetBucketLogging-off"](nil), anyOf(ReadLogging), new(Logging)},
-		{configAnswers["API_GetBucketEncryption"](nil), anyOf(ReadEncryption), &Encryption{Algorithm: "AES256"}},
-		{configAnswers["API_GetBucketEncryption-kms"](nil), anyOf(ReadEncryption),
-			&Encryption{Algorithm: "aws:kms", KMSKey: "arn:aws:kms:k", BucketKey: true, Blocked: []string{"SSE-C"}}},
+		{configAnswers["API_GetBucketNotificationConfiguration"](nil), anyOf(ReadNotification), Notification(false)},
+		{configAnswers["API_GetBucketAbac"](nil), anyOf(ReadABAC), ABAC(false)},
 	} {
 		if got, err := c.read(bytes.NewReader(c.doc)); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s\n%+v, %v", c.doc, got, err)
@@ -195,16 +189,14 @@ var refusals = map[string]struct {
 	"API_PutBucketRequestPayment": {anyOf(ReadRequestPayment), "RequestPaymentConfiguration", []string{"<Payer>Requester</Payer>"}, []string{"", "<Payer>me</Payer>"}},
 	"API_PutBucketAccelerateConfiguration": {anyOf(ReadAccelerate), "AccelerateConfiguration", []string{"<Status>Enabled</Status>"},
 		[]string{"", "<Status>Disabled</Status>"}},
+	"API_PutBucketNotificationConfiguration": {anyOf(ReadNotification), "NotificationConfiguration", []string{"", "<EventBridgeConfiguration/>"},
+		[]string{"text", "<LambdaConfiguration/>"}},
+	"API_PutBucketAbac": {anyOf(ReadABAC), "AbacStatus", []string{"<Status>Enabled</Status>"}, []string{"", "<Status>Suspended</Status>"}},
 	"API_PutBucketLogging": {anyOf(ReadLogging), "BucketLoggingStatus",
 		[]string{"", "<LoggingEnabled><TargetBucket>b</TargetBucket><TargetPrefix/><TargetObjectKeyFormat><SimplePrefix/></TargetObjectKeyFormat></LoggingEnabled>"},
 		[]string{"<LoggingEnabled/>", "<LoggingEnabled><TargetBucket>b</TargetBucket></LoggingEnabled>",
 			"<LoggingEnabled><TargetBucket>b</TargetBucket><TargetPrefix/><TargetObjectKeyFormat/></LoggingEnabled>",
 			"<LoggingEnabled><TargetBucket>b</TargetBucket><TargetPrefix/><TargetGrants><Grant/></TargetGrants></LoggingEnabled>"}},
-	"API_PutBucketEncryption": {anyOf(ReadEncryption), "ServerSideEncryptionConfiguration",
-		[]string{"<Rule><BlockedEncryptionTypes><EncryptionType>NONE</EncryptionType></BlockedEncryptionTypes></Rule>"},
-		[]string{"", "<Rule/>", "<Rule><ApplyServerSideEncryptionByDefault/></Rule>", "<Rule><BucketKeyEnabled>true</BucketKeyEnabled></Rule>",
-			"<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aes</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>",
-			"<Rule><BlockedEncryptionTypes><EncryptionType>SSE-KMS</EncryptionType></BlockedEncryptionTypes></Rule>"}},
 }
 
 const oneGrantXML = `<Grant><Grantee xsi:type="CanonicalUser"><ID>i</ID></Grantee><Permission>READ</Permission></Grant>`
@@ -340,7 +332,7 @@ func FuzzConfig(f *testing.F) {
 			v, err := c.read(bytes.NewReader(doc))
 			if err != nil {
 				var tag *TagError
-				if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) && err != ErrPeriod && err != ErrTagCount && !errors.As(err, &tag) {
+				if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) && err != ErrPeriod && !errors.Is(err, ErrTagCount) && !errors.As(err, &tag) {
 					t.Fatalf("%s: %v", page, err)
 				}
 				continue
@@ -366,6 +358,13 @@ func written(v any) []byte {
 		return v.Append(nil)
 	case bool:
 		return AppendLegalHold(nil, v)
+	case ABAC:
+		return v.Append(nil)
+	case Notification:
+		if v {
+			return []byte("<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>")
+		}
+		return AppendNoNotification(nil)
 	case []Tag:
 		return AppendTagging(nil, v)
 	case *AccessControl:
@@ -375,8 +374,6 @@ func written(v any) []byte {
 	case PublicAccessBlock:
 		return v.Append(nil)
 	case *Logging:
-		return v.Append(nil)
-	case *Encryption:
 		return v.Append(nil)
 	case string:
 		switch v {

@@ -2,6 +2,7 @@ package s3xml
 
 import (
 	"bytes"
+	"encoding/xml"
 	"strconv"
 	"unicode/utf8"
 )
@@ -52,7 +53,8 @@ func (l *limited) standForControl() {
 	l.pending = utf8.AppendRune(l.pending[:0], standIn+rune(c))
 }
 
-// follow notes whether the next byte is within a CDATA section, once c was read.
+// follow notes whether the next byte is within a CDATA section, once c was read. Where nothing is matched it need not be told of what
+// begins neither mark.
 func (l *limited) follow(c byte) {
 	mark := cdataBegins
 	if l.inCDATA {
@@ -75,10 +77,7 @@ func (l *limited) follow(c byte) {
 
 // restore gives back the control characters that stand-ins in the text of a token stand for, stood of them. Errors: ErrMalformed if the
 // text has such characters of its own besides.
-func restore(text []byte, stood int) ([]byte, error) {
-	if stood == 0 {
-		return text, nil
-	}
+func restore(text []byte, stood int) (xml.CharData, error) {
 	out := bytes.Map(func(r rune) rune {
 		if r < standIn || r >= standIn+controls {
 			return r

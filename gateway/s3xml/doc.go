@@ -1,8 +1,9 @@
 // Package s3xml holds the wire shapes of S3: request documents are read with limits, answers are appended to
 // a []byte.
 //
-// Readers use encoding/xml's tokenizer, ignore namespaces and unknown elements, and refuse document types and
-// whatever is deeper, longer or more than S3 takes. Writers allocate nothing but the growth of what they append
+// Readers use encoding/xml's tokenizer, ignore namespaces, and refuse document types and whatever is deeper, longer or
+// more than S3 takes. An element that they do not know is refused too, for it may ask for something; only
+// CompleteMultipartUpload's are passed over, as S3 does. Writers allocate nothing but the growth of what they append
 // to; they write elements in S3's order, and never fail.
 //
 // Invariants:

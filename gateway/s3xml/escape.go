@@ -181,14 +181,6 @@ func optional[T chars](b []byte, name string, text T) []byte {
 	return element(b, name, text)
 }
 
-// constant appends the element unless text is empty. text is a constant of the program: nothing in it is escaped.
-func constant(b []byte, name, text string) []byte {
-	if text == "" {
-		return b
-	}
-	return closing(append(opening(b, name), text...), name)
-}
-
 // named appends an element that encoding-type=url applies to.
 func named[T chars](b []byte, name string, text T, url bool) []byte {
 	return closing(appendName(opening(b, name), text, url), name)

@@ -32,8 +32,8 @@ type Object struct {
 	Size              uint64
 	StorageClass      string // "": STANDARD
 	Owner             *Owner // nil: not shown
-	ChecksumAlgorithm string // "": not shown; like the type a constant of S3's, written as it is
-	ChecksumType      string // "": not shown
+	ChecksumAlgorithm string // "": not shown, nor the type; both are constants of S3's, written as they are
+	ChecksumType      string
 }
 
 // BeginListV1 appends the head of ListObjects' answer. AppendObject and AppendPrefix follow, in this order,
@@ -85,16 +85,24 @@ func AppendObject(b []byte, o *Object, url bool) []byte {
 	b = append(b, "</Key><LastModified>"...)
 	b = AppendTime(b, o.Modified)
 	b = append(b, "</LastModified>"...)
+	return append(o.appendRest(b), "</Contents>"...)
+}
+
+// appendRest appends what all lists show of an object behind its time.
+func (o *Object) appendRest(b []byte) []byte {
 	b = appendETag(b, o.ETag)
-	b = constant(b, "ChecksumAlgorithm", o.ChecksumAlgorithm)
-	b = constant(b, "ChecksumType", o.ChecksumType)
+	if o.ChecksumAlgorithm != "" {
+		b = append(append(b, "<ChecksumAlgorithm>"...), o.ChecksumAlgorithm...)
+		b = append(append(b, "</ChecksumAlgorithm><ChecksumType>"...), o.ChecksumType...)
+		b = append(b, "</ChecksumType>"...)
+	}
 	b = append(b, "<Size>"...)
 	b = strconv.AppendUint(b, o.Size, 10)
 	b = append(b, "</Size>"...)
 	if o.Owner != nil {
 		b = appendOwner(b, "Owner", o.Owner)
 	}
-	return append(storageClass(b, o.StorageClass), "</Contents>"...)
+	return storageClass(b, o.StorageClass)
 }
 
 // AppendPrefix appends a common prefix.
@@ -108,7 +116,7 @@ func AppendPrefix[T chars](b []byte, prefix T, url bool) []byte {
 func EndList(b []byte) []byte { return append(b, "</ListBucketResult>"...) }
 
 func storageClass(b []byte, class string) []byte {
-	if class == "" {
+	if class == "" || class == "STANDARD" {
 		return append(b, "<StorageClass>STANDARD</StorageClass>"...)
 	}
 	return element(b, "StorageClass", class)

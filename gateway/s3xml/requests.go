@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"strconv"
-	"strings"
 )
 
 // Limits of the request documents.
@@ -19,7 +18,7 @@ const (
 // CompletedPart is a part as CompleteMultipartUpload names it.
 type CompletedPart struct {
 	Number    int    // as sent: its range and the order are the caller's to check
-	ETag      string // as sent, usually in quotes; see ParseETag
+	ETag      string // as sent, usually in quotes
 	Checksums Checksums
 }
 
@@ -182,31 +181,4 @@ func ReadBucketConfig(r io.Reader) (BucketConfig, error) {
 		return BucketConfig{}, *n.err
 	}
 	return c, nil
-}
-
-// ParseETag reads a tag with or without quotes.
-func ParseETag(s string) (ETag, bool) {
-	var e ETag
-	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
-		s = s[1 : len(s)-1]
-	}
-	digits, parts, multi := strings.Cut(s, "-")
-	if len(digits) != 2*len(e.MD5) {
-		return ETag{}, false
-	}
-	for i := range e.MD5 {
-		n, err := strconv.ParseUint(digits[2*i:2*i+2], 16, 8)
-		if err != nil {
-			return ETag{}, false
-		}
-		e.MD5[i] = byte(n)
-	}
-	if multi {
-		n, err := strconv.ParseUint(parts, 10, 32)
-		if err != nil || n == 0 || parts[0] == '0' {
-			return ETag{}, false
-		}
-		e.Parts = uint32(n)
-	}
-	return e, true
 }

@@ -112,9 +112,6 @@ func TestSDKBucketConfig(t *testing.T) {
 	same(t, "log's grant", *logging.TargetGrants[0].Grantee.ID, "f00")
 	off := must(client("API_GetBucketLogging-off", 200).GetBucketLogging(ctx, &s3.GetBucketLoggingInput{Bucket: b}))(t)
 	same(t, "no log", off.LoggingEnabled, nil)
-	rule := must(client("API_GetBucketEncryption", 200).GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: b}))(t).ServerSideEncryptionConfiguration.Rules[0]
-	same(t, "encryption", rule.ApplyServerSideEncryptionByDefault.SSEAlgorithm, types.ServerSideEncryptionAes256)
-	same(t, "bucket key", *rule.BucketKeyEnabled, false)
 }
 
 // TestSDKPutsConfig reads the documents that aws-sdk-go-v2 sends.
@@ -154,9 +151,13 @@ func TestSDKPutsConfig(t *testing.T) {
 	check(anyOf(ReadAccelerate), "Enabled")
 	_, _ = c.PutBucketLogging(ctx, &s3.PutBucketLoggingInput{Bucket: b, BucketLoggingStatus: &types.BucketLoggingStatus{LoggingEnabled: &types.LoggingEnabled{TargetBucket: b, TargetPrefix: aws.String("")}}})
 	check(anyOf(ReadLogging), &Logging{Enabled: true, TargetBucket: "bucket"})
-	_, _ = c.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: b, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
-		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}}}})
-	check(anyOf(ReadEncryption), &Encryption{Algorithm: "AES256"})
+	_, _ = c.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{Bucket: b, NotificationConfiguration: new(types.NotificationConfiguration)})
+	check(anyOf(ReadNotification), Notification(false))
+	_, _ = c.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{Bucket: b, NotificationConfiguration: &types.NotificationConfiguration{
+		QueueConfigurations: []types.QueueConfiguration{{QueueArn: b, Events: []types.Event{types.EventS3ObjectCreated}}}}})
+	check(anyOf(ReadNotification), Notification(true))
+	_, _ = c.PutBucketAbac(ctx, &s3.PutBucketAbacInput{Bucket: b, AbacStatus: &types.AbacStatus{Status: types.BucketAbacStatusEnabled}})
+	check(anyOf(ReadABAC), ABAC(true))
 	_, _ = c.PutBucketCors(ctx, &s3.PutBucketCorsInput{Bucket: b, CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{
 		{AllowedMethods: []string{"GET", "PUT"}, AllowedOrigins: []string{"*"}, MaxAgeSeconds: aws.Int32(9)}}}})
 	check(anyOf(ReadCORS), []CORSRule{{AllowedMethods: []string{"GET", "PUT"}, AllowedOrigins: []string{"*"}, MaxAgeSeconds: days(9)}})

@@ -36,16 +36,22 @@ type TagError struct {
 func (e *TagError) Error() string { return e.Fault.Error() }
 func (e *TagError) Unwrap() error { return e.Fault }
 
+// TagCountError is more tags than what has them may have. It is ErrTagCount.
+type TagCountError struct{ Max int } // ObjectTagsMax or BucketTagsMax
+
+func (e *TagCountError) Error() string { return ErrTagCount.Error() }
+func (e *TagCountError) Unwrap() error { return ErrTagCount }
+
 // Tag is a name with a value, of an object or a bucket.
 type Tag struct{ Key, Value string }
 
 // CheckTags finds the first fault of tags, wherever they came from: a document, a header, a form.
 //
-// Errors: ErrTagCount, *TagError.
+// Errors: *TagCountError, *TagError.
 // Source: S3 User Guide, "Categorizing your objects using tags"; API_Tag.
 func CheckTags(tags []Tag, tagsMax int) error {
 	if len(tags) > tagsMax {
-		return ErrTagCount
+		return &TagCountError{tagsMax}
 	}
 	for i, t := range tags {
 		if fault := t.check(tags[:i]); fault != nil {
@@ -88,7 +94,7 @@ func tagText(s string, unitsMax int) bool {
 
 // ReadTagging reads the body of PutObjectTagging or PutBucketTagging, or the field of a form. No tag is not an error.
 //
-// Errors: ErrMalformed, ErrTagCount, *TagError, ErrTooLarge, r's own.
+// Errors: ErrMalformed, *TagCountError, *TagError, ErrTooLarge, r's own.
 func ReadTagging(r io.Reader, tagsMax int) ([]Tag, error) {
 	tags, err := readConfig(r, "Tagging", func(n *node) []Tag {
 		n.only("TagSet")

@@ -54,16 +54,7 @@ func BeginListVersions(b []byte, h *VersionsHead) []byte {
 func AppendVersion(b []byte, v *Version, url bool) []byte {
 	b = append(b, "<Version>"...)
 	b = versionHead(b, v.Key, v.VersionID, v.Latest, v.Modified, url)
-	b = appendETag(b, v.ETag)
-	b = constant(b, "ChecksumAlgorithm", v.ChecksumAlgorithm)
-	b = constant(b, "ChecksumType", v.ChecksumType)
-	b = append(b, "<Size>"...)
-	b = strconv.AppendUint(b, v.Size, 10)
-	b = append(b, "</Size>"...)
-	if v.Owner != nil {
-		b = appendOwner(b, "Owner", v.Owner)
-	}
-	return append(storageClass(b, v.StorageClass), "</Version>"...)
+	return append(v.appendRest(b), "</Version>"...)
 }
 
 // AppendDeleteMarker appends an entry. m is not kept.

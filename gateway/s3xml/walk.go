@@ -63,7 +63,10 @@ func (l *limited) ReadByte() (byte, error) {
 		l.err = errLongText
 	}
 	l.left--
-	if l.follow(c); c == '&' && !l.inCDATA && l.err == nil {
+	if l.matched > 0 || c == '<' || c == ']' {
+		l.follow(c)
+	}
+	if c == '&' && !l.inCDATA && l.err == nil {
 		if l.standForControl(); len(l.pending) > 0 {
 			return l.next(), nil
 		}
@@ -107,9 +110,8 @@ func (w *walker) walk(r io.Reader, bytesMax int64) (bool, error) {
 	for {
 		in.token, in.stood = 0, 0
 		token, err := dec.RawToken()
-		if text, ok := token.(xml.CharData); ok && err == nil {
-			text, err = restore(text, in.stood)
-			token = text
+		if text, ok := token.(xml.CharData); ok && err == nil && in.stood > 0 {
+			token, err = restore(text, in.stood)
 		}
 		if err == nil {
 			err = w.step(token)

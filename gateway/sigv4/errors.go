@@ -20,6 +20,7 @@ const (
 	IncompleteBody                    Code = "IncompleteBody"       // shorter or longer than announced
 	MissingContentLength              Code = "MissingContentLength" // 411
 	MalformedTrailer                  Code = "MalformedTrailerError"
+	ServiceUnavailable                Code = "ServiceUnavailable" // 503: the secret cannot be had at the moment
 )
 
 // Error is what this package says of a bad request. Is matches its Code.

@@ -105,6 +105,39 @@ func TestFormSigned(t *testing.T) {
 	}
 }
 
+// TestFormFaults: source "Troubleshoot AWS Signature Version 4 signing errors", IAM User Guide.
+func TestFormFaults(t *testing.T) {
+	for _, c := range []struct {
+		name, from, to string // of the Authorization header
+		late           time.Duration
+		want           Code
+		says           string
+	}{
+		{"terminal", "/aws4_request", "/aws_request", 0, SignatureDoesNotMatch, "scoped with a valid terminator: 'aws4_request'"},
+		{"too many elements", "/iam/aws4_request", "/iam/extra/things", 0, AuthorizationHeaderMalformed, "exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + docKey + "/20130524/us-east-1/iam/extra/things'"},
+		{"service", "/iam/", "/ec2/", 0, SignatureDoesNotMatch, "scoped to correct service: 'iam'."},
+		{"date", "/20130524/", "/20000101/", 0, SignatureDoesNotMatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20000101' != '20130524'"},
+		{"region", "/us-east-1/", "/us-west-9/", 0, SignatureDoesNotMatch, "scoped to a valid region, not 'us-west-9'."},
+		{"expired", "", "", 16 * time.Minute, SignatureDoesNotMatch, "Signature expired: 20130524T000000Z is now earlier than 20130524T000100Z (20130524T001600Z - 15 min.)"},
+		{"not yet current", "", "", -16 * time.Minute, SignatureDoesNotMatch, "Signature not yet current: 20130524T000000Z is still later than 20130523T235900Z (20130523T234400Z + 15 min.)"},
+	} {
+		v := docVerifier()
+		v.Region, v.Now = docRegion, func() time.Time { return docTime.Add(c.late) }
+		r := formRequest(t)
+		SignFor(r, docCreds, formSum(formBody), "iam", docRegion, docTime)
+		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), c.from, c.to, 1))
+		_, err := v.VerifyForm(formArrived(t, r), "localhost:9000", []byte(formBody), "iam", "sts")
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	r := formRequest(t)
+	r.Header.Set("Authorization", "Bearer token")
+	if a, err := docVerifier().VerifyForm(formArrived(t, r), "localhost:9000", []byte(formBody), "iam"); err != nil || !a.Anonymous || a.Kind != KindNone {
+		t.Errorf("another scheme: %+v, %v", a, err)
+	}
+}
+
 // TestFormPresigned verifies what AWS's SDK makes for those who ask sts who signed it: without an expiry, which S3 wants.
 func TestFormPresigned(t *testing.T) {
 	const target = "http://localhost:9000/?Action=GetCallerIdentity&Version=2011-06-15"

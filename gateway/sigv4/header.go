@@ -54,11 +54,14 @@ func (v *Verifier) verifyHeader(r *http.Request, host string, s *scratch, a *Aut
 	if err := a.headerTime(r.Header); err != nil {
 		return err
 	}
-	if err := v.checkScope(&c.credential, a, a.misscoped(malformedHeader)); err != nil {
+	if err := v.checkScope(&c.credential, a, malformedHeader); err != nil {
 		return err
 	}
 	now := v.now()
 	if d := now.Sub(a.Time).Abs(); d > v.maxSkew() {
+		if a.formSHA256 != "" {
+			return skewedForm(a.Time, now, v.maxSkew())
+		}
 		return skewed(a.Time, now, v.maxSkew())
 	}
 	if err := checkSigned(r.Header, c.signedHeaders, false); err != nil {
@@ -88,27 +91,60 @@ func (a *Auth) headerTime(h http.Header) error {
 			return nil
 		}
 	} else if s := first(h, "Date"); s != "" {
-		t, ok := parseTime(s)
-		if !ok {
-			var err error
-			t, err = http.ParseTime(s)
-			ok = err == nil
-		}
-		if ok {
+		if t, ok := parseDate(s); ok {
 			a.Time, a.amzDate = t, t.UTC().Format(timeFormat)
 			return nil
 		}
 	}
+	if a.formSHA256 != "" {
+		return undatedForm(h)
+	}
 	return fail(AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")
 }
 
-// parseTime reads the only form of a time that is signed, such as 20130524T000000Z.
+// parseDate reads a Date header: a time as it is signed, or HTTP's, or with a zone in digits as in mail (RFC 5322,
+// section 3.3), which botocore writes where a caller sets Date: Fri, 24 May 2013 00:00:00 -0000.
+func parseDate(s string) (time.Time, bool) {
+	if t, ok := parseTime(s); ok {
+		return t, true
+	}
+	if t, err := http.ParseTime(s); err == nil {
+		return t, true
+	}
+	t, err := time.Parse(time.RFC1123Z, s)
+	return t, err == nil
+}
+
+// parseTime reads the only form of a time that is signed, such as 20130524T000000Z. It is what time.Parse makes of timeFormat, for less:
+// every request has such a time.
 func parseTime(s string) (time.Time, bool) {
 	if len(s) != len(timeFormat) || s[8] != 'T' || s[15] != 'Z' {
 		return time.Time{}, false
 	}
-	t, err := time.Parse(timeFormat, s)
-	return t, err == nil
+	year, ok0 := digits(s[:4])
+	month, ok1 := digits(s[4:6])
+	day, ok2 := digits(s[6:8])
+	hour, ok3 := digits(s[9:11])
+	minute, ok4 := digits(s[11:13])
+	second, ok5 := digits(s[13:15])
+	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5) || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	_, m, d := t.Date() // other ones, if there is no such day
+	return t, int(m) == month && d == day
+}
+
+// digits reads a decimal number of nothing but digits.
+func digits(s string) (n int, ok bool) {
+	for i := range len(s) {
+		c := s[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = 10*n + int(c)
+	}
+	return n, true
 }
 
 func skewed(at, now time.Time, most time.Duration) error {
@@ -191,6 +227,9 @@ func parseCredential(s string) (credential, bool) {
 
 // checkScope compares what a credential is for with the request's time and with this server.
 func (v *Verifier) checkScope(c *credential, a *Auth, bad malformed) error {
+	if a.formSHA256 != "" {
+		return v.checkFormScope(c, a)
+	}
 	switch {
 	case c.terminal != terminal:
 		return bad("incorrect terminal \"" + clip(c.terminal, 64) + "\". This endpoint uses \"" + terminal + "\".")

@@ -44,9 +44,9 @@ func (v *Verifier) VerifyPost(fields map[string]string) (Auth, error) {
 
 // checkPolicy compares the signature of the policy, which is the string to sign as it stands, in base64.
 func (v *Verifier) checkPolicy(cred *credential, fields map[string]string, a *Auth) error {
-	secret, identity, ok := v.secret(cred.accessKey)
-	if !ok {
-		return unknownKey(cred.accessKey)
+	secret, identity, err := v.secret(cred.accessKey)
+	if err != nil {
+		return err
 	}
 	key, cached := v.keys.get(cred, secret)
 	if !cached {
@@ -71,9 +71,9 @@ func (v *Verifier) verifyPost2(fields map[string]string, a *Auth) error {
 		return err
 	}
 	accessKey, policy := fields["awsaccesskeyid"], []byte(fields["policy"])
-	secret, identity, ok := v.secret(accessKey)
-	if !ok {
-		return unknownKey(accessKey)
+	secret, identity, err := v.secret(accessKey)
+	if err != nil {
+		return err
 	}
 	if !signed2(secret, policy, fields["signature"]) {
 		return mismatch(accessKey, fields["signature"], policy, nil)

@@ -14,7 +14,7 @@ func (v *Verifier) verifyQuery(r *http.Request, host string, s *scratch, a *Auth
 	if err != nil {
 		return err
 	}
-	if err := v.checkScope(&c.credential, a, a.misscoped(malformedQuery)); err != nil {
+	if err := v.checkScope(&c.credential, a, malformedQuery); err != nil {
 		return err
 	}
 	if err := v.checkValidity(a); err != nil {

@@ -49,9 +49,9 @@ func (v *Verifier) verifyQuery2(r *http.Request, host string, a *Auth) error {
 			Fact{"Expires", time.Unix(expires, 0).UTC().Format(time.RFC3339)}, Fact{"ServerTime", now.UTC().Format(time.RFC3339)})
 	}
 	accessKey := q.Get("AWSAccessKeyId")
-	secret, identity, ok := v.secret(accessKey)
-	if !ok {
-		return unknownKey(accessKey)
+	secret, identity, err := v.secret(accessKey)
+	if err != nil {
+		return err
 	}
 	moved := movedHeaders(r.Header, q)
 	sts := v.stringToSign2(r, host, q, moved)

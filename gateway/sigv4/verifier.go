@@ -10,7 +10,8 @@ import (
 // Verifier checks signatures. Its exported fields are set before the first call and not changed; a zero
 // field means the default given here. It is safe for concurrent use and must not be copied.
 type Verifier struct {
-	// Credentials finds the secret of an access key, and whatever the caller wants to know it by.
+	// Credentials finds the secret of an access key, and whatever the caller wants to know it by. An empty secret is one that cannot be
+	// had at the moment: nothing is signed with it.
 	Credentials func(accessKey string) (secret string, identity any, ok bool)
 	Now         func() time.Time // time.Now
 	Region      string           // the region a request must be signed for; empty: any
@@ -100,9 +101,9 @@ type claim struct {
 
 // check finds the secret and compares signatures. a.amzDate is set; a's identity, key, seed and scope are filled.
 func (v *Verifier) check(r *http.Request, host string, s *scratch, c *claim, a *Auth) error {
-	secret, identity, ok := v.secret(c.credential.accessKey)
-	if !ok {
-		return unknownKey(c.credential.accessKey)
+	secret, identity, err := v.secret(c.credential.accessKey)
+	if err != nil {
+		return err
 	}
 	a.AccessKey, a.Identity, a.scope = c.credential.accessKey, identity, c.credential.scope
 	key, cached := v.keys.get(&c.credential, secret)
@@ -126,11 +127,19 @@ func (v *Verifier) check(r *http.Request, host string, s *scratch, c *claim, a *
 	return mismatch(c.credential.accessKey, c.signature, s.sts, s.buf)
 }
 
-func (v *Verifier) secret(accessKey string) (string, any, bool) {
-	if v.Credentials == nil || accessKey == "" {
-		return "", nil, false
+// secret asks for an access key's secret. Errors: InvalidAccessKeyID, ServiceUnavailable.
+func (v *Verifier) secret(accessKey string) (secret string, identity any, err error) {
+	known := false
+	if v.Credentials != nil && accessKey != "" {
+		secret, identity, known = v.Credentials(accessKey)
 	}
-	return v.Credentials(accessKey)
+	switch {
+	case !known:
+		return "", nil, fail(InvalidAccessKeyID, "The AWS Access Key Id you provided does not exist in our records.", Fact{"AWSAccessKeyId", clip(accessKey, 128)})
+	case secret == "":
+		return "", nil, fail(ServiceUnavailable, "The secret of this access key cannot be read here at the moment. Please try again.")
+	}
+	return secret, identity, nil
 }
 
 func (v *Verifier) now() time.Time {
@@ -145,10 +154,6 @@ func (v *Verifier) maxSkew() time.Duration {
 		return 15 * time.Minute
 	}
 	return v.MaxSkew
-}
-
-func unknownKey(accessKey string) error {
-	return fail(InvalidAccessKeyID, "The AWS Access Key Id you provided does not exist in our records.", Fact{"AWSAccessKeyId", clip(accessKey, 128)})
 }
 
 // mismatch is the error that lets a person compare what was signed on either side.

@@ -2,12 +2,16 @@ package sigv4
 
 import (
 	"crypto/hmac"
+	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -217,6 +221,38 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestParseTime: parseTime takes what time.Parse takes, and makes the same of it.
+func TestParseTime(t *testing.T) {
+	check := func(s string) {
+		t.Helper()
+		want, err := time.Parse(timeFormat, s)
+		if got, ok := parseTime(s); ok != (err == nil) || ok && got != want {
+			t.Fatalf("%s: got %v, %v; want %v, %v", s, got, ok, want, err)
+		}
+	}
+	const valid = "20240229T235959Z"
+	check(valid)
+	for i := range valid { // each byte, at each place
+		for c := range 256 {
+			check(valid[:i] + string([]byte{byte(c)}) + valid[i+1:])
+		}
+	}
+	for _, year := range []string{"0000", "1900", "2000", "2023", "2024", "9999"} {
+		for i := range 100 * 100 {
+			check(fmt.Sprintf("%s%02d%02dT000000Z", year, i/100, i%100)) // months and days
+			check(fmt.Sprintf("%s0101T%02d%02d00Z", year, i/100, i%100)) // hours and minutes
+		}
+	}
+	for second := range 100 {
+		check(fmt.Sprintf("20240101T0000%02dZ", second))
+	}
+	for _, s := range []string{"", "20240229T235959", valid + "0", "20240229T235959.5Z"} {
+		if _, ok := parseTime(s); ok {
+			t.Fatalf("%q was taken", s)
+		}
+	}
+}
+
 // TestAnonymous: no trace of credentials, and only then.
 func TestAnonymous(t *testing.T) {
 	for _, tc := range []struct {
@@ -314,17 +350,27 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// TestDateHeader: Date stands in where x-amz-date is absent.
+// TestDateHeader: Date stands in where x-amz-date is absent, in each of the forms that clients write.
 func TestDateHeader(t *testing.T) {
-	r := signed(t, "/bucket/key")
-	r.Header.Del("X-Amz-Date")
-	r.Header.Set("Date", docTime.Format(http.TimeFormat))
-	names := "date;host;x-amz-content-sha256"
-	a := newAuth(docCreds, s3, docRegion, docTime)
-	a.sign(r, &claim{payload: EmptySHA256, signedHeaders: names})
-	r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s,SignedHeaders=%s,Signature=%x", algorithm, docKey, a.scope, names, a.seed))
-	if _, err := docVerifier().Verify(r); err != nil {
-		t.Fatal(err, facts(err))
+	for date, want := range map[string]error{
+		docTime.Format(timeFormat):        nil,
+		docTime.Format(http.TimeFormat):   nil,
+		docTime.Format(time.RFC850):       nil,
+		"Fri, 24 May 2013 00:00:00 -0000": nil, // botocore
+		"Fri, 24 May 2013 02:00:00 +0200": nil,
+		"Fri, 24 May 2013 00:00:00":       AccessDenied,
+		"2013-05-24":                      AccessDenied,
+	} {
+		r := signed(t, "/bucket/key")
+		r.Header.Del("X-Amz-Date")
+		r.Header.Set("Date", date)
+		names := "date;host;x-amz-content-sha256"
+		a := newAuth(docCreds, s3, docRegion, docTime)
+		a.sign(r, &claim{payload: EmptySHA256, signedHeaders: names})
+		r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s,SignedHeaders=%s,Signature=%x", algorithm, docKey, a.scope, names, a.seed))
+		if _, err := docVerifier().Verify(r); !errors.Is(err, want) {
+			t.Errorf("Date: %s: %v %v", date, err, facts(err))
+		}
 	}
 }
 
@@ -353,6 +399,45 @@ func TestSecretChanges(t *testing.T) {
 	}
 	if n := len(v.keys.keys); n != keysMax {
 		t.Fatalf("%d keys cached", n)
+	}
+}
+
+// TestSecretThatCannotBeHad: an empty secret is nobody's, however a request is signed with it. That is the server's fault, and said so: a
+// client that is told InvalidAccessKeyId does not try again.
+func TestSecretThatCannotBeHad(t *testing.T) {
+	nothing := Credentials{AccessKey: docKey}
+	v := &Verifier{Credentials: func(string) (string, any, bool) { return "", "somebody", true }, Now: func() time.Time { return docTime }}
+	signature2 := func(sts string) string {
+		sum := hmac.New(sha1.New, nil)
+		sum.Write([]byte(sts))
+		return base64.StdEncoding.EncodeToString(sum.Sum(nil))
+	}
+	request := func(target string) *http.Request {
+		return httptest.NewRequest("GET", "http://localhost:9000"+target, nil)
+	}
+	header, query := request("/b/k"), request("/b/k")
+	Sign(header, nothing, EmptySHA256, docRegion, docTime)
+	Presign(query, nothing, docRegion, time.Minute, docTime)
+	expires := strconv.FormatInt(docTime.Unix()+60, 10)
+	query2 := request("/b/k?AWSAccessKeyId=" + docKey + "&Expires=" + expires + "&Signature=" + url.QueryEscape(signature2("GET\n\n\n"+expires+"\n/b/k")))
+	scope := docKey + "/" + docTime.Format("20060102") + "/" + docRegion + "/s3/aws4_request"
+	for name, verify := range map[string]func() (Auth, error){
+		"header":     func() (Auth, error) { return v.Verify(header) },
+		"query":      func() (Auth, error) { return v.Verify(query) },
+		"query, old": func() (Auth, error) { return v.Verify(query2) },
+		"POST form, old": func() (Auth, error) {
+			return v.VerifyPost(map[string]string{"awsaccesskeyid": docKey, "policy": "e30=", "signature": signature2("e30=")})
+		},
+		"POST form": func() (Auth, error) {
+			return v.VerifyPost(map[string]string{
+				"x-amz-algorithm": algorithm, "x-amz-credential": scope, "x-amz-date": docTime.Format("20060102T150405Z"), "policy": "e30=",
+				"x-amz-signature": SignPost(nothing, "e30=", docRegion, docTime),
+			})
+		},
+	} {
+		if a, err := verify(); !errors.Is(err, ServiceUnavailable) || a.Identity != nil || a.AccessKey != "" {
+			t.Errorf("%s: %+v, %v", name, a, err)
+		}
 	}
 }
 

@@ -277,7 +277,7 @@ func TestSecretsAreSealed(t *testing.T) {
 	}
 	without := open(t, te)
 	id := without.Map().Identities["NEW"]
-	if _, _, ok := without.Map().Holder(id); ok || id.Secret != "" || without.DataKey() != nil {
+	if id.Secret != "" || without.DataKey() != nil {
 		t.Fatalf("without the key: %+v", id)
 	}
 	inactive := *id
@@ -328,7 +328,7 @@ func TestOneBadSecretHurtsNoOther(t *testing.T) {
 	editIAM(t, r)
 	editIAM(t, r, placement.IAMChange{User: testUser("last")})
 	for name, id := range r.Map().Identities {
-		if _, _, ok := r.Map().Holder(id); ok != (name == "GOOD") {
+		if (id.Secret != "") != (name == "GOOD") {
 			t.Errorf("%s: %+v", name, id)
 		}
 	}

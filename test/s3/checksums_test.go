@@ -20,6 +20,11 @@ func signedTrailing(algorithm, sumOf string) func(*http.Request, sigv4.Credentia
 	return inChunks(sigv4.PayloadChunksTrailer, map[string]string{"x-amz-checksum-" + algorithm: sum(algorithm, sumOf)})
 }
 
+// mismatch is what S3 says of a part with another checksum than its upload's. Source: API_PutObject, InvalidRequest.
+func mismatch(expected, actual string) string {
+	return "Checksum Type mismatch occurred, expected checksum Type: " + expected + ", actual checksum Type: " + actual
+}
+
 func checksums() group {
 	const doc = "UserGuide/checking-object-integrity"
 	const hoisted = "UserGuide/using-presigned-url and aws-sdk-js-v3, which puts the checksum of no body into the URL: AWS passes over checksums in the query"
@@ -54,11 +59,13 @@ func checksums() group {
 		}
 		element, composed := "Checksum"+strings.ToUpper(a), composite(a, ten)
 		g.cases = append(g.cases,
-			kase{a + " of parts", doc + ": COMPOSITE", given(of(), part(1, ten, "x-amz-checksum-"+a, sum(a, ten))), complete(named(1)), is(200, val(element, composed), val("ChecksumType", "COMPOSITE"),
+			kase{a + " of parts", doc + ": COMPOSITE", given(of(), part(1, ten, "x-amz-checksum-"+a, sum(a, ten))), complete(namedWith(a, ten)), is(200, val(element, composed), val("ChecksumType", "COMPOSITE"),
 				then(HEAD("k", "x-amz-checksum-mode", "ENABLED"), is(200, header("x-amz-checksum-"+a, composed), header("x-amz-checksum-type", "COMPOSITE"))),
 				then(GET("k?attributes", "x-amz-object-attributes", "Checksum"), is(200, val("Checksum/"+element, strings.TrimSuffix(composed, "-1")), val("Checksum/ChecksumType", "COMPOSITE"))))},
 			kase{a + " of a part that is something else", "API/ErrorResponses: BadDigest", given(of()), part(1, ten, "x-amz-checksum-"+a, sum(a, "other")), fails(400, "BadDigest")},
-			kase{a + " of a part, listed", "API_ListParts", given(of(), part(1, ten)), GET("k?uploadId={id}"), is(200, val("Part/"+element, sum(a, ten)), val("ChecksumAlgorithm", strings.ToUpper(a)))},
+			kase{a + " of a part, not given", "API_UploadPart: InvalidRequest, Checksum Type mismatch occurred", given(of()), part(1, ten), fails(400, "InvalidRequest", val("Message", mismatch(a, "null")), then(GET("k?uploadId={id}"), is(200, val("Part"))))},
+			kase{a + " of a part, not named", "API_CompleteMultipartUpload; aws-sdk-php#2648", given(of(), summed(a, 1, ten)), complete(named(1)), fails(400, "InvalidRequest", val("Message", "The upload was created using a "+a+" checksum. The complete request must include the checksum for each part. It was missing for part 1 in the request."), then(HEAD("k"), fails(404, "")))},
+			kase{a + " of a part, listed", "API_ListParts", given(of(), summed(a, 1, ten)), GET("k?uploadId={id}"), is(200, val("Part/"+element, sum(a, ten)), val("ChecksumAlgorithm", strings.ToUpper(a)))},
 		)
 		if !strings.HasPrefix(a, "crc") {
 			g.cases = append(g.cases, kase{a + " of the whole of parts", doc + ": full object checksums of uploads are of CRCs only", nil, of("x-amz-checksum-type", "FULL_OBJECT"), fails(400, "InvalidRequest")})

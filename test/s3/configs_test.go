@@ -211,7 +211,7 @@ func bucketTags() group {
 		{"a value of 257 characters", "API/ErrorResponses: InvalidTag", nil, sent("?tagging", tagging("a", strings.Repeat("v", 257))), fails(400, "InvalidTag")},
 		{"a key that is empty", "API/ErrorResponses: InvalidTag", nil, sent("?tagging", tagging("", "1")), fails(400, "InvalidTag")},
 		{"a key of AWS's own", "API/ErrorResponses: InvalidTag, System tags cannot be added/updated by requester", nil, sent("?tagging", tagging("aws:a", "1")), fails(400, "InvalidTag")},
-		{"51 of them", doc + ": 50 at most", nil, sent("?tagging", tagging(manyTags(51)...)), fails(400, "BadRequest")},
+		{"51 of them", doc + ": 50 at most", nil, sent("?tagging", tagging(manyTags(51)...)), fails(400, "BadRequest", val("Message", "Bucket tag count cannot be greater than 50"))},
 		{"wrong digest", "API/ErrorResponses: BadDigest", nil, PUT("?tagging", tagging("a", "1"), "Content-MD5", md5Of("other")), fails(400, "BadDigest")},
 	}}
 }
@@ -252,6 +252,9 @@ func getters() group {
 		{"GetBucketAccelerateConfiguration", "API_GetBucketAccelerateConfiguration", nil, GET("?accelerate"), is(200, val("Status"))},
 		{"GetBucketLogging", "API_GetBucketLogging", nil, GET("?logging"), is(200, val("LoggingEnabled"))},
 		{"GetBucketNotificationConfiguration", "API_GetBucketNotificationConfiguration", nil, GET("?notification"), is(200, val("TopicConfiguration"))},
+		{"PutBucketNotificationConfiguration without a document", "API/ErrorResponses: MissingRequestBodyError", nil, sent("?notification", ""), fails(400, "MissingRequestBodyError")},
+		{"PutBucketNotificationConfiguration of something else", "API/ErrorResponses: MalformedXML", nil, sent("?notification", "<NotificationConfiguration"+ns+"><Queue/></NotificationConfiguration>"), fails(400, "MalformedXML")},
+		{"GetBucketAbac", "API_GetBucketAbac: off where it was never turned on", nil, GET("?abac"), is(200, val("Status", "Disabled"))},
 		{"GetBucketEncryption", "API/ErrorResponses: ServerSideEncryptionConfigurationNotFoundError; AWS has AES256 by default, sherd encrypts nothing yet and says so", nil, GET("?encryption"), fails(404, "ServerSideEncryptionConfigurationNotFoundError")},
 		{"ListBucketMetricsConfigurations", "API_ListBucketMetricsConfigurations", nil, GET("?metrics"), is(200, val("MetricsConfiguration"), val("IsTruncated", "false"))},
 		{"PutBucketRequestPayment that does not exist", "API/ErrorResponses: MalformedXML", nil, sent("?requestPayment", "<RequestPaymentConfiguration><Payer>Nobody</Payer></RequestPaymentConfiguration>"), fails(400, "MalformedXML")},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/sherd-io/sherd/gateway"
 	"github.com/sherd-io/sherd/placement/plan"
 )
 
@@ -26,6 +27,7 @@ type Config struct {
 	Listeners      []net.Listener // what the gateway serves on; required. The node closes them
 	Domains        []string       // virtual-host style: bucket.DOMAIN
 	Region         string         // us-east-1
+	Ownership      string         // gateway.Options.Ownership
 	Root           Credentials    // from the environment; empty: the stored pair, or a new one
 	TrustedProxies []string       // CIDRs whose X-Forwarded-* count
 	Pprof          bool           // serves /_/debug/pprof to root
@@ -88,6 +90,9 @@ func (c *Config) validate() error {
 		return err
 	}
 	if _, err := prefixes(c.TrustedProxies); err != nil {
+		return err
+	}
+	if err := gateway.CheckOwnership(c.Ownership); err != nil {
 		return err
 	}
 	setDefault(&c.Fstab, "/etc/fstab")

@@ -78,7 +78,7 @@ func (r *rig) config() Config {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(r.t, err)
 	cfg := Config{
-		Drives: r.paths, Listeners: []net.Listener{l}, MemoryLimit: MemoryLimitMin,
+		FS: smallDisk{vfs.Default}, Drives: r.paths, Listeners: []net.Listener{l}, MemoryLimit: MemoryLimitMin,
 		EtcdCommand: etcd, EtcdEnv: env,
 		CheckEvery: 50 * time.Millisecond, DrainedAfter: 100 * time.Millisecond, StrandedGrace: 300 * time.Millisecond,
 		PlanEvery: 200 * time.Millisecond, HealEvery: 200 * time.Millisecond,
@@ -91,6 +91,20 @@ func (r *rig) config() Config {
 		r.edit(&cfg)
 	}
 	return cfg
+}
+
+// smallDisk is a file system that is said to have 8 GiB. Each drive keeps back a part of all there is, which on a large disk is more than
+// a test's drives, and those of tests beside it, need together.
+type smallDisk struct{ vfs.FS }
+
+// Unwrap implements vfs.FS.
+func (s smallDisk) Unwrap() vfs.FS { return s.FS }
+
+// GetDiskUsage implements vfs.FS.
+func (s smallDisk) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	usage, err := s.FS.GetDiskUsage(path)
+	usage.TotalBytes = min(usage.TotalBytes, 8<<30)
+	return usage, err
 }
 
 // try starts the node.

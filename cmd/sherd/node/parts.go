@@ -166,7 +166,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 	opt := gateway.Options{
 		Objects: n.objects, Records: n.records, Buckets: n.store, IAM: n.store, Admin: admin{n},
 		Credentials: n.credentials, Ready: n.unready, Versions: func() bool { return floor(n.store.Map()) >= levelVersions }, ControlAge: n.store.ContactAge,
-		Region: n.cfg.Region, Domains: n.cfg.Domains, TrustedProxies: proxies, Version: n.cfg.Version,
+		Region: n.cfg.Region, Ownership: n.cfg.Ownership, Domains: n.cfg.Domains, TrustedProxies: proxies, Version: n.cfg.Version,
 		Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Now: n.cfg.Now, Logger: n.log,
 	}
 	if n.cfg.Pprof {

@@ -339,7 +339,7 @@ func (n *Node) secretProblems() (out []adminapi.Problem) {
 	}
 	if closed > 0 {
 		out = append(out, adminapi.Problem{
-			Severity: adminapi.SeverityError, Text: fmt.Sprintf("the secrets of %s cannot be read: they are refused", plural.Of(closed, "access key")),
+			Severity: adminapi.SeverityError, Text: fmt.Sprintf("the secrets of %s cannot be read: requests with them are answered 503", plural.Of(closed, "access key")),
 			Remedy: secretsRemedy,
 		})
 	}

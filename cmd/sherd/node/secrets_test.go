@@ -97,8 +97,8 @@ func TestSecretsOutliveRestarts(t *testing.T) {
 	r.removeKeyFiles()
 	given.SecretKey = "third password"
 	r.start()
-	if _, _, ok := r.n.credentials("KEYalice"); ok {
-		t.Fatal("a secret is read that nothing opens")
+	if secret, _, ok := r.n.credentials("KEYalice"); !ok || secret != "" {
+		t.Fatal("a secret is read that nothing opens, or its key is not known")
 	}
 	if got, id, ok := r.n.credentials("admin"); !ok || got != given.SecretKey || id != (gateway.Identity{}) {
 		t.Fatal("root is refused, too")
