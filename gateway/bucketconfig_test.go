@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -121,6 +122,30 @@ func TestOrigins(t *testing.T) {
 	}
 	if a := k.do(call{method: http.MethodOptions, path: "/"}); a.status != http.StatusMethodNotAllowed {
 		t.Errorf("OPTIONS /: %d", a.status)
+	}
+}
+
+// TestPartChecksumIsExposed: a page that sees parts' ETags sees what else Complete needs of them.
+func TestPartChecksumIsExposed(t *testing.T) {
+	k := newKit(t)
+	const page = "http://page.example"
+	for rules, want := range map[string]string{
+		`<ExposeHeader>ETag</ExposeHeader>`:                                                 "ETag, x-amz-checksum-sha1",
+		`<ExposeHeader>x-amz-meta-a</ExposeHeader><ExposeHeader>etag</ExposeHeader>`:        "x-amz-meta-a, etag, x-amz-checksum-sha1",
+		`<ExposeHeader>ETag</ExposeHeader><ExposeHeader>X-Amz-Checksum-Sha1</ExposeHeader>`: "ETag, X-Amz-Checksum-Sha1",
+		`<ExposeHeader>x-amz-meta-a</ExposeHeader>`:                                         "x-amz-meta-a",
+		``: "",
+	} {
+		bucket := fmt.Sprintf("/bucket%d", len(rules))
+		k.makeBucket(bucket[1:])
+		k.want("200", call{method: "PUT", path: bucket + "?cors", body: []byte(`<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin>` +
+			`<AllowedMethod>PUT</AllowedMethod><AllowedHeader>*</AllowedHeader>` + rules + `</CORSRule></CORSConfiguration>`)})
+		id := k.upload(bucket+"/key", "x-amz-checksum-algorithm", "SHA1")
+		a := k.want("200", call{method: "PUT", path: bucket + "/key?partNumber=1&uploadId=" + id, body: []byte("body"),
+			header: pairs([]string{"Origin", page, "x-amz-checksum-sha1", "Agg/RXngimEkJcDBoX7ket14O5Q="})})
+		if got := a.header.Get("Access-Control-Expose-Headers"); got != want || a.header.Get("X-Amz-Checksum-Sha1") == "" {
+			t.Errorf("%s: %q, want %q: %v", rules, got, want, a.header)
+		}
 	}
 }
 

@@ -3,8 +3,11 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/sherd-io/sherd/gateway/cors"
+	"github.com/sherd-io/sherd/gateway/object"
 	"github.com/sherd-io/sherd/gateway/s3xml"
 )
 
@@ -20,6 +23,21 @@ func (r *request) allowOrigin() {
 	}
 	if q, ok := cors.Read(r.http.Method, r.http.Header); ok {
 		c.Match(q).Each(r.header.set)
+	}
+}
+
+// exposeChecksum lets a page that sees a part's ETag see the checksum that it sent with it as answered: it is the page that completes the
+// upload, and the JavaScript SDK asks for checksums of parts, which Complete needs, unless told otherwise. AWS hides what the rules do not
+// name, and refuses the Complete of pages whose rules were written before SDKs did so.
+func (r *request) exposeChecksum(algorithm object.Algorithm) {
+	name := strings.ToLower(object.ChecksumHeader(algorithm))
+	const exposeHeaders = "Access-Control-Expose-Headers"
+	exposed := r.header.h.Get(exposeHeaders)
+	has := func(name string) bool {
+		return slices.ContainsFunc(strings.Split(exposed, ", "), func(s string) bool { return strings.EqualFold(s, name) })
+	}
+	if has("ETag") && !has(name) {
+		r.header.set(exposeHeaders, exposed+", "+name)
 	}
 }
 

@@ -129,6 +129,9 @@ func (r *request) uploadPart() error {
 		}
 	}
 	r.showChecksum(shown, 0, false)
+	if want.Algorithm != noAlgorithm {
+		r.exposeChecksum(want.Algorithm)
+	}
 	return r.sendEmpty(http.StatusOK)
 }
 

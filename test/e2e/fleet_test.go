@@ -181,6 +181,7 @@ const readWithin = time.Minute
 func (f *fleet) startTraffic(bucket string, rng *rand.Rand, workers int) *traffic {
 	f.t.Helper()
 	l := &traffic{t: f.t, m: newModel(bucket), a: f.agents(4 * time.Second)}
+	l.m.late = 30 * time.Second // a gateway tries a command for 10 s; what it sent last may wait at a node that does not get the cores
 	must(f.t, l.a.within(10*time.Second, func(c *s3) error { return c.makeBucket(bucket) }))
 	f.t.Cleanup(func() {
 		l.halt.Store(true)

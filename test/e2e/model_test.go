@@ -31,11 +31,23 @@ func (v version) String() string {
 // after a write whose outcome nobody told. Each key is written by one worker, one write at a time.
 type model struct {
 	bucket string
-	mu     sync.Mutex
-	keys   map[string][]version
+	// late is how long a write whose outcome nobody told may still be under way: its client gave up, and it takes effect after a read
+	// that did not see it, or after the next write. Zero where the server that had it is gone before the next operation.
+	late time.Duration
+	mu   sync.Mutex
+	keys map[string][]version
+	open map[string][]openWrite
 }
 
-func newModel(bucket string) *model { return &model{bucket: bucket, keys: map[string][]version{}} }
+// openWrite is one that may take effect until a time.
+type openWrite struct {
+	version
+	until time.Time
+}
+
+func newModel(bucket string) *model {
+	return &model{bucket: bucket, keys: map[string][]version{}, open: map[string][]openWrite{}}
+}
 
 func (m *model) states(key string) []version {
 	m.mu.Lock()
@@ -55,9 +67,12 @@ func (m *model) wrote(key string, v version, acked bool) {
 		old = []version{{}}
 	}
 	if acked {
-		m.keys[key] = []version{v}
-	} else {
-		m.keys[key] = append(slices.Clone(old), v)
+		m.settle(key, v)
+		return
+	}
+	m.keys[key] = append(slices.Clone(old), v)
+	if m.late > 0 {
+		m.open[key] = append(m.open[key], openWrite{v, time.Now().Add(m.late)})
 	}
 }
 
@@ -65,7 +80,19 @@ func (m *model) wrote(key string, v version, acked bool) {
 func (m *model) saw(key string, v version) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.settle(key, v)
+}
+
+// settle has key in v, and in nothing else but what open writes may make of it. v is first of its states.
+func (m *model) settle(key string, v version) {
+	now := time.Now()
+	m.open[key] = slices.DeleteFunc(m.open[key], func(w openWrite) bool { return now.After(w.until) })
 	m.keys[key] = []version{v}
+	for _, w := range m.open[key] {
+		if !slices.Contains(m.keys[key], w.version) {
+			m.keys[key] = append(m.keys[key], w.version)
+		}
+	}
 }
 
 // names lists the keys in order.
