@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,7 @@ type model struct {
 	mu   sync.Mutex
 	keys map[string][]version
 	open map[string][]openWrite
+	past map[string][]string // what was done to each key and seen of it, to be read when something is wrong
 }
 
 // openWrite is one that may take effect until a time.
@@ -46,7 +48,7 @@ type openWrite struct {
 }
 
 func newModel(bucket string) *model {
-	return &model{bucket: bucket, keys: map[string][]version{}, open: map[string][]openWrite{}}
+	return &model{bucket: bucket, keys: map[string][]version{}, open: map[string][]openWrite{}, past: map[string][]string{}}
 }
 
 func (m *model) states(key string) []version {
@@ -67,9 +69,11 @@ func (m *model) wrote(key string, v version, acked bool) {
 		old = []version{{}}
 	}
 	if acked {
+		m.note(key, "acknowledged", v)
 		m.settle(key, v)
 		return
 	}
+	m.note(key, "asked for, outcome unknown", v)
 	m.keys[key] = append(slices.Clone(old), v)
 	if m.late > 0 {
 		m.open[key] = append(m.open[key], openWrite{v, time.Now().Add(m.late)})
@@ -80,7 +84,21 @@ func (m *model) wrote(key string, v version, acked bool) {
 func (m *model) saw(key string, v version) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.note(key, "read", v)
 	m.settle(key, v)
+}
+
+func (m *model) note(key, what string, v version) {
+	m.past[key] = append(m.past[key], fmt.Sprintf("%s %s: %s", time.Now().Format("15:04:05.000"), what, v))
+}
+
+// wrong is an error that tells the end of what was done to key.
+func (m *model) wrong(key, format string, args ...any) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	past := m.past[key]
+	past = past[max(0, len(past)-8):]
+	return fmt.Errorf("%s %s\n\t%s", key, fmt.Sprintf(format, args...), strings.Join(past, "\n\t"))
 }
 
 // settle has key in v, and in nothing else but what open writes may make of it. v is first of its states.
@@ -116,7 +134,7 @@ func (m *model) check(c *s3, key string) error {
 			m.saw(key, version{})
 			return nil
 		}
-		return fmt.Errorf("%s is lost: want %v", key, may)
+		return m.wrong(key, "is lost: want %v", may)
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be read: %w", key, err)
@@ -127,7 +145,7 @@ func (m *model) check(c *s3, key string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s holds %d bytes that are none of %v", key, len(body), may)
+	return m.wrong(key, "holds %d bytes that are none of %v", len(body), may)
 }
 
 // checkAll reads every key, and compares the listing with what was read.
@@ -162,10 +180,10 @@ func (m *model) checkListing(t *testing.T, c *s3) {
 	listed, err := c.list(m.bucket, "")
 	must(t, err)
 	for _, key := range m.names() {
-		v := m.states(key)[0]
+		may := m.states(key)
 		size, there := listed[key]
-		if there != v.there || (there && size != int64(v.size)) {
-			t.Errorf("%s is listed: %v with %d bytes; but read: %v", key, there, size, v)
+		if !slices.ContainsFunc(may, func(v version) bool { return there == v.there && (!there || size == int64(v.size)) }) {
+			t.Error(m.wrong(key, "is listed: %v with %d bytes; but it may be %v", there, size, may))
 		}
 		delete(listed, key)
 	}
@@ -247,7 +265,7 @@ func (w *writer) read(key string) error {
 		if slices.Contains(may, version{}) {
 			return nil
 		}
-		return wrongBytes{fmt.Errorf("%s is lost: want %v", key, may)}
+		return wrongBytes{w.m.wrong(key, "is lost: want %v", may)}
 	}
 	if err != nil {
 		return err
@@ -257,7 +275,7 @@ func (w *writer) read(key string) error {
 			return nil
 		}
 	}
-	return wrongBytes{fmt.Errorf("%s holds %d bytes that are none of %v", key, len(body), may)}
+	return wrongBytes{w.m.wrong(key, "holds %d bytes that are none of %v", len(body), may)}
 }
 
 // load runs n writers until stop is called, which waits for them.
