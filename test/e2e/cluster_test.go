@@ -24,17 +24,18 @@ func TestClusterSurvivesItsNodes(t *testing.T) {
 		f.run(s)
 		f.waitHealed(120 * time.Second)
 	}
+	full := time.Now()
 	l.awaitWrites(20, 60*time.Second)
 	l.halt.Store(true)
 	for _, s := range f.nodes {
 		s.kill9()
 	}
-	l.wg.Wait()
+	l.stop()
 	f.run(f.nodes[:3]...)
-	l.end(f.nodes[1])
+	l.checkWithout(f.nodes[1], full)
 	f.run(f.nodes[3])
 	f.waitHealed(120 * time.Second)
-	l.m.checkAll(t, f.nodes[3].client())
+	l.end(f.nodes[3])
 }
 
 // A node that is stopped as an upgrade stops it costs no client that tries once more a read, and nobody an election.

@@ -146,8 +146,11 @@ func (f *fleet) agents(timeout time.Duration) *agents {
 
 // temporary reports whether another try, at another node, may go better: no answer, or one that says so.
 func temporary(err error) bool {
-	var answer *s3Error
-	return err != nil && (!errors.As(err, &answer) || answer.Status >= 500)
+	if _, wrong := errors.AsType[wrongBytes](err); wrong || err == nil {
+		return false
+	}
+	answer, ok := errors.AsType[*s3Error](err)
+	return !ok || answer.Status >= 500
 }
 
 // within tries f at one node after another until it succeeds, fails for good, or the time is over.
@@ -183,10 +186,7 @@ func (f *fleet) startTraffic(bucket string, rng *rand.Rand, workers int) *traffi
 	l := &traffic{t: f.t, m: newModel(bucket), a: f.agents(4 * time.Second)}
 	l.m.late = 30 * time.Second // a gateway tries a command for 10 s; what it sent last may wait at a node that does not get the cores
 	must(f.t, l.a.within(10*time.Second, func(c *s3) error { return c.makeBucket(bucket) }))
-	f.t.Cleanup(func() {
-		l.halt.Store(true)
-		l.wg.Wait()
-	})
+	f.t.Cleanup(l.stop)
 	for id := range workers {
 		rng := rand.New(rand.NewPCG(rng.Uint64(), uint64(id)))
 		l.wg.Go(func() {
@@ -228,12 +228,42 @@ func (l *traffic) turn(id int, rng *rand.Rand) {
 	}
 }
 
-// end stops the load and checks every key through a node.
-func (l *traffic) end(s *server) {
-	l.t.Helper()
+// stop ends the load.
+func (l *traffic) stop() {
 	l.halt.Store(true)
 	l.wg.Wait()
-	l.m.checkAll(l.t, s.client())
+}
+
+// checkWithout reads every key through a node while another is away. What was written after the cluster was last seen at full strength may
+// lack a shard besides those of the node, and be refused until it is back (I2: a drive that did not answer may be missed).
+func (l *traffic) checkWithout(s *server, full time.Time) {
+	l.t.Helper()
+	one := &agents{clients: []*s3{s.client()}}
+	refused := atomic.Int64{}
+	l.m.checkEach(l.t, func(key string) error {
+		within, young := readWithin, l.m.writtenSince(key, full)
+		if young {
+			within = 5 * time.Second
+		}
+		err := one.within(within, func(c *s3) error { return l.m.check(c, key) })
+		if young && temporary(err) {
+			refused.Add(1)
+			return nil
+		}
+		return err
+	})
+	l.t.Logf("%d young objects were refused while a node was away", refused.Load())
+}
+
+// end stops the load and checks every key through a node, as a client does that tries again.
+func (l *traffic) end(s *server) {
+	l.t.Helper()
+	l.stop()
+	one := &agents{clients: []*s3{s.client()}}
+	l.m.checkEach(l.t, func(key string) error {
+		return one.within(readWithin, func(c *s3) error { return l.m.check(c, key) })
+	})
+	l.m.checkListing(l.t, s.client())
 	l.t.Logf("%d writes acknowledged, %d reads, the slowest %s with its retries",
 		l.writes.Load(), l.reads.Load(), time.Duration(l.slow.Load()).Round(time.Millisecond))
 }

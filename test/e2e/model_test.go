@@ -38,7 +38,8 @@ type model struct {
 	mu   sync.Mutex
 	keys map[string][]version
 	open map[string][]openWrite
-	past map[string][]string // what was done to each key and seen of it, to be read when something is wrong
+	last map[string]time.Time // the newest write, whatever came of it
+	past map[string][]string  // what was done to each key and seen of it, to be read when something is wrong
 }
 
 // openWrite is one that may take effect until a time.
@@ -48,7 +49,7 @@ type openWrite struct {
 }
 
 func newModel(bucket string) *model {
-	return &model{bucket: bucket, keys: map[string][]version{}, open: map[string][]openWrite{}, past: map[string][]string{}}
+	return &model{bucket: bucket, keys: map[string][]version{}, open: map[string][]openWrite{}, last: map[string]time.Time{}, past: map[string][]string{}}
 }
 
 func (m *model) states(key string) []version {
@@ -68,6 +69,7 @@ func (m *model) wrote(key string, v version, acked bool) {
 	if !ok {
 		old = []version{{}}
 	}
+	m.last[key] = time.Now()
 	if acked {
 		m.note(key, "acknowledged", v)
 		m.settle(key, v)
@@ -92,13 +94,16 @@ func (m *model) note(key, what string, v version) {
 	m.past[key] = append(m.past[key], fmt.Sprintf("%s %s: %s", time.Now().Format("15:04:05.000"), what, v))
 }
 
-// wrong is an error that tells the end of what was done to key.
+// wrongBytes is a read that gave something else than what was written.
+type wrongBytes struct{ error }
+
+// wrong is a wrongBytes that tells the end of what was done to key.
 func (m *model) wrong(key, format string, args ...any) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	past := m.past[key]
 	past = past[max(0, len(past)-8):]
-	return fmt.Errorf("%s %s\n\t%s", key, fmt.Sprintf(format, args...), strings.Join(past, "\n\t"))
+	return wrongBytes{fmt.Errorf("%s %s\n\t%s", key, fmt.Sprintf(format, args...), strings.Join(past, "\n\t"))}
 }
 
 // settle has key in v, and in nothing else but what open writes may make of it. v is first of its states.
@@ -151,6 +156,13 @@ func (m *model) check(c *s3, key string) error {
 // checkAll reads every key, and compares the listing with what was read.
 func (m *model) checkAll(t *testing.T, c *s3) {
 	t.Helper()
+	m.checkEach(t, func(key string) error { return m.check(c, key) })
+	m.checkListing(t, c)
+}
+
+// checkEach has check look at every key, eight at a time.
+func (m *model) checkEach(t *testing.T, check func(key string) error) {
+	t.Helper()
 	names := m.names()
 	var wg sync.WaitGroup
 	next := atomic.Int64{}
@@ -161,7 +173,7 @@ func (m *model) checkAll(t *testing.T, c *s3) {
 				if i >= len(names) {
 					return
 				}
-				if err := m.check(c, names[i]); err != nil {
+				if err := check(names[i]); err != nil {
 					t.Error(err)
 				}
 			}
@@ -171,7 +183,13 @@ func (m *model) checkAll(t *testing.T, c *s3) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	m.checkListing(t, c)
+}
+
+// writtenSince reports whether somebody tried to write key after a time.
+func (m *model) writtenSince(key string, when time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last[key].After(when)
 }
 
 // checkListing wants exactly the keys that are there, with their sizes. Only after every key was narrowed.
@@ -254,9 +272,6 @@ func (w *writer) done(op, key string, v version, err error) {
 	}
 }
 
-// wrongBytes is a read that gave something else than what was written.
-type wrongBytes struct{ error }
-
 // read checks one key while the server is under load.
 func (w *writer) read(key string) error {
 	may := w.m.states(key)
@@ -265,7 +280,7 @@ func (w *writer) read(key string) error {
 		if slices.Contains(may, version{}) {
 			return nil
 		}
-		return wrongBytes{w.m.wrong(key, "is lost: want %v", may)}
+		return w.m.wrong(key, "is lost: want %v", may)
 	}
 	if err != nil {
 		return err
@@ -275,7 +290,7 @@ func (w *writer) read(key string) error {
 			return nil
 		}
 	}
-	return wrongBytes{w.m.wrong(key, "holds %d bytes that are none of %v", len(body), may)}
+	return w.m.wrong(key, "holds %d bytes that are none of %v", len(body), may)
 }
 
 // load runs n writers until stop is called, which waits for them.
