@@ -158,6 +158,7 @@ func (p *split) awaitAll(healed time.Time, what string) {
 
 // awaitService wants a node to take and give objects, small and large, before a limit.
 func (p *split) awaitService(node int, began time.Time, limit time.Duration, what string) {
+	limit = inTime(limit)
 	c := p.nodes[node].client()
 	c.http.Timeout = limit
 	body := content(7, 100_000)
@@ -197,8 +198,8 @@ func (p *split) awaitRefusal(node int, part partition) {
 				took := time.Since(began).Round(time.Millisecond)
 				p.t.Logf("%s: %s of %s: %s: %v", part.name, name, p.nodes[node].nodeName(), took, err)
 				late := round > 0 && !(part.halves && name != "put")
-				if took > refuseWithin || (err != nil && status(err) != 503) || (late && err == nil) {
-					p.t.Errorf("%s: %s of %s took %s: %v; want 503 within %s", part.name, name, p.nodes[node].nodeName(), took, err, refuseWithin)
+				if took > inTime(refuseWithin) || (err != nil && status(err) != 503) || (late && err == nil) {
+					p.t.Errorf("%s: %s of %s took %s: %v; want 503 within %s", part.name, name, p.nodes[node].nodeName(), took, err, inTime(refuseWithin))
 				}
 				if err == nil {
 					await(refuseWithin - time.Since(began))

@@ -50,5 +50,9 @@ func (f *fleet) awaitPut(bucket string, but *server, limit time.Duration) time.D
 		}
 		return err
 	})
-	return time.Since(began)
+	took := time.Since(began)
+	if took > inTime(limit) {
+		f.t.Errorf("without %s: service after %s, want %s", but.nodeName(), took, inTime(limit))
+	}
+	return took
 }
