@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +22,6 @@ import (
 
 // memory is Records without etcd: the same contract, over a map in memory.
 type memory struct {
-	mu      sync.Mutex
 	m       *placement.Map
 	between func() // called in the middle of the next EditIAM, which is a conflict then
 	away    error  // what Sync and EditIAM fail with, or nil
@@ -44,11 +42,7 @@ func newMemory() *memory {
 	}}
 }
 
-func (r *memory) Map() *placement.Map {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.m
-}
+func (r *memory) Map() *placement.Map { return r.m }
 
 func (r *memory) Sync(context.Context) error { return r.away }
 
@@ -74,8 +68,6 @@ func (r *memory) EditIAM(_ context.Context, edit func(*placement.Map) ([]placeme
 }
 
 func (r *memory) swap(old, fresh *placement.Map) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.m != old {
 		return false
 	}
