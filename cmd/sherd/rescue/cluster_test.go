@@ -3,12 +3,13 @@ package rescue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/sherd-io/sherd/cmd/sherd/node"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -131,12 +133,58 @@ func (c *cluster) copied(t *testing.T) (paths []string) {
 	root := t.TempDir()
 	for i, from := range c.paths {
 		to := filepath.Join(root, fmt.Sprint("d", i+1))
-		if out, err := exec.Command("cp", "-r", "--sparse=always", from, to).CombinedOutput(); err != nil { // most of a segment is zeros yet
-			t.Fatalf("cp: %v %s", err, out)
-		}
+		must(t, filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel(from, path)
+			if err != nil {
+				return err
+			}
+			if d.IsDir() {
+				return os.MkdirAll(filepath.Join(to, rel), 0o755)
+			}
+			return copyData(path, filepath.Join(to, rel))
+		}))
 		paths = append(paths, to)
 	}
 	return paths
+}
+
+// copyData copies a file but for its holes. Most of a segment has been allocated and not written yet: cp would read those zeros.
+func copyData(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if err := out.Truncate(info.Size()); err != nil {
+		return err
+	}
+	for end := int64(0); ; {
+		begin, err := in.Seek(end, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // only a hole is left
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if end, err = in.Seek(begin, unix.SEEK_HOLE); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, begin), io.NewSectionReader(in, begin, end-begin)); err != nil {
+			return err
+		}
+	}
 }
 
 // rescued is what Run wrote, by key.
