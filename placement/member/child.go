@@ -68,15 +68,6 @@ func RunChild(in io.Reader, out, log io.Writer) error {
 	return err
 }
 
-// removeSockets removes the directory of sockets, where the parent has not: and nothing else.
-func removeSockets(dir string) {
-	sockets, _ := filepath.Glob(filepath.Join(dir, "m*:[12]")) // its only error is a bad pattern
-	for _, path := range sockets {
-		os.Remove(path)
-	}
-	os.Remove(dir)
-}
-
 // child is the state of the etcd process.
 type child struct {
 	set  settings

@@ -130,7 +130,7 @@ func TestChildDiesWithItsParent(t *testing.T) {
 		cmd.Wait()
 		poll.True(t, poll.Within, "the child's end", func() bool { return syscall.Kill(child, 0) != nil || zombie(child) })
 	}
-	if left, err := filepath.Glob(filepath.Join(run, "sherd-etcd-*")); err != nil || len(left) != 0 {
+	if left, err := filepath.Glob(filepath.Join(run, socketsPrefix+"*")); err != nil || len(left) != 0 {
 		inside, _ := filepath.Glob(filepath.Join(run, "*", "*"))
 		t.Errorf("directories of sockets left over: %v, %v: %v", left, err, inside)
 	}

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,7 +114,7 @@ func (o *Options) validate() error {
 		o.Command = []string{selfExe, "etcd"}
 	}
 	if o.RuntimeDir == "" {
-		o.RuntimeDir = os.Getenv("RUNTIME_DIRECTORY")
+		o.RuntimeDir = cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), os.TempDir())
 	}
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = 128 << 20

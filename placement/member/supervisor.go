@@ -78,16 +78,12 @@ func New(opt Options) (*Supervisor, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(opt.RuntimeDir, "sherd-etcd-") // mode 0700
+	dirFile, err := makeSockets(opt.RuntimeDir)
 	if err != nil {
-		return nil, fmt.Errorf("member: directory for sockets: %w", err)
-	}
-	dirFile, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("member: directory for sockets: %w", err)
+		return nil, err
 	}
 	s := &Supervisor{
-		opt: opt, dir: dir, dirFile: dirFile,
+		opt: opt, dir: dirFile.Name(), dirFile: dirFile,
 		reconcile: make(chan struct{}, 1),
 		hosts:     make(map[ids.Drive]Host), want: slices.Clone(opt.Want), truth: &record{},
 		lost: make(map[string]loss), failures: make(map[string]int),
@@ -363,8 +359,8 @@ func (s *Supervisor) Close() error {
 		if s.client != nil {
 			s.client.Close()
 		}
-		s.dirFile.Close()
 		os.RemoveAll(s.dir)
+		s.dirFile.Close()
 	})
 	return nil
 }
