@@ -218,12 +218,16 @@ func (r *request) withBucket(err error) error {
 	return err
 }
 
-// goneOr is NoSuchBucket if somebody else has deleted it meanwhile, and otherwise if not.
+// goneOr is NoSuchBucket if somebody else has deleted it meanwhile, and otherwise if not. Where the name is another bucket's by now, that one may
+// have been there before the request came, through a server that this one lagged behind: the client tries again, and finds it.
 func (r *request) goneOr(otherwise error) error {
-	if syncErr := r.s.opt.Buckets.Sync(r.ctx); syncErr == nil && r.s.gone(r.bucket) {
-		return errNoSuchBucket.with(s3xml.Extra{Name: "BucketName", Value: r.name})
+	if err := r.s.opt.Buckets.Sync(r.ctx); err != nil || !r.s.gone(r.bucket) {
+		return otherwise
 	}
-	return otherwise
+	if r.s.opt.Buckets.Map().Buckets[r.name] != nil {
+		return errUnavailable.say("The bucket was deleted and made again. Please try again.")
+	}
+	return errNoSuchBucket.with(s3xml.Extra{Name: "BucketName", Value: r.name})
 }
 
 // gone reports whether the map does not have b any more; another bucket of its name is not b.

@@ -131,8 +131,38 @@ func TestI20_DeletionKnowsItsBucket(t *testing.T) {
 		k.makeBucket("bucket")
 		k.put("/bucket/key", "acknowledged")
 	}
-	k.want("NoSuchBucket", call{method: "DELETE", path: "/bucket"})
+	k.want("ServiceUnavailable", call{method: "DELETE", path: "/bucket"})
 	k.want("200", call{method: "GET", path: "/bucket/key"})
+	k.want("BucketNotEmpty", call{method: "DELETE", path: "/bucket"})
+}
+
+// A bucket that was deleted and made again through another server is there from then on, also for a server that has not heard of it: it does
+// not say that there is none, and after the client's next try it serves it.
+func TestI20_ServerLagsBehindANewBucket(t *testing.T) {
+	config := []byte(`<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>`)
+	for i, c := range []call{
+		{method: "PUT", path: "/bucket/key", body: []byte("x")},
+		{method: "PUT", path: "/bucket/key", body: []byte(text(5000))},
+		{method: "POST", path: "/bucket/key?uploads"},
+		{method: "DELETE", path: "/bucket"},
+		{method: "PUT", path: "/bucket?tagging", body: config},
+	} {
+		t.Run(fmt.Sprint(i, c.method), func(t *testing.T) {
+			k := newKit(t)
+			k.makeBucket("bucket")
+			old := *k.buckets.Map().Buckets["bucket"]
+			if err := k.records.Seal(t.Context(), old.ID, false); err != nil {
+				t.Fatal(err)
+			}
+			next := old
+			next.ID += 100
+			k.buckets.late["bucket"] = &next
+			k.want("ServiceUnavailable", c)
+			if a := k.do(c); a.status/100 != 2 {
+				t.Errorf("then %s: %s", a.code(), a.body)
+			}
+		})
+	}
 }
 
 // Deletions of one bucket take turns: one that is taken back would unseal what another has found empty.

@@ -347,6 +347,14 @@ func (b *buckets) change(fn func(map[string]*placement.Bucket)) {
 	b.m = &next
 }
 
+// now is the bucket of that name as the control store has it, which a map that lags does not show. b.mu is held.
+func (b *buckets) now(of *placement.Bucket) *placement.Bucket {
+	if late := b.late[of.Name]; late != nil {
+		return late
+	}
+	return b.m.Buckets[of.Name]
+}
+
 func (b *buckets) CreateBucket(_ context.Context, want placement.Bucket) (made *placement.Bucket, created bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -399,7 +407,7 @@ func (b *buckets) EditIAM(_ context.Context, edit func(*placement.Map) ([]placem
 func (b *buckets) SetBucketConfig(_ context.Context, of *placement.Bucket, kind string, doc json.RawMessage) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.m.Buckets[of.Name]
+	now := b.now(of)
 	if now == nil || now.ID != of.ID {
 		return errors.New("not found")
 	}
@@ -418,7 +426,7 @@ func (b *buckets) SetBucketConfig(_ context.Context, of *placement.Bucket, kind 
 func (b *buckets) ReviseBucket(_ context.Context, of *placement.Bucket, change func(*placement.Bucket) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.m.Buckets[of.Name]
+	now := b.now(of)
 	if now == nil || now.ID != of.ID {
 		return errors.New("not found")
 	}
@@ -437,7 +445,7 @@ func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting 
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.m.Buckets[of.Name]
+	now := b.now(of)
 	if now == nil || now.ID != of.ID {
 		return 0, errors.New("not found")
 	}
@@ -452,7 +460,7 @@ func (b *buckets) SetDeleting(_ context.Context, of *placement.Bucket, deleting 
 func (b *buckets) DeleteBucket(_ context.Context, of *placement.Bucket, mark uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := b.m.Buckets[of.Name]; now == nil || now.ID != of.ID || !now.Deleting || now.Marks != mark {
+	if now := b.now(of); now == nil || now.ID != of.ID || !now.Deleting || now.Marks != mark {
 		return errors.New("not marked")
 	}
 	b.change(func(all map[string]*placement.Bucket) { delete(all, of.Name) })
