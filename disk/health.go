@@ -116,13 +116,13 @@ func (d *Drive) longest() (what string, since time.Duration) {
 }
 
 // readError judges an error that the file system gave to a read: nil and errors of ours pass, others make the drive suspect.
-// A part of a chunk that cannot be read is as good as wrong.
+// A part of a chunk that cannot be read is as good as wrong, unless it is for the want of open files or memory.
 func (d *Drive) readError(err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrNotFound), errors.Is(err, ErrUnavailable),
 		errors.Is(err, ErrDeleted), errors.Is(err, segment.ErrNoSegment):
 		return err
-	case errors.Is(err, segment.ErrClosed):
+	case errors.Is(err, segment.ErrClosed), isScarce(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case errors.Is(err, segment.ErrDamaged):
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/errors/oserror"
@@ -92,7 +93,7 @@ func (d *Drive) openReplicas() (why string, err error) {
 	}
 	rows, err := d.openRows()
 	if err != nil {
-		if isLost(err) || d.rowsWrong() {
+		if isLost(err) || !isScarce(err) && d.rowsWrong() {
 			return "rows: " + err.Error(), nil
 		}
 		return "", err
@@ -130,6 +131,9 @@ func (d *Drive) raftLog(id [16]byte) segment.Options {
 
 // isLost tells what is not there or is wrong from what could not be read just now.
 func isLost(err error) bool {
+	if isScarce(err) {
+		return false
+	}
 	for _, e := range []error{
 		errIncarnation, pebbleguard.ErrMissing, segment.ErrForeign, segment.ErrNoSegment, segment.ErrDamaged, pebble.ErrDBDoesNotExist, pebble.ErrNotFound,
 	} {
@@ -138,6 +142,17 @@ func isLost(err error) bool {
 		}
 	}
 	return oserror.IsNotExist(err) || isCorruption(err)
+}
+
+// isScarce reports that the process or the system had run out of something, such as open files when clients hold them all: that says
+// nothing of what is on the drive, though a moment later all of it can be read.
+func isScarce(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // isCorruption reports that a database's files contradict themselves. Of a damaged manifest Pebble gives its record reader's error as it is.

@@ -183,7 +183,7 @@ func (d *Drive) rowsWrong() bool {
 		}
 		return nil, db.Close()
 	})
-	return err != nil && !errors.Is(err, ErrUnavailable) && readAll(d.opt.FS, dir) == nil
+	return err != nil && !isScarce(err) && !errors.Is(err, ErrUnavailable) && readAll(d.opt.FS, dir) == nil
 }
 
 // readAll reads every file in a directory.

@@ -2,12 +2,16 @@ package disk_test
 
 import (
 	"bytes"
+	"os"
 	"path"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/sherd-io/sherd/disk"
 )
@@ -168,5 +172,64 @@ func damageFile(t *testing.T, fs vfs.FS, name string, do func([]byte) []byte) {
 	}
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestI10_OpenFilesRunOut: while a drive opens, the process runs out of open files for a while, as when clients hold them all. That is no damage:
+// the drive may be refused, and has its replicas when it is opened again.
+func TestI10_OpenFilesRunOut(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt, all := filledDrive(t, mem)
+	value := []byte("in the rows")
+	d := open(t, opt)
+	if err := d.Rows().Set([]byte{disk.TableMeta, 0xff}, value, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, span := range []int64{1, 2, 3, 5, 8, 13, 21} {
+		for first := int64(0); ; first++ {
+			opt := opt
+			var opens atomic.Int64
+			fs := cloneAll(t, mem)
+			opt.FS = errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				switch op.Kind {
+				case errorfs.OpOpen, errorfs.OpOpenDir, errorfs.OpCreate, errorfs.OpReuseForWrite:
+					if n := opens.Add(1) - 1; n >= first && n < first+span {
+						return &os.PathError{Op: "open", Path: op.Path, Err: syscall.EMFILE}
+					}
+				}
+				return nil
+			}))
+			d, err := disk.Open(opt)
+			if err == nil {
+				d.Close()
+			} else {
+				refused++
+			}
+			opt.FS = fs
+			if d = open(t, opt); d.ReplicasLost() {
+				t.Fatalf("openings %d to %d failed (%v), and the replicas are given up", first, first+span-1, err)
+			}
+			if got, closer, err := d.Rows().Get([]byte{disk.TableMeta, 0xff}); err != nil || !bytes.Equal(got, value) {
+				t.Fatalf("got %q, %v", got, err)
+			} else if err := closer.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if first == 0 {
+				check(t, d, all[0])
+			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if opens.Load() <= first {
+				break
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("no opening was refused: nothing was tried")
 	}
 }
