@@ -107,6 +107,7 @@ type Options struct {
 	Version        string         // in the Server header after "sherd"
 	Pprof          http.Handler   // served to root under /_/debug/pprof/; none: 404
 
+	Connections int           // how many clients may have; for one more the one that is idle for longest is closed. 0: any number
 	Requests    int           // 256: how many requests of 4 MiB are served at once; smaller ones weigh less
 	AdmitWait   time.Duration // 5s: how long a request waits for its turn before 503
 	IdleTimeout time.Duration // 60s: a request or answer that makes no progress for so long is ended
@@ -242,7 +243,7 @@ const headTimeout = 10 * time.Second
 // HTTPServer returns a server with this one as its handler and with its limits. The caller listens, and may
 // change TLSConfig and BaseContext.
 func (s *Server) HTTPServer() *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: min(headTimeout, s.opt.IdleTimeout),
 		WriteTimeout:      2 * s.opt.IdleTimeout, // from the header on; a handler moves it forward
@@ -250,6 +251,10 @@ func (s *Server) HTTPServer() *http.Server {
 		MaxHeaderBytes:    s.opt.HeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
 	}
+	if s.opt.Connections > 0 {
+		server.ConnState = newConnections(s.opt.Connections, s.opt.Logger).changed
+	}
+	return server
 }
 
 // routes are the pages of our own. S3's paths do not come here: matching and its copy of the request cost

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -348,6 +349,15 @@ func checkFiles() []finding {
 		Check: "open files", Text: fmt.Sprintf("at most %d are allowed", lim.Cur),
 		Remedy: fmt.Sprintf("Set LimitNOFILE=%d in the unit, or `ulimit -Hn %d` before the start.", filesWanted, filesWanted),
 	}}
+}
+
+// clientConnections is how many connections clients may have: half of the open files. The other half is for drives, etcd and other nodes.
+func clientConnections() int {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return filesWanted / 2
+	}
+	return int(min(lim.Cur, math.MaxInt32) / 2)
 }
 
 // checkClock refuses a clock that signatures cannot be checked with, and warns of one that nobody sets.

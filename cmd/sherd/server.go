@@ -123,6 +123,7 @@ func (f *serverFlags) serve(ctx context.Context, cmd *cobra.Command) error {
 	if err := preflight(f.cfg.Drives, logger); err != nil {
 		return err
 	}
+	f.cfg.Connections = clientConnections() // of the limit that preflight has raised
 	if f.cfg.Cluster, err = f.cluster.complete(f.cfg.Name); err != nil {
 		return err
 	}

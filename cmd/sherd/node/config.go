@@ -25,6 +25,7 @@ type Config struct {
 	Cluster ClusterConfig
 
 	Listeners      []net.Listener // what the gateway serves on; required. The node closes them
+	Connections    int            // see gateway.Options
 	Domains        []string       // virtual-host style: bucket.DOMAIN
 	Region         string         // us-east-1
 	Ownership      string         // gateway.Options.Ownership

@@ -167,7 +167,7 @@ func (n *Node) startGateway(_, loops context.Context) error {
 		Objects: n.objects, Records: n.records, Buckets: n.store, IAM: n.store, Admin: admin{n},
 		Credentials: n.credentials, Ready: n.unready, Versions: func() bool { return floor(n.store.Map()) >= levelVersions }, ControlAge: n.store.ContactAge,
 		Region: n.cfg.Region, Ownership: n.cfg.Ownership, Domains: n.cfg.Domains, TrustedProxies: proxies, Version: n.cfg.Version,
-		Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Now: n.cfg.Now, Logger: n.log,
+		Connections: n.cfg.Connections, Requests: n.budget.Requests, Staleness: n.cfg.ControlStaleness, Now: n.cfg.Now, Logger: n.log,
 	}
 	if n.cfg.Pprof {
 		opt.Pprof = profiles()
