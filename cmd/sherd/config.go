@@ -93,6 +93,21 @@ func applyConfig(cmd *cobra.Command, env lookup) error {
 	return errors.Join(errs...)
 }
 
+// strangers are the variables of the environment that begin as the settings' do and are none: slips, most likely. They stop nothing, for
+// Kubernetes makes such variables of a service's name.
+func strangers(flags *pflag.FlagSet, environ []string) (names []string) {
+	known := []string{envName(drivesKey), "SHERD_ROOT_USER", "SHERD_ROOT_PASSWORD", "SHERD_ETCD_PASSWORD"} // no flags'
+	flags.VisitAll(func(f *pflag.Flag) { known = append(known, envName(f.Name)) })
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, envPrefix) && !slices.Contains(known, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func mapKeys(m map[string][]string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for k := range m {

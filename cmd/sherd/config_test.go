@@ -113,6 +113,21 @@ func TestConfigPrecedence(t *testing.T) {
 	}
 }
 
+// A variable that is misspelt is told of, and nothing that is a setting.
+func TestStrangersInTheEnvironment(t *testing.T) {
+	cmd, _, err := rootCommand().Find([]string{"server"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strangers(cmd.Flags(), []string{
+		"SHERD_MEMORY_LIMT=1GiB", "SHERD_MEMORY_LIMIT=1GiB", "SHERD_CONFIG=x", "SHERD_DRIVES=x", "SHERD_ROOT_USER=x", "SHERD_ROOT_PASSWORD=x",
+		"SHERD_CLUSTER_SECRET=x", "SHERD_TOKEN=x", "SHERD_ETCD_PASSWORD=x", "SHERD_LISTEN=x", "AWS_REGION=x", "SHERD_ADVERTIZE=x", "SHERDS=x",
+	})
+	if want := []string{"SHERD_ADVERTIZE", "SHERD_MEMORY_LIMT"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte("a: b\nc: [d, e]\n"))
 	f.Add([]byte("a: &x [*x]"))

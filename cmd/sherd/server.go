@@ -117,6 +117,9 @@ func (f *serverFlags) serve(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if names := strangers(cmd.Flags(), os.Environ()); len(names) > 0 {
+		logger.Warn("no setting is called so: it changes nothing", "variables", names)
+	}
 	if err := f.complete(logger); err != nil {
 		return err
 	}

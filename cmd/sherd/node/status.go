@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -282,18 +283,7 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 	add := func(sev adminapi.Severity, remedy, format string, args ...any) {
 		out = append(out, adminapi.Problem{Severity: sev, Text: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
-	for _, d := range s.Drives {
-		switch {
-		case d.Health == "failed" || d.State == string(placement.DriveDown):
-			add(adminapi.SeverityError, "bring it back; or put an empty one there and run `sherd drive replace "+d.Path+"`", "drive %s is not in service: %s", d.Path, d.Reason)
-		case d.State != string(placement.DriveUp):
-			add(adminapi.SeverityWarning, "", "drive %s is %s: %s", d.Path, d.State, d.Reason)
-		case d.Low:
-			add(adminapi.SeverityError, "delete objects or add space: it takes no new data", "drive %s is full", d.Path)
-		case d.NearlyFull:
-			add(adminapi.SeverityWarning, "delete objects or add space: large objects may be refused already", "drive %s is nearly full: %d MiB free", d.Path, d.FreeBytes/mib)
-		}
-	}
+	out = driveProblems(s.Drives, len(s.Nodes) > 1)
 	for _, r := range s.Ranges {
 		lost := 0
 		for _, rep := range r.Replicas {
@@ -329,6 +319,30 @@ func (n *Node) problems(s adminapi.Status) (out []adminapi.Problem) {
 	}
 	out = append(out, convertProblems(&s.Convert)...)
 	return append(out, n.holdProblem(n.cfg.Now())...)
+}
+
+// driveProblems says what is wrong with drives. Where there are several nodes the same path may be on each of them.
+func driveProblems(drives []adminapi.Drive, several bool) (out []adminapi.Problem) {
+	for _, d := range drives {
+		name, at := d.Path, d.Path
+		if several && d.Node != "" {
+			name, at = d.Node+":"+d.Path, "--node "+d.Node+" "+d.Path
+		}
+		add := func(sev adminapi.Severity, remedy, format string, args ...any) {
+			out = append(out, adminapi.Problem{Severity: sev, Text: "drive " + name + " " + fmt.Sprintf(format, args...), Remedy: remedy})
+		}
+		switch {
+		case d.Health == "failed" || d.State == string(placement.DriveDown):
+			add(adminapi.SeverityError, "bring it back; or put an empty one there and run `sherd drive replace "+at+"`", "is not in service: %s", cmp.Or(d.Reason, "its node does not answer"))
+		case d.State != string(placement.DriveUp):
+			add(adminapi.SeverityWarning, "", "is %s: %s", d.State, d.Reason)
+		case d.Low:
+			add(adminapi.SeverityError, "delete objects or add space: it takes no new data", "is full")
+		case d.NearlyFull:
+			add(adminapi.SeverityWarning, "delete objects or add space: large objects may be refused already", "is nearly full: %d MiB free", d.FreeBytes/mib)
+		}
+	}
+	return out
 }
 
 // sharedDevice names the device if all drives are on one though there are several drives.
