@@ -65,6 +65,7 @@ func (e *etcd) start(i int) {
 	e.procs[i] = cmd
 }
 
+// startAll starts the members that do not run, and waits until all of them follow one leader.
 func (e *etcd) startAll() {
 	e.t.Helper()
 	for i := range e.procs {
@@ -72,10 +73,17 @@ func (e *etcd) startAll() {
 			e.start(i)
 		}
 	}
-	eventually(e.t, time.Minute, "etcd", func() error {
-		_, err := e.leader()
+	e.awaitLeader()
+}
+
+// awaitLeader is the index of the member that leads, once all that run agree on it.
+func (e *etcd) awaitLeader() (index int) {
+	e.t.Helper()
+	eventually(e.t, time.Minute, "etcd", func() (err error) {
+		index, err = e.leader()
 		return err
 	})
+	return index
 }
 
 func (e *etcd) kill(i int) {
@@ -92,25 +100,33 @@ func (e *etcd) killAll() {
 	}
 }
 
-// leader is the index of the member that leads.
+// leader is the index of the member that leads all that run.
 func (e *etcd) leader() (int, error) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: e.clients, DialTimeout: 2 * time.Second, Logger: zap.NewNop()})
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
+	leaders, index := map[uint64]bool{}, -1
 	for i := range e.procs {
 		if e.procs[i] == nil {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		s, failed := c.Status(ctx, e.clients[i])
+		s, err := c.Status(ctx, e.clients[i])
 		cancel()
-		if err = failed; err == nil && s.Leader == s.Header.MemberId {
-			return i, nil
+		if err != nil {
+			return 0, fmt.Errorf("member %d: %w", i, err)
+		}
+		leaders[s.Leader] = true
+		if s.Leader == s.Header.MemberId {
+			index = i
 		}
 	}
-	return 0, errors.Join(err, errors.New("no member leads"))
+	if index < 0 || len(leaders) > 1 {
+		return 0, errors.New("the members do not follow one leader")
+	}
+	return index, nil
 }
 
 // swap puts the members' data aside under one name, and takes back what is under another, if there is any. None runs.
@@ -142,15 +158,11 @@ func TestExternalEtcd(t *testing.T) {
 		must(t, err)
 	}
 	l.awaitWrites(20, time.Minute)
-	lead, err := e.leader()
-	must(t, err)
-	e.kill((lead + 1) % 3)
+	e.kill((e.awaitLeader() + 1) % 3)
 	makeBucket("a member is dead")
 	l.awaitWrites(20, time.Minute)
 	e.startAll()
-	lead, err = e.leader()
-	must(t, err)
-	e.kill(lead)
+	e.kill(e.awaitLeader())
 	makeBucket("the leader is dead")
 	l.awaitWrites(20, time.Minute)
 	e.startAll()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -92,14 +94,27 @@ func start(t *testing.T, opt options) *server {
 	return s
 }
 
+// The ports of servers. Below those that the kernel gives to connections and to whoever asks for any: a server has its port for itself while
+// it is down, too, and between this and its start.
+const firstPort, lastPort = 10_000, 32_000
+
+// ports counts those given, from anywhere, for other runs beside this one.
+var ports atomic.Int64
+
+func init() { ports.Store(rand.Int64N(lastPort - firstPort)) }
+
+// freePort is a port that nobody listens on, and that is given only once.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range lastPort - firstPort {
+		port := firstPort + int(ports.Add(1)%(lastPort-firstPort))
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 func (s *server) address() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
