@@ -1,6 +1,6 @@
 SHELL    = /bin/bash
 # make            build ./sherd
-# make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 22 minutes on 2 cores
+# make test       what CI runs: build, vet, staticcheck, unit tests under the race detector, end to end; about 20 minutes on 2 cores, 30 where nothing is compiled yet
 # make clients    real S3 clients against the real binary, installed where missing; CLIENTS="rclone restic" for some
 # make conformance  what S3's documentation promises, case by case: test/s3
 # make soak       the same promises with the full counts: hours
