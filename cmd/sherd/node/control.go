@@ -258,11 +258,15 @@ func (n *Node) keepCopies(ctx context.Context) {
 	n.store.KeepCopies(ctx, copyEvery, n.healthyPaths, n.rootKey)
 }
 
-// healthyPaths are the drives that were what was opened when they were last looked at, which none waits for here. What is
-// written into a directory that was wiped since is residue, and swept.
+// healthyPaths are the drives that small files can be written to now. One that did not answer when it was last looked at is not waited for; and
+// what was wiped or exchanged since is left alone, for a directory that holds but such a file is no empty one that can become a drive.
 func (n *Node) healthyPaths() (paths []string) {
 	for _, b := range n.bays.list() {
-		if path, ok := b.lately(3 * n.cfg.CheckEvery); ok {
+		path, ok := b.lately(3 * n.cfg.CheckEvery)
+		if !ok {
+			continue
+		}
+		if _, state, _ := disk.Probe(n.cfg.FS, path); state == disk.Formatted {
 			paths = append(paths, path)
 		}
 	}
