@@ -1,18 +1,23 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/keys"
+	"github.com/sherd-io/sherd/meta/state"
 )
 
 // hostOf returns the drive that r runs on.
@@ -228,4 +233,57 @@ func TestSnapshotOfManyFiles(t *testing.T) {
 	c.settle()
 	c.crashAll()
 	c.settle()
+}
+
+// TestSnapshotFilesDeleteWhatTheyCover: wherever the files of a snapshot end, also right where a span begins, they delete
+// its spans whole, one after the other, and no deletion is empty: Pebble would keep such a one, and its compactions lose
+// their place in it.
+func TestSnapshotFilesDeleteWhatTheyCover(t *testing.T) {
+	c := newCluster(t, 1, 1, Options{stagedFileBytes: 1})
+	d := c.drives[0]
+	check(t, d.host.Create(c.ctx(), Spec{Range: testRange, Replica: 9, Generation: 1}))
+	check(t, d.host.Start(c.ctx(), testRange, false))
+	sink, err := d.host.receiveSnapshot(SnapshotHeader{Envelope: Envelope{Range: testRange, To: 9, Generation: 1, Msg: &raftpb.Message{}}})
+	check(t, err)
+	defer sink.Abort()
+	in := sink.(*incoming)
+	spans := slices.Clone(in.spans)
+	for i := range 10 {
+		check(t, in.row(keys.AppendVersion(nil, keys.Versions, 1, fmt.Sprint("k", i), 1), []byte("head")))
+	}
+	check(t, in.row(keys.AppendRange(nil, keys.Applieds, testRange), []byte("applied")))
+	for len(in.spans) > 1 {
+		check(t, in.endSpan())
+	}
+	check(t, in.row(keys.AppendOwn(nil, testRange, 9, 0), []byte("own")))
+	check(t, in.endSpan())
+	check(t, in.closeFile())
+	if len(in.out.paths) < 11 {
+		t.Fatalf("%d files", len(in.out.paths))
+	}
+	opt := &pebble.Options{Comparer: keys.Comparer}
+	opt.EnsureDefaults()
+	var deleted []state.KeyRange
+	for _, path := range in.out.paths {
+		f, err := d.fs.Open(path)
+		check(t, err)
+		r, err := sstable.NewSimpleReadable(f)
+		check(t, err)
+		_, dels, _, err := sstable.ReadAll(r, opt.MakeReaderOptions(), nil)
+		check(t, err)
+		for _, s := range dels {
+			if bytes.Compare(s.Start, s.End) >= 0 {
+				t.Errorf("%s deletes [%x, %x)", path, s.Start, s.End)
+			}
+			begins := slices.ContainsFunc(spans, func(k state.KeyRange) bool { return bytes.Equal(k.Start, s.Start) })
+			if n := len(deleted); n > 0 && bytes.Equal(deleted[n-1].End, s.Start) && !begins {
+				deleted[n-1].End = s.End
+			} else {
+				deleted = append(deleted, state.KeyRange{Start: s.Start, End: s.End})
+			}
+		}
+	}
+	if !slices.EqualFunc(deleted, spans, func(a, b state.KeyRange) bool { return bytes.Equal(a.Start, b.Start) && bytes.Equal(a.End, b.End) }) {
+		t.Errorf("deleted %x, want %x", deleted, spans)
+	}
 }

@@ -106,8 +106,10 @@ func (in *incoming) row(key, value []byte) error {
 		return fmt.Errorf("%w: row outside the range", ErrSnapshot)
 	}
 	if in.file != nil && in.file.Raw().EstimatedSize() >= in.h.opt.stagedFileBytes {
-		if err := in.file.DeleteRange(in.begin, key); err != nil {
-			return err
+		if bytes.Compare(in.begin, key) < 0 { // an empty one is taken by the writer, and Pebble's iterators are not made for it
+			if err := in.file.DeleteRange(in.begin, key); err != nil {
+				return err
+			}
 		}
 		in.begin = bytes.Clone(key)
 		if err := in.closeFile(); err != nil {
