@@ -86,13 +86,13 @@ func (w *writer) finish(t *testing.T) {
 	}
 }
 
-// awaitMembers waits until n members serve and no other is known.
+// awaitMembers waits until n members serve, those of this node with the content that a majority has, and no other is known.
 func awaitMembers(t *testing.T, s *Supervisor, n int) {
 	t.Helper()
 	err := s.await(testContext(t), func() bool {
 		voters := 0
 		for _, p := range s.truth.Peers {
-			if p.State == peerVoter && slices.Contains(s.ready, p.Name) {
+			if p.State == peerVoter && slices.Contains(s.ready, p.Name) && (slices.Contains(s.trusted, p.Name) || !s.own(p)) {
 				voters++
 			}
 		}

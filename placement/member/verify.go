@@ -14,12 +14,19 @@ import (
 // verify compares the content of the members that serve, on all nodes, by its hash at one revision: a flipped bit in a
 // member's database can be a wrong value without being an error. This node's that differ from the majority are lost, as
 // other nodes find theirs out; those that agree are dialled. One that is removed while it is asked for its hash can
-// end its process, as etcd reads a database that it has closed: that is started again. Without a majority, as with two members, nobody can tell: it is said, and both go on.
+// end its process, as etcd reads a database that it has closed: that is started again. Without a majority, as with two
+// members, nobody can tell: it is said, and both go on.
 func (s *Supervisor) verify(ctx context.Context) {
 	s.mu.Lock()
 	var all []target
 	for _, n := range s.serving() {
 		all = append(all, target{n, s.truth.peer(n).Node})
+	}
+	expected := len(all)
+	for _, n := range s.startable() {
+		if !slices.Contains(s.ready, n) { // it still reads its data
+			expected++
+		}
 	}
 	s.mu.Unlock()
 	clients := make(map[string]*clientv3.Client, len(all))
@@ -33,7 +40,7 @@ func (s *Supervisor) verify(ctx context.Context) {
 	}
 	hashes := s.hashAll(ctx, clients)
 	if len(hashes) > 0 {
-		s.judge(hashes, len(all))
+		s.judge(hashes, expected)
 	}
 }
 
@@ -88,9 +95,10 @@ func (s *Supervisor) askAll(ctx context.Context, clients map[string]*clientv3.Cl
 	g.Wait()
 }
 
-// judge takes the result in. Of serving members not all need have answered: where those that did differ, and have no majority, the word of
-// the others is waited for, or that they serve no more; until then nobody is trusted who was not.
-func (s *Supervisor) judge(hashes map[string]content, serving int) {
+// judge takes the result in. Of the members that serve or may do so soon not all need have answered: where those that did
+// differ, and have no majority, the word of the others is waited for, or that they are lost; until then nobody is trusted
+// who was not.
+func (s *Supervisor) judge(hashes map[string]content, expected int) {
 	votes := make(map[content]int)
 	var best content
 	for _, h := range hashes {
@@ -102,7 +110,7 @@ func (s *Supervisor) judge(hashes map[string]content, serving int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	majority := votes[best] > len(s.truth.Peers)/2
-	if !majority && len(votes) > 1 && len(hashes) < serving {
+	if !majority && len(votes) > 1 && len(hashes) < expected {
 		return
 	}
 	if !majority && len(votes) > 1 {
