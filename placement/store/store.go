@@ -39,7 +39,8 @@ type Store struct {
 	syncs   syncs
 	unwatch atomic.Pointer[context.CancelFunc] // ends the watch that runs; another one begins
 
-	cancel context.CancelFunc // ends watch and contact
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 	done   sync.WaitGroup
 	closed sync.Once
 }
@@ -76,18 +77,17 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		s.kv = opt.between(client.KV)
 	}
 	s.state.Store(&state{m: emptyMap(), next: make(chan struct{})})
-	run, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.firstLoad(ctx); err != nil {
-		cancel()
+		s.cancel()
 		client.Close()
 		return nil, err
 	}
 	s.broken.Store(int64(time.Since(s.origin)))
 	s.done.Add(3)
-	go s.watchLoop(run)
-	go s.contactLoop(run)
-	go s.connectionLoop(run)
+	go s.watchLoop(s.ctx)
+	go s.contactLoop(s.ctx)
+	go s.connectionLoop(s.ctx)
 	return s, nil
 }
 
@@ -113,7 +113,7 @@ func clientConfig(opt *Options) clientv3.Config {
 	}
 }
 
-// Close ends the watch and the connection. Map stays readable.
+// Close ends the watch and the connection, and with an error what still asks etcd. Map stays readable.
 func (s *Store) Close() error {
 	s.closed.Do(func() {
 		s.cancel()

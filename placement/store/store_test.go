@@ -613,3 +613,35 @@ func TestTransient(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseEndsWhatAsks: who asks an etcd that is away hears that the store is closed, and not when RequestTimeout is over.
+func TestCloseEndsWhatAsks(t *testing.T) {
+	te := newEtcd(t)
+	asked := make(chan struct{}, 1)
+	s := open(t, te, func(o *Options) {
+		o.RequestTimeout = time.Hour
+		o.TryTimeout = 50 * time.Millisecond
+		o.Redial = func() { // after each try
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+		}
+	})
+	te.stop()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.Copy(context.Background())
+		failed <- err
+	}()
+	<-asked
+	s.Close()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, ErrUnavailable) {
+			t.Error(err)
+		}
+	case <-time.After(poll.Within):
+		t.Error("it still asks")
+	}
+}

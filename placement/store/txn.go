@@ -14,10 +14,11 @@ import (
 )
 
 // retry calls fn, which must be safe to repeat, until it succeeds, fails for good, or RequestTimeout has passed.
-// Errors: fn's own; ErrUnavailable when etcd did not answer in time.
+// Errors: fn's own; ErrUnavailable when etcd did not answer in time, or before Close.
 func (s *Store) retry(ctx context.Context, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
 	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
 	wait := 10 * time.Millisecond
 	for {
 		err := s.try(ctx, fn)
