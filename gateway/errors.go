@@ -114,6 +114,7 @@ var s3Errors = []struct {
 	{meta.ErrLocked, errAccessDenied.say("Access Denied because object protected by object lock.")},
 	{meta.ErrPartChanged, errInvalidPart},
 	{meta.ErrSealed, errOperationAborted},
+	{meta.ErrNoSuchBucket, errUnavailable.say("The bucket was deleted while it was read. Please try again.")},
 	{meta.ErrTooOld, errRequestTimeout},
 	{meta.ErrReclaimed, errRequestTimeout},
 	{meta.ErrFull, errInsufficientStorage},

@@ -44,6 +44,7 @@ type records struct {
 	fail    func(*metapb.Command) error // before a command is applied; nil: none
 	lose    func(*metapb.Command) error // after it was applied
 	away    error                       // of Get; nil: it answers
+	deleted ids.Bucket                  // meta.Node finds out that it is no more
 }
 
 var span1 = state.Span{ID: 1}
@@ -142,6 +143,9 @@ func (r *records) UpdateVersion(_ context.Context, rules int64, c *metapb.Update
 }
 
 func (r *records) DeleteVersions(_ context.Context, rules int64, c *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
+	if ids.Bucket(c.Bucket) == r.deleted {
+		return nil, meta.ErrNoSuchBucket
+	}
 	res, err := r.do(&metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: c}})
 	return res.GetDeleted(), err
 }
@@ -162,6 +166,9 @@ func (r *records) CompleteUpload(_ context.Context, rules int64, c *metapb.Compl
 }
 
 func (r *records) AbortUpload(_ context.Context, c *metapb.AbortUpload) error {
+	if ids.Bucket(c.Bucket) == r.deleted {
+		return meta.ErrNoSuchBucket
+	}
 	_, err := r.do(&metapb.Command{Op: &metapb.Command_AbortUpload{AbortUpload: c}})
 	return err
 }
@@ -175,6 +182,9 @@ func (r *records) Get(_ context.Context, bucket ids.Bucket, key string, opt meta
 	if r.away != nil {
 		return nil, nil, r.away
 	}
+	if bucket == r.deleted {
+		return nil, nil, meta.ErrNoSuchBucket
+	}
 	return state.Get(r.db, bucket, key, opt)
 }
 
@@ -183,6 +193,9 @@ func (r *records) Extents(_ context.Context, bucket ids.Bucket, key string, ts h
 }
 
 func (r *records) ListParts(_ context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (*metapb.Upload, []*metapb.Extent, error) {
+	if bucket == r.deleted {
+		return nil, nil, meta.ErrNoSuchBucket
+	}
 	return state.ListParts(r.db, bucket, key, id, after, max)
 }
 
@@ -191,10 +204,16 @@ func (r *records) Completed(_ context.Context, bucket ids.Bucket, key string, id
 }
 
 func (r *records) List(_ context.Context, req meta.ListRequest, buf []byte) (meta.ListPage, error) {
+	if req.Bucket == r.deleted {
+		return meta.ListPage{}, meta.ErrNoSuchBucket
+	}
 	return state.List(r.db, span1, req, buf)
 }
 
 func (r *records) ListVersions(_ context.Context, req meta.ListVersionsRequest, buf []byte) (meta.ListVersionsPage, error) {
+	if req.Bucket == r.deleted {
+		return meta.ListVersionsPage{}, meta.ErrNoSuchBucket
+	}
 	return state.ListVersions(r.db, span1, req, buf)
 }
 
@@ -211,6 +230,9 @@ func (r *records) setRules(b *placement.Bucket) error {
 }
 
 func (r *records) ListUploads(_ context.Context, req meta.ListUploadsRequest) (meta.ListUploadsPage, error) {
+	if req.Bucket == r.deleted {
+		return meta.ListUploadsPage{}, meta.ErrNoSuchBucket
+	}
 	return state.ListUploads(r.db, span1, req)
 }
 

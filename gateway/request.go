@@ -163,8 +163,11 @@ func (r *request) serve() error {
 		return errNotImplemented.say("%s is not implemented.", r.op.name)
 	}
 	err = r.op.handle(r)
-	if errors.Is(err, meta.ErrSealed) {
-		return r.goneOr(errOperationAborted) // it is being deleted, or was
+	switch {
+	case errors.Is(err, meta.ErrSealed): // it is being deleted, or was
+		return r.goneOr(errOperationAborted)
+	case errors.Is(err, meta.ErrNoSuchBucket): // or the source of a copy
+		return r.goneOr(err)
 	}
 	return err
 }

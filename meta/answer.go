@@ -116,21 +116,23 @@ func (n *Node) answerRead(ctx context.Context, lead *replica.Replica, req *remot
 	case !answers(err) && ctx.Err() == nil:
 		n.noteUnreadable(lead, err)
 	}
-	return done(err)
+	refused := done(err)
+	refused.Sealed = resp.Sealed
+	return refused
 }
 
 // reading answers req into resp from rows of lead's, if they are still its own (I15, I20).
 func reading(lead *replica.Replica, req *remotepb.Request, resp *remotepb.Response) func(pebble.Reader) error {
 	key := func(rows pebble.Reader) error {
 		resp.Reset() // of a try that did not count
-		err := evaluateKey(rows, req, resp)
+		err := evaluateKey(rows, lead.Range(), req, resp)
 		if !lead.Covers(req.Place) { // after the rows were read: a split tells it before it changes them
 			return errSplit
 		}
 		return err
 	}
 	switch req.Op.(type) {
-	case *remotepb.Request_Get, *remotepb.Request_Extents, *remotepb.Request_Completed:
+	case *remotepb.Request_Get, *remotepb.Request_Extents, *remotepb.Request_Completed, *remotepb.Request_Sealed:
 		return key // one row, or one iterator
 	case *remotepb.Request_ListParts, *remotepb.Request_Referenced:
 		return snapshotted(key)

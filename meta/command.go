@@ -200,8 +200,16 @@ func (n *Node) UpdateVersion(ctx context.Context, rules int64, u *metapb.UpdateV
 //
 // Keys have no results. Of targets the i-th result is the i-th's: see DeleteError. After an error those of some ranges are there,
 // and what has none may be deleted, now or later, or not; after ErrStaleRules it is not.
-// Errors: ErrStaleRules, ErrUnavailable; of keys also ErrPrecondition, ErrLocked, ErrSealed.
+// Errors: ErrNoSuchBucket, ErrStaleRules, ErrUnavailable; of keys also ErrPrecondition, ErrLocked, ErrSealed.
 func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
+	results, err := n.deleteVersions(ctx, rules, d)
+	if err == nil { // of a bucket that is no more all was absent: the name's next bucket may have it
+		err = n.absent(ctx, ids.Bucket(d.Bucket), "", nil)
+	}
+	return results, err
+}
+
+func (n *Node) deleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
 	bucket := ids.Bucket(d.Bucket)
 	command := func(d *metapb.DeleteVersions) *metapb.Command {
 		return &metapb.Command{Rules: rules, Op: &metapb.Command_Delete{Delete: d}}
@@ -246,7 +254,7 @@ func (n *Node) deletePlain(ctx context.Context, rules int64, d *metapb.DeleteVer
 	}
 	results := make([]*metapb.DeleteResult, len(d.Targets))
 	if !conditions {
-		if _, err := n.DeleteVersions(ctx, rules, all); err != nil {
+		if _, err := n.deleteVersions(ctx, rules, all); err != nil {
 			return results, err
 		}
 		for i := range results {
@@ -256,7 +264,7 @@ func (n *Node) deletePlain(ctx context.Context, rules int64, d *metapb.DeleteVer
 	}
 	for i, t := range d.Targets {
 		one := &metapb.DeleteVersions{Bucket: d.Bucket, Keys: []string{t.GetKey()}, Condition: t.GetCondition()}
-		switch _, err := n.DeleteVersions(ctx, rules, one); {
+		switch _, err := n.deleteVersions(ctx, rules, one); {
 		case errors.Is(err, ErrPrecondition):
 			results[i] = &metapb.DeleteResult{Code: metapb.Code_PRECONDITION_FAILED}
 		case errors.Is(err, ErrNoSuchKey):
@@ -340,8 +348,11 @@ func (n *Node) CompleteUpload(ctx context.Context, rules int64, c *metapb.Comple
 	return r.GetVersion(), nil
 }
 
-// AbortUpload ends an upload; its parts go to the reclaimer. Errors: ErrNoSuchUpload, ErrUnavailable.
+// AbortUpload ends an upload; its parts go to the reclaimer. Errors: ErrNoSuchUpload, ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) AbortUpload(ctx context.Context, a *metapb.AbortUpload) error {
 	_, err := n.run(ctx, ids.Bucket(a.Bucket), a.Key, &metapb.Command{Op: &metapb.Command_AbortUpload{AbortUpload: a}})
+	if errors.Is(err, ErrNoSuchUpload) {
+		err = n.absent(ctx, ids.Bucket(a.Bucket), a.Key, err)
+	}
 	return err
 }

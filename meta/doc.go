@@ -26,4 +26,6 @@
 //     here or at who asked.
 //   - I12: a drive that fails or hangs takes its own replicas with it and nothing else.
 //   - I15: "absent" is an answer only with a nil error.
+//   - I20: nothing is said to be absent from a bucket, or deleted, while the ranges have it sealed and the map may be older than its
+//     deletion: another bucket may have its name.
 package meta

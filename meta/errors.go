@@ -19,7 +19,8 @@ var (
 	ErrPrecondition = errors.New("meta: precondition failed")
 	ErrLocked       = errors.New("meta: version is locked") // object lock keeps it as it is
 	ErrPartChanged  = errors.New("meta: a named part is absent or another body: read the parts again")
-	ErrSealed       = errors.New("meta: bucket is sealed") // it may be unsealed within seconds
+	ErrSealed       = errors.New("meta: bucket is sealed")  // it may be unsealed within seconds
+	ErrNoSuchBucket = errors.New("meta: bucket is deleted") // though the map that was used had it
 	ErrTooOld       = errors.New("meta: request or upload id is older than the range takes")
 	ErrReclaimed    = errors.New("meta: body was given to the reclaimer")
 	ErrPoolClosed   = errors.New("meta: the body's pool is being removed") // choose the pool again

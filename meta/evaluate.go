@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,7 +17,7 @@ import (
 const pageMax = 1 << 16
 
 // evaluateKey answers a read of one key's rows. Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrNoSuchUpload, ErrBadCommand; else the drive's.
-func evaluateKey(rows pebble.Reader, req *remotepb.Request, resp *remotepb.Response) (err error) {
+func evaluateKey(rows pebble.Reader, rng ids.Range, req *remotepb.Request, resp *remotepb.Response) (err error) {
 	switch op := req.Op.(type) {
 	case *remotepb.Request_Get:
 		q := op.Get
@@ -24,6 +25,13 @@ func evaluateKey(rows pebble.Reader, req *remotepb.Request, resp *remotepb.Respo
 			Inline: q.Inline, AsOf: hlc.Stamp(q.AsOf), Version: VersionRef{ID: hlc.Stamp(q.Version), Null: q.Null},
 		})
 		resp.HasInline = resp.Inline != nil
+		if errors.Is(err, ErrNoSuchKey) {
+			sealed, failed := state.Sealed(rows, rng, ids.Bucket(q.Bucket))
+			if failed != nil {
+				return failed
+			}
+			resp.Sealed = sealed
+		}
 	case *remotepb.Request_Extents:
 		q := op.Extents
 		resp.Extents, err = state.Extents(rows, ids.Bucket(q.Bucket), q.Key, hlc.Stamp(q.Ts), q.Offset, bounded(q.Max))
@@ -45,6 +53,8 @@ func evaluateKey(rows pebble.Reader, req *remotepb.Request, resp *remotepb.Respo
 			return state.Referenced(rows, ids.Bucket(q.Bucket), q.Key, id)
 		})
 		resp.Ref = uint32(ref)
+	case *remotepb.Request_Sealed:
+		resp.Sealed, err = state.Sealed(rows, rng, ids.Bucket(op.Sealed.Bucket))
 	default:
 		return fmt.Errorf("%w: %T", ErrBadCommand, op)
 	}

@@ -29,7 +29,7 @@ type (
 func NextEntry(p []byte, e *Entry) (rest []byte, ok bool) { return state.NextEntry(p, e) }
 
 // List reads one page in key order and appends its entries to buf. Each range is read at one state that has all that
-// was acknowledged before the call. Errors: ErrUnavailable.
+// was acknowledged before the call. Errors: ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) List(ctx context.Context, req ListRequest, buf []byte) (ListPage, error) {
 	page := ListPage{Entries: buf}
 	span := bucketSpan(req.Bucket)
@@ -56,7 +56,7 @@ func (n *Node) List(ctx context.Context, req ListRequest, buf []byte) (ListPage,
 			}
 		}
 		if page.Truncated || ends(end, span) || req.Max <= 0 {
-			return page, nil
+			return page, n.unlessEmpty(ctx, req.Bucket, page.Count)
 		}
 		place = end
 	}
@@ -110,7 +110,7 @@ func (n *Node) listHere(ctx context.Context, place []byte, list func(pebble.Read
 }
 
 // ListVersions reads one page of all versions, ordered by key, then newest first, and appends its entries to buf. Each range is
-// read at one state that has all that was acknowledged before the call. Errors: ErrUnavailable.
+// read at one state that has all that was acknowledged before the call. Errors: ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) ListVersions(ctx context.Context, req ListVersionsRequest, buf []byte) (ListVersionsPage, error) {
 	page := ListVersionsPage{Entries: buf}
 	if err := n.knowsVersions(); err != nil {
@@ -138,7 +138,7 @@ func (n *Node) ListVersions(ctx context.Context, req ListVersionsRequest, buf []
 			page = part
 		}
 		if page.Truncated || ends(end, span) || req.Max <= 0 {
-			return page, nil
+			return page, n.unlessEmpty(ctx, req.Bucket, page.Count)
 		}
 		place = end
 	}
@@ -161,7 +161,7 @@ func (n *Node) listVersionsRange(ctx context.Context, place []byte, req ListVers
 	}, resp.GetEnd(), err
 }
 
-// ListUploads reads one page of unfinished uploads. Errors: ErrUnavailable.
+// ListUploads reads one page of unfinished uploads. Errors: ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) ListUploads(ctx context.Context, req ListUploadsRequest) (ListUploadsPage, error) {
 	var page ListUploadsPage
 	span := bucketSpan(req.Bucket)
@@ -193,5 +193,5 @@ func (n *Node) ListUploads(ctx context.Context, req ListUploadsRequest) (ListUpl
 	if err != nil {
 		return ListUploadsPage{}, err
 	}
-	return page, nil
+	return page, n.unlessEmpty(ctx, req.Bucket, len(page.Entries))
 }

@@ -22,7 +22,9 @@ import (
 type Options struct {
 	Map func() *placement.Map // the newest map known; needed
 	// Next waits for a map with a greater revision. nil: the owner calls Reconcile when the map has changed.
-	Next  func(ctx context.Context, after int64) (*placement.Map, error)
+	Next func(ctx context.Context, after int64) (*placement.Map, error)
+	// Sync returns when Map has every change that was finished before the call. nil: Map is always the newest.
+	Sync  func(ctx context.Context) error
 	Clock *hlc.Clock
 	// Staging names a directory for snapshots that come in to a drive, on the file system of its rows: the Node's own.
 	// Without it no replica can be caught up by a snapshot.
@@ -63,6 +65,9 @@ func (o *Options) validate() error {
 	}
 	if o.Clock == nil {
 		o.Clock = hlc.New(nil)
+	}
+	if o.Sync == nil {
+		o.Sync = func(context.Context) error { return nil }
 	}
 	if o.Low == nil {
 		o.Low = func(ids.Drive) bool { return false }

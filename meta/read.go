@@ -92,7 +92,7 @@ func (n *Node) leaderNow(rng ids.Range, not *replica.Replica) (*replica.Replica,
 }
 
 // Get returns a version of a key, the newest unless opt says which, and its body if asked for and inline. A delete marker is
-// returned as such. Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrUnavailable.
+// returned as such. Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (v *metapb.Version, inline []byte, err error) {
 	err = n.readKey(ctx, bucket, key, func(rows pebble.Reader) (err error) {
 		v, inline, err = state.Get(rows, bucket, key, opt)
@@ -100,6 +100,9 @@ func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOp
 	})
 	if err == errElsewhere { //nolint:errorlint // it is never wrapped
 		return n.getElsewhere(ctx, bucket, key, opt)
+	}
+	if errors.Is(err, ErrNoSuchKey) {
+		return nil, nil, n.absent(ctx, bucket, key, err)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -117,6 +120,9 @@ func (n *Node) getElsewhere(ctx context.Context, bucket ids.Bucket, key string, 
 		Bucket: uint64(bucket), Key: key, AsOf: uint64(opt.AsOf), Inline: opt.Inline, Version: uint64(opt.Version.ID), Null: opt.Version.Null,
 	}
 	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Get{Get: get}})
+	if resp.GetSealed() {
+		return nil, nil, n.unlessDeleted(ctx, bucket, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -150,17 +156,23 @@ func (n *Node) Extents(ctx context.Context, bucket ids.Bucket, key string, ts hl
 }
 
 // ListParts returns an unfinished upload and at most max of its parts with numbers after after.
-// Errors: ErrNoSuchUpload, ErrUnavailable.
+// Errors: ErrNoSuchUpload, ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) ListParts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (*metapb.Upload, []*metapb.Extent, error) {
 	q := &remotepb.ListParts{Bucket: uint64(bucket), Key: key, Upload: id[:], After: after, Max: uint32(max)}
 	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_ListParts{ListParts: q}})
+	if errors.Is(err, ErrNoSuchUpload) {
+		err = n.absent(ctx, bucket, key, err)
+	}
 	return resp.GetUpload(), resp.GetExtents(), err
 }
 
-// Completed returns what a finished upload left, for 7 days (I21). Errors: ErrNoSuchUpload, ErrUnavailable.
+// Completed returns what a finished upload left, for 7 days (I21). Errors: ErrNoSuchUpload, ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) Completed(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) (*metapb.Upload, error) {
 	q := &remotepb.Completed{Bucket: uint64(bucket), Key: key, Upload: id[:]}
 	resp, err := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Completed{Completed: q}})
+	if errors.Is(err, ErrNoSuchUpload) {
+		err = n.absent(ctx, bucket, key, err)
+	}
 	return resp.GetUpload(), err
 }
 

@@ -309,6 +309,11 @@ func CountersOf(r pebble.Reader, id ids.Range, bucket ids.Bucket) (*metapb.Count
 	return c.Proto(), err
 }
 
+// Sealed reports whether range id has a bucket sealed.
+func Sealed(r pebble.Reader, id ids.Range, bucket ids.Bucket) (bool, error) {
+	return has(r, keys.AppendBucket(nil, keys.Seals, id, bucket))
+}
+
 // Usage calls fn with each bucket that has counters in range id, ascending, until fn fails.
 func Usage(r pebble.Reader, id ids.Range, fn func(ids.Bucket, *metapb.Counters) error) error {
 	prefix := keys.AppendRange(nil, keys.Counts, id)

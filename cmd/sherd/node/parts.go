@@ -39,6 +39,7 @@ func (n *Node) startRecords(ctx, loops context.Context) (err error) {
 		Next: func(ctx context.Context, after int64) (*placement.Map, error) {
 			return n.store.Wait(ctx, func(m *placement.Map) bool { return m.Revision > after })
 		},
+		Sync:     n.store.Sync,
 		Clock:    n.clock,
 		Staging:  n.staging,
 		Low:      n.low,

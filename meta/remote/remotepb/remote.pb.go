@@ -437,6 +437,7 @@ type Request struct {
 	//	*Request_Change
 	//	*Request_Transfer
 	//	*Request_ListVersions
+	//	*Request_Sealed
 	Op            isRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -685,6 +686,15 @@ func (x *Request) GetListVersions() *ListVersions {
 	return nil
 }
 
+func (x *Request) GetSealed() *Sealed {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Sealed); ok {
+			return x.Sealed
+		}
+	}
+	return nil
+}
+
 type isRequest_Op interface {
 	isRequest_Op()
 }
@@ -765,6 +775,10 @@ type Request_ListVersions struct {
 	ListVersions *ListVersions `protobuf:"bytes,28,opt,name=list_versions,json=listVersions,proto3,oneof"` // from feature level 3 on
 }
 
+type Request_Sealed struct {
+	Sealed *Sealed `protobuf:"bytes,29,opt,name=sealed,proto3,oneof"`
+}
+
 func (*Request_Do) isRequest_Op() {}
 
 func (*Request_Get) isRequest_Op() {}
@@ -802,6 +816,8 @@ func (*Request_Change) isRequest_Op() {}
 func (*Request_Transfer) isRequest_Op() {}
 
 func (*Request_ListVersions) isRequest_Op() {}
+
+func (*Request_Sealed) isRequest_Op() {}
 
 type Do struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1967,6 +1983,51 @@ func (x *Transfer) GetTo() uint64 {
 	return 0
 }
 
+// Sealed asks whether the range has the bucket sealed.
+type Sealed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        uint64                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sealed) Reset() {
+	*x = Sealed{}
+	mi := &file_remote_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sealed) ProtoMessage() {}
+
+func (x *Sealed) ProtoReflect() protoreflect.Message {
+	mi := &file_remote_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
+func (*Sealed) Descriptor() ([]byte, []int) {
+	return file_remote_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Sealed) GetBucket() uint64 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
 // Response answers the request of its id.
 type Response struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1994,6 +2055,7 @@ type Response struct {
 	QueuedRepairs  uint64                 `protobuf:"varint,25,opt,name=queued_repairs,json=queuedRepairs,proto3" json:"queued_repairs,omitempty"`    // Queued
 	QueuedReclaims uint64                 `protobuf:"varint,26,opt,name=queued_reclaims,json=queuedReclaims,proto3" json:"queued_reclaims,omitempty"` // Queued
 	Last           uint64                 `protobuf:"fixed64,29,opt,name=last,proto3" json:"last,omitempty"`                                          // Queued: the range's last stamp
+	Sealed         bool                   `protobuf:"varint,30,opt,name=sealed,proto3" json:"sealed,omitempty"`                                       // Sealed; Get with NO_SUCH_KEY or NO_SUCH_VERSION: the range has the bucket sealed
 	Replicas       []*ReplicaStatus       `protobuf:"bytes,27,rep,name=replicas,proto3" json:"replicas,omitempty"`                                    // Survey: all; Status: the leader's
 	Drives         [][]byte               `protobuf:"bytes,28,rep,name=drives,proto3" json:"drives,omitempty"`                                        // Survey: whose replicas run or may run here; 16 bytes each
 	unknownFields  protoimpl.UnknownFields
@@ -2002,7 +2064,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_remote_proto_msgTypes[25]
+	mi := &file_remote_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2076,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[25]
+	mi := &file_remote_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2089,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{25}
+	return file_remote_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Response) GetId() uint64 {
@@ -2198,6 +2260,13 @@ func (x *Response) GetLast() uint64 {
 	return 0
 }
 
+func (x *Response) GetSealed() bool {
+	if x != nil {
+		return x.Sealed
+	}
+	return false
+}
+
 func (x *Response) GetReplicas() []*ReplicaStatus {
 	if x != nil {
 		return x.Replicas
@@ -2222,7 +2291,7 @@ type BucketUsage struct {
 
 func (x *BucketUsage) Reset() {
 	*x = BucketUsage{}
-	mi := &file_remote_proto_msgTypes[26]
+	mi := &file_remote_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2303,7 @@ func (x *BucketUsage) String() string {
 func (*BucketUsage) ProtoMessage() {}
 
 func (x *BucketUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[26]
+	mi := &file_remote_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2316,7 @@ func (x *BucketUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsage.ProtoReflect.Descriptor instead.
 func (*BucketUsage) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{26}
+	return file_remote_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BucketUsage) GetBucket() uint64 {
@@ -2277,7 +2346,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_remote_proto_msgTypes[27]
+	mi := &file_remote_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2358,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[27]
+	mi := &file_remote_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2371,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{27}
+	return file_remote_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Page) GetEntries() []byte {
@@ -2352,7 +2421,7 @@ type UploadsPage struct {
 
 func (x *UploadsPage) Reset() {
 	*x = UploadsPage{}
-	mi := &file_remote_proto_msgTypes[28]
+	mi := &file_remote_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2433,7 @@ func (x *UploadsPage) String() string {
 func (*UploadsPage) ProtoMessage() {}
 
 func (x *UploadsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[28]
+	mi := &file_remote_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2446,7 @@ func (x *UploadsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
 func (*UploadsPage) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{28}
+	return file_remote_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UploadsPage) GetEntries() []*UploadEntry {
@@ -2419,7 +2488,7 @@ type UploadEntry struct {
 
 func (x *UploadEntry) Reset() {
 	*x = UploadEntry{}
-	mi := &file_remote_proto_msgTypes[29]
+	mi := &file_remote_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2500,7 @@ func (x *UploadEntry) String() string {
 func (*UploadEntry) ProtoMessage() {}
 
 func (x *UploadEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[29]
+	mi := &file_remote_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2513,7 @@ func (x *UploadEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadEntry.ProtoReflect.Descriptor instead.
 func (*UploadEntry) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{29}
+	return file_remote_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UploadEntry) GetKey() []byte {
@@ -2481,7 +2550,7 @@ type WalkItem struct {
 
 func (x *WalkItem) Reset() {
 	*x = WalkItem{}
-	mi := &file_remote_proto_msgTypes[30]
+	mi := &file_remote_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2562,7 @@ func (x *WalkItem) String() string {
 func (*WalkItem) ProtoMessage() {}
 
 func (x *WalkItem) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[30]
+	mi := &file_remote_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2575,7 @@ func (x *WalkItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkItem.ProtoReflect.Descriptor instead.
 func (*WalkItem) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{30}
+	return file_remote_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WalkItem) GetBucket() uint64 {
@@ -2573,7 +2642,7 @@ type ReplicaStatus struct {
 
 func (x *ReplicaStatus) Reset() {
 	*x = ReplicaStatus{}
-	mi := &file_remote_proto_msgTypes[31]
+	mi := &file_remote_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2654,7 @@ func (x *ReplicaStatus) String() string {
 func (*ReplicaStatus) ProtoMessage() {}
 
 func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[31]
+	mi := &file_remote_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2667,7 @@ func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
 func (*ReplicaStatus) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{31}
+	return file_remote_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReplicaStatus) GetRange() uint64 {
@@ -2751,7 +2820,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_remote_proto_msgTypes[32]
+	mi := &file_remote_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2832,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_remote_proto_msgTypes[32]
+	mi := &file_remote_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2845,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_remote_proto_rawDescGZIP(), []int{32}
+	return file_remote_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Match) GetReplica() uint64 {
@@ -2818,7 +2887,7 @@ const file_remote_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\x04R\x02to\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\fR\amessage\x12\x14\n" +
 	"\x05start\x18\x06 \x01(\fR\x05start\x12\x10\n" +
-	"\x03end\x18\a \x01(\fR\x03end\"\x9e\t\n" +
+	"\x03end\x18\a \x01(\fR\x03end\"\xd2\t\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -2850,7 +2919,8 @@ const file_remote_proto_rawDesc = "" +
 	"\x06status\x18\x19 \x01(\v2\x18.sherd.records.v1.StatusH\x00R\x06status\x122\n" +
 	"\x06change\x18\x1a \x01(\v2\x18.sherd.records.v1.ChangeH\x00R\x06change\x128\n" +
 	"\btransfer\x18\x1b \x01(\v2\x1a.sherd.records.v1.TransferH\x00R\btransfer\x12E\n" +
-	"\rlist_versions\x18\x1c \x01(\v2\x1e.sherd.records.v1.ListVersionsH\x00R\flistVersionsB\x04\n" +
+	"\rlist_versions\x18\x1c \x01(\v2\x1e.sherd.records.v1.ListVersionsH\x00R\flistVersions\x122\n" +
+	"\x06sealed\x18\x1d \x01(\v2\x18.sherd.records.v1.SealedH\x00R\x06sealedB\x04\n" +
 	"\x02op\"L\n" +
 	"\x02Do\x120\n" +
 	"\acommand\x18\x01 \x01(\v2\x16.sherd.meta.v1.CommandR\acommand\x12\x14\n" +
@@ -2935,7 +3005,9 @@ const file_remote_proto_rawDesc = "" +
 	"\aPROMOTE\x10\x01\x12\b\n" +
 	"\x04DROP\x10\x02\"\x1a\n" +
 	"\bTransfer\x12\x0e\n" +
-	"\x02to\x18\x01 \x01(\x04R\x02to\"\xdf\a\n" +
+	"\x02to\x18\x01 \x01(\x04R\x02to\" \n" +
+	"\x06Sealed\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\x04R\x06bucket\"\xf7\a\n" +
 	"\bResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x16.sherd.records.v1.CodeR\x04code\x12\x16\n" +
@@ -2962,7 +3034,8 @@ const file_remote_proto_rawDesc = "" +
 	"\x06cursor\x18\x18 \x01(\fR\x06cursor\x12%\n" +
 	"\x0equeued_repairs\x18\x19 \x01(\x04R\rqueuedRepairs\x12'\n" +
 	"\x0fqueued_reclaims\x18\x1a \x01(\x04R\x0equeuedReclaims\x12\x12\n" +
-	"\x04last\x18\x1d \x01(\x06R\x04last\x12;\n" +
+	"\x04last\x18\x1d \x01(\x06R\x04last\x12\x16\n" +
+	"\x06sealed\x18\x1e \x01(\bR\x06sealed\x12;\n" +
 	"\breplicas\x18\x1b \x03(\v2\x1f.sherd.records.v1.ReplicaStatusR\breplicas\x12\x16\n" +
 	"\x06drives\x18\x1c \x03(\fR\x06drives\"Z\n" +
 	"\vBucketUsage\x12\x16\n" +
@@ -3051,7 +3124,7 @@ func file_remote_proto_rawDescGZIP() []byte {
 }
 
 var file_remote_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_remote_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_remote_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_remote_proto_goTypes = []any{
 	(Code)(0),               // 0: sherd.records.v1.Code
 	(MemberChange_Kind)(0),  // 1: sherd.records.v1.MemberChange.Kind
@@ -3080,22 +3153,23 @@ var file_remote_proto_goTypes = []any{
 	(*Change)(nil),          // 24: sherd.records.v1.Change
 	(*MemberChange)(nil),    // 25: sherd.records.v1.MemberChange
 	(*Transfer)(nil),        // 26: sherd.records.v1.Transfer
-	(*Response)(nil),        // 27: sherd.records.v1.Response
-	(*BucketUsage)(nil),     // 28: sherd.records.v1.BucketUsage
-	(*Page)(nil),            // 29: sherd.records.v1.Page
-	(*UploadsPage)(nil),     // 30: sherd.records.v1.UploadsPage
-	(*UploadEntry)(nil),     // 31: sherd.records.v1.UploadEntry
-	(*WalkItem)(nil),        // 32: sherd.records.v1.WalkItem
-	(*ReplicaStatus)(nil),   // 33: sherd.records.v1.ReplicaStatus
-	(*Match)(nil),           // 34: sherd.records.v1.Match
-	(*metapb.Command)(nil),  // 35: sherd.meta.v1.Command
-	(*metapb.Result)(nil),   // 36: sherd.meta.v1.Result
-	(*metapb.Version)(nil),  // 37: sherd.meta.v1.Version
-	(*metapb.Extent)(nil),   // 38: sherd.meta.v1.Extent
-	(*metapb.Upload)(nil),   // 39: sherd.meta.v1.Upload
-	(*metapb.Counters)(nil), // 40: sherd.meta.v1.Counters
-	(*metapb.Repair)(nil),   // 41: sherd.meta.v1.Repair
-	(*metapb.Reclaim)(nil),  // 42: sherd.meta.v1.Reclaim
+	(*Sealed)(nil),          // 27: sherd.records.v1.Sealed
+	(*Response)(nil),        // 28: sherd.records.v1.Response
+	(*BucketUsage)(nil),     // 29: sherd.records.v1.BucketUsage
+	(*Page)(nil),            // 30: sherd.records.v1.Page
+	(*UploadsPage)(nil),     // 31: sherd.records.v1.UploadsPage
+	(*UploadEntry)(nil),     // 32: sherd.records.v1.UploadEntry
+	(*WalkItem)(nil),        // 33: sherd.records.v1.WalkItem
+	(*ReplicaStatus)(nil),   // 34: sherd.records.v1.ReplicaStatus
+	(*Match)(nil),           // 35: sherd.records.v1.Match
+	(*metapb.Command)(nil),  // 36: sherd.meta.v1.Command
+	(*metapb.Result)(nil),   // 37: sherd.meta.v1.Result
+	(*metapb.Version)(nil),  // 38: sherd.meta.v1.Version
+	(*metapb.Extent)(nil),   // 39: sherd.meta.v1.Extent
+	(*metapb.Upload)(nil),   // 40: sherd.meta.v1.Upload
+	(*metapb.Counters)(nil), // 41: sherd.meta.v1.Counters
+	(*metapb.Repair)(nil),   // 42: sherd.meta.v1.Repair
+	(*metapb.Reclaim)(nil),  // 43: sherd.meta.v1.Reclaim
 }
 var file_remote_proto_depIdxs = []int32{
 	5,  // 0: sherd.records.v1.SnapshotPart.head:type_name -> sherd.records.v1.SnapshotHead
@@ -3118,38 +3192,39 @@ var file_remote_proto_depIdxs = []int32{
 	24, // 17: sherd.records.v1.Request.change:type_name -> sherd.records.v1.Change
 	26, // 18: sherd.records.v1.Request.transfer:type_name -> sherd.records.v1.Transfer
 	16, // 19: sherd.records.v1.Request.list_versions:type_name -> sherd.records.v1.ListVersions
-	35, // 20: sherd.records.v1.Do.command:type_name -> sherd.meta.v1.Command
-	25, // 21: sherd.records.v1.Change.changes:type_name -> sherd.records.v1.MemberChange
-	1,  // 22: sherd.records.v1.MemberChange.kind:type_name -> sherd.records.v1.MemberChange.Kind
-	0,  // 23: sherd.records.v1.Response.code:type_name -> sherd.records.v1.Code
-	36, // 24: sherd.records.v1.Response.result:type_name -> sherd.meta.v1.Result
-	37, // 25: sherd.records.v1.Response.version:type_name -> sherd.meta.v1.Version
-	38, // 26: sherd.records.v1.Response.extents:type_name -> sherd.meta.v1.Extent
-	39, // 27: sherd.records.v1.Response.upload:type_name -> sherd.meta.v1.Upload
-	40, // 28: sherd.records.v1.Response.counters:type_name -> sherd.meta.v1.Counters
-	28, // 29: sherd.records.v1.Response.usage:type_name -> sherd.records.v1.BucketUsage
-	29, // 30: sherd.records.v1.Response.page:type_name -> sherd.records.v1.Page
-	30, // 31: sherd.records.v1.Response.uploads:type_name -> sherd.records.v1.UploadsPage
-	41, // 32: sherd.records.v1.Response.repairs:type_name -> sherd.meta.v1.Repair
-	42, // 33: sherd.records.v1.Response.reclaims:type_name -> sherd.meta.v1.Reclaim
-	32, // 34: sherd.records.v1.Response.items:type_name -> sherd.records.v1.WalkItem
-	33, // 35: sherd.records.v1.Response.replicas:type_name -> sherd.records.v1.ReplicaStatus
-	40, // 36: sherd.records.v1.BucketUsage.counters:type_name -> sherd.meta.v1.Counters
-	31, // 37: sherd.records.v1.UploadsPage.entries:type_name -> sherd.records.v1.UploadEntry
-	39, // 38: sherd.records.v1.UploadEntry.upload:type_name -> sherd.meta.v1.Upload
-	38, // 39: sherd.records.v1.WalkItem.extent:type_name -> sherd.meta.v1.Extent
-	34, // 40: sherd.records.v1.ReplicaStatus.matches:type_name -> sherd.records.v1.Match
-	2,  // 41: sherd.records.v1.Records.Messages:input_type -> sherd.records.v1.Frames
-	2,  // 42: sherd.records.v1.Records.Calls:input_type -> sherd.records.v1.Frames
-	4,  // 43: sherd.records.v1.Records.Snapshot:input_type -> sherd.records.v1.SnapshotPart
-	3,  // 44: sherd.records.v1.Records.Messages:output_type -> sherd.records.v1.Ack
-	2,  // 45: sherd.records.v1.Records.Calls:output_type -> sherd.records.v1.Frames
-	3,  // 46: sherd.records.v1.Records.Snapshot:output_type -> sherd.records.v1.Ack
-	44, // [44:47] is the sub-list for method output_type
-	41, // [41:44] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	27, // 20: sherd.records.v1.Request.sealed:type_name -> sherd.records.v1.Sealed
+	36, // 21: sherd.records.v1.Do.command:type_name -> sherd.meta.v1.Command
+	25, // 22: sherd.records.v1.Change.changes:type_name -> sherd.records.v1.MemberChange
+	1,  // 23: sherd.records.v1.MemberChange.kind:type_name -> sherd.records.v1.MemberChange.Kind
+	0,  // 24: sherd.records.v1.Response.code:type_name -> sherd.records.v1.Code
+	37, // 25: sherd.records.v1.Response.result:type_name -> sherd.meta.v1.Result
+	38, // 26: sherd.records.v1.Response.version:type_name -> sherd.meta.v1.Version
+	39, // 27: sherd.records.v1.Response.extents:type_name -> sherd.meta.v1.Extent
+	40, // 28: sherd.records.v1.Response.upload:type_name -> sherd.meta.v1.Upload
+	41, // 29: sherd.records.v1.Response.counters:type_name -> sherd.meta.v1.Counters
+	29, // 30: sherd.records.v1.Response.usage:type_name -> sherd.records.v1.BucketUsage
+	30, // 31: sherd.records.v1.Response.page:type_name -> sherd.records.v1.Page
+	31, // 32: sherd.records.v1.Response.uploads:type_name -> sherd.records.v1.UploadsPage
+	42, // 33: sherd.records.v1.Response.repairs:type_name -> sherd.meta.v1.Repair
+	43, // 34: sherd.records.v1.Response.reclaims:type_name -> sherd.meta.v1.Reclaim
+	33, // 35: sherd.records.v1.Response.items:type_name -> sherd.records.v1.WalkItem
+	34, // 36: sherd.records.v1.Response.replicas:type_name -> sherd.records.v1.ReplicaStatus
+	41, // 37: sherd.records.v1.BucketUsage.counters:type_name -> sherd.meta.v1.Counters
+	32, // 38: sherd.records.v1.UploadsPage.entries:type_name -> sherd.records.v1.UploadEntry
+	40, // 39: sherd.records.v1.UploadEntry.upload:type_name -> sherd.meta.v1.Upload
+	39, // 40: sherd.records.v1.WalkItem.extent:type_name -> sherd.meta.v1.Extent
+	35, // 41: sherd.records.v1.ReplicaStatus.matches:type_name -> sherd.records.v1.Match
+	2,  // 42: sherd.records.v1.Records.Messages:input_type -> sherd.records.v1.Frames
+	2,  // 43: sherd.records.v1.Records.Calls:input_type -> sherd.records.v1.Frames
+	4,  // 44: sherd.records.v1.Records.Snapshot:input_type -> sherd.records.v1.SnapshotPart
+	3,  // 45: sherd.records.v1.Records.Messages:output_type -> sherd.records.v1.Ack
+	2,  // 46: sherd.records.v1.Records.Calls:output_type -> sherd.records.v1.Frames
+	3,  // 47: sherd.records.v1.Records.Snapshot:output_type -> sherd.records.v1.Ack
+	45, // [45:48] is the sub-list for method output_type
+	42, // [42:45] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_remote_proto_init() }
@@ -3177,6 +3252,7 @@ func file_remote_proto_init() {
 		(*Request_Change)(nil),
 		(*Request_Transfer)(nil),
 		(*Request_ListVersions)(nil),
+		(*Request_Sealed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3184,7 +3260,7 @@ func file_remote_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_remote_proto_rawDesc), len(file_remote_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
