@@ -66,6 +66,8 @@ type NodeState struct {
 	Reason   string    `json:"reason,omitempty"` // why it does not answer
 	Version  string    `json:"version,omitempty"`
 	Started  time.Time `json:"started,omitzero"`
+	Time     time.Time `json:"time,omitzero"`     // by its wall clock
+	AheadMS  int64     `json:"aheadMs,omitempty"` // its wall clock of the clock of the node that was asked for the status
 	Planner  bool      `json:"planner,omitempty"` // it is elected to plan
 	Memory   Memory    `json:"memory"`
 	Drives   []Drive   `json:"drives"`

@@ -396,6 +396,9 @@ func (s *Supervisor) Members() []Status {
 		if s.own(p) {
 			st.Node, st.Path = s.opt.Node, s.hosts[p.Drive].Path
 			st.Ready, st.Reason = slices.Contains(s.ready, p.Name), s.lost[p.Name].reason
+			if !st.Ready && st.Reason == "" {
+				st.Reason = "it is starting"
+			}
 		} else if st.Ready = s.remote[p.Name]; !st.Ready {
 			st.Reason = "it does not answer from here"
 		}

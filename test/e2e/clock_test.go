@@ -3,8 +3,12 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/sherd-io/sherd/internal/adminapi"
 )
 
 // year2100 is how far a clock is off that was set to then.
@@ -33,6 +37,7 @@ func TestI18_WrongClock(t *testing.T) {
 			s.flags = append(flags[:len(flags):len(flags)], "--clock-off", off.String())
 			s.stop()
 			f.run(s)
+			f.told(s)
 			f.inOrder(s, fmt.Sprintf("order/%s", off))
 			s.kill9() // whatever it led
 			f.inOrder(s, fmt.Sprintf("order/after %s", off))
@@ -52,6 +57,27 @@ func TestI18_WrongClock(t *testing.T) {
 	if ahead := time.Until(modified); ahead > 10*time.Second {
 		t.Errorf("what is written now is from %s: the wrong clock is left in the stamps (%s)", modified, st.Node)
 	}
+}
+
+// told wants another node to say in its status whose clock is wrong.
+func (f *fleet) told(wrong *server) {
+	f.t.Helper()
+	eventually(f.t, 20*time.Second, "the wrong clock in status", func() error {
+		for _, s := range f.nodes {
+			if s == wrong || !s.running() {
+				continue
+			}
+			st, err := s.status()
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(st.Problems, func(p adminapi.Problem) bool { return strings.Contains(p.Text, "clock of node "+wrong.nodeName()+" ") }) {
+				return fmt.Errorf("%s says %+v", s.nodeName(), st.Problems)
+			}
+			return nil
+		}
+		return nil
+	})
 }
 
 const lastInOrder = "order/last"

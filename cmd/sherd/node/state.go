@@ -22,7 +22,7 @@ const stateWithin = 2 * time.Second
 // state is what this node says of itself.
 func (n *Node) state(ctx context.Context) adminapi.NodeState {
 	s := adminapi.NodeState{
-		Name: n.cfg.Name, Zone: n.cfg.Zone, Addr: n.cfg.Cluster.Advertise, Alive: true, Version: n.cfg.Version, Started: n.started,
+		Name: n.cfg.Name, Zone: n.cfg.Zone, Addr: n.cfg.Cluster.Advertise, Alive: true, Version: n.cfg.Version, Started: n.started, Time: n.cfg.Now(),
 		Planner: n.planner.lead.Load() != nil, Memory: n.memory(), Drives: n.driveList(ctx), Space: n.space(),
 		Heal: n.healShare(), Scrub: n.scrubShare(),
 	}
@@ -66,7 +66,11 @@ func (n *Node) stateOf(ctx context.Context, m *placement.Map, row *placement.Nod
 		within, cancel := context.WithTimeout(ctx, stateWithin)
 		defer cancel()
 		var s adminapi.NodeState
+		asked, begun := n.cfg.Now(), time.Now()
 		if s, err = call[adminapi.NodeState](within, n.peers, row.Name, "GET", "/state", nil); err == nil {
+			if !s.Time.IsZero() { // as in a version that does not tell it
+				s.AheadMS = s.Time.Sub(asked.Add(time.Since(begun) / 2)).Milliseconds()
+			}
 			return s
 		}
 	}
@@ -112,6 +116,40 @@ func (n *Node) nodeProblems(s *adminapi.NodeState) (out []adminapi.Problem) {
 			p.Text = "node " + s.Name + ": " + p.Text
 		}
 		out = append(out, p)
+	}
+	return out
+}
+
+// clockApart is how far a node's clock may be from the others' before that is a problem: well below the 10 s from which on it leads no range
+// (I18), and above what a busy node takes to answer.
+const clockApart = 5 * time.Second
+
+// clockProblems are the nodes whose wall clocks are not where most are. Of two it is the one that is ahead, which does the harm.
+func clockProblems(nodes []adminapi.NodeState) (out []adminapi.Problem) {
+	var all []int64
+	for _, s := range nodes {
+		if s.Reason == "" {
+			all = append(all, s.AheadMS)
+		}
+	}
+	if len(all) < 2 {
+		return nil
+	}
+	slices.Sort(all)
+	middle := all[(len(all)-1)/2]
+	for _, s := range nodes {
+		ahead := time.Duration(s.AheadMS-middle) * time.Millisecond
+		if s.Reason != "" || ahead.Abs() < clockApart {
+			continue
+		}
+		what := "ahead of"
+		if ahead < 0 {
+			what = "behind"
+		}
+		out = append(out, adminapi.Problem{
+			Severity: adminapi.SeverityWarning, Remedy: "set it, and have it kept right (NTP)",
+			Text: fmt.Sprintf("the clock of node %s is %s %s the others': it may lead no range, and refuse requests as signed at another time", s.Name, ahead.Abs().Round(time.Second), what),
+		})
 	}
 	return out
 }

@@ -62,6 +62,7 @@ func (n *Node) status(ctx context.Context) adminapi.Status {
 		s.Space.RawFree += node.Space.RawFree
 		s.Problems = append(s.Problems, n.nodeProblems(&node)...)
 	}
+	s.Problems = append(s.Problems, clockProblems(s.Nodes)...)
 	s.Space = n.usable(s.Space)
 	s.Pools = n.poolList(s)
 	s.Problems = append(s.Problems, n.problems(s)...)

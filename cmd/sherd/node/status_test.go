@@ -3,6 +3,7 @@ package node
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sherd-io/sherd/internal/adminapi"
 )
@@ -33,6 +34,44 @@ func TestDriveProblemsNameTheNode(t *testing.T) {
 	} {
 		if got := driveProblems(drives, c.several); !slices.Equal(got, c.want) {
 			t.Errorf("several nodes %v:\n%+v", c.several, got)
+		}
+	}
+}
+
+// Whose clock is wrong is what most nodes' clocks say, whichever node is asked.
+func TestClockProblems(t *testing.T) {
+	const n2Ahead = "the clock of node n2 is 1h0m0s ahead of the others': it may lead no range, and refuse requests as signed at another time"
+	const n2Behind = "the clock of node n2 is 1h0m0s behind the others': it may lead no range, and refuse requests as signed at another time"
+	hour := time.Hour.Milliseconds()
+	for _, c := range []struct {
+		what   string
+		ahead  []int64 // of n1, n2 …; the one that is asked has 0
+		silent int     // of 1 …, which does not answer
+		want   []string
+	}{
+		{what: "one node", ahead: []int64{0}},
+		{what: "busy nodes", ahead: []int64{0, 1500, -900}},
+		{what: "asked at n1", ahead: []int64{0, hour, 20}, want: []string{n2Ahead}},
+		{what: "asked at n2", ahead: []int64{-hour, 0, -hour - 30}, want: []string{n2Ahead}},
+		{what: "behind", ahead: []int64{0, -hour, 20}, want: []string{n2Behind}},
+		{what: "one of two, asked at n1", ahead: []int64{0, hour}, want: []string{n2Ahead}},
+		{what: "one of two, asked at n2", ahead: []int64{-hour, 0}, want: []string{n2Ahead}},
+		{what: "what is not known says nothing", ahead: []int64{0, hour, hour}, silent: 3, want: []string{n2Ahead}},
+	} {
+		var nodes []adminapi.NodeState
+		for i, ms := range c.ahead {
+			s := adminapi.NodeState{Name: []string{"n1", "n2", "n3"}[i], AheadMS: ms}
+			if i+1 == c.silent {
+				s.Reason = "it does not answer"
+			}
+			nodes = append(nodes, s)
+		}
+		var got []string
+		for _, p := range clockProblems(nodes) {
+			got = append(got, p.Text)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
 	}
 }
