@@ -156,13 +156,7 @@ func (r *request) serve() error {
 	if err := r.resolve(); err != nil {
 		return err
 	}
-	if err := r.permit(); err != nil {
-		return err
-	}
-	if r.op.handle == nil {
-		return errNotImplemented.say("%s is not implemented.", r.op.name)
-	}
-	err = r.op.handle(r)
+	err = r.perform()
 	switch {
 	case errors.Is(err, meta.ErrSealed): // it is being deleted, or was
 		return r.goneOr(errOperationAborted)
@@ -170,6 +164,17 @@ func (r *request) serve() error {
 		return r.goneOr(err)
 	}
 	return err
+}
+
+// perform does what is asked for, if the caller may.
+func (r *request) perform() error {
+	if err := r.permit(); err != nil {
+		return err
+	}
+	if r.op.handle == nil {
+		return errNotImplemented.say("%s is not implemented.", r.op.name)
+	}
+	return r.op.handle(r)
 }
 
 // target finds the bucket and the key in the path, or in the host.

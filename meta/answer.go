@@ -133,7 +133,7 @@ func reading(lead *replica.Replica, req *remotepb.Request, resp *remotepb.Respon
 	}
 	switch req.Op.(type) {
 	case *remotepb.Request_Get, *remotepb.Request_Extents, *remotepb.Request_Completed, *remotepb.Request_Sealed:
-		return key // one row, or one iterator
+		return key // one row, or one iterator; of getRow two
 	case *remotepb.Request_ListParts, *remotepb.Request_Referenced:
 		return snapshotted(key)
 	}

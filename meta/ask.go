@@ -16,7 +16,8 @@ var (
 )
 
 // ask has the leader of a range, here or on another node, answer a request that may be done twice, and asks until one
-// answers. Errors: ErrNoSuchKey, ErrNoSuchUpload, ErrUnavailable.
+// answers. With ErrNoSuchKey and ErrNoSuchUpload there is an answer, too.
+// Errors: those, ErrUnavailable; the leader's version does not know the request: both ErrBadCommand and ErrUnavailable.
 func (n *Node) ask(ctx context.Context, which finder, req *remotepb.Request) (*remotepb.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opt.CommandTimeout)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -203,11 +204,23 @@ func (n *Node) UpdateVersion(ctx context.Context, rules int64, u *metapb.UpdateV
 // Errors: ErrNoSuchBucket, ErrStaleRules, ErrUnavailable; of keys also ErrPrecondition, ErrLocked, ErrSealed.
 func (n *Node) DeleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
 	results, err := n.deleteVersions(ctx, rules, d)
-	if err == nil { // of a bucket that is no more all was absent: the name's next bucket may have it
-		err = n.absent(ctx, ids.Bucket(d.Bucket), "", nil)
+	if err != nil || slices.ContainsFunc(results, marked) { // a bucket that is sealed takes no markers
+		return results, err
 	}
-	return results, err
+	key := ""
+	if len(d.Targets) > 0 {
+		key = d.Targets[0].GetKey()
+	} else if len(d.Keys) > 0 {
+		key = d.Keys[0]
+	}
+	if err := n.absent(ctx, ids.Bucket(d.Bucket), key, nil); err != nil {
+		return nil, err // the results say that something is not there
+	}
+	return results, nil
 }
+
+// marked reports whether a deletion left or took away a marker.
+func marked(r *metapb.DeleteResult) bool { return r.GetMarkerMade() || r.GetMarkerRemoved() }
 
 func (n *Node) deleteVersions(ctx context.Context, rules int64, d *metapb.DeleteVersions) ([]*metapb.DeleteResult, error) {
 	bucket := ids.Bucket(d.Bucket)

@@ -21,7 +21,7 @@ func TestI10_DamagedRowsAreReported(t *testing.T) {
 	rng := tn.node.Ranges()[0]
 	lead, err := tn.node.leader(tn.ctx(), rng.ID, nil)
 	check(t, err)
-	damaged := func(pebble.Reader) error { return pebble.ErrCorruption }
+	damaged := func(ids.Range, pebble.Reader) error { return pebble.ErrCorruption }
 	if err := tn.node.readKey(tn.ctx(), bucket, "k", damaged); !errors.Is(err, ErrUnavailable) {
 		t.Fatal(err)
 	}

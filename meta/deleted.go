@@ -14,7 +14,8 @@ import (
 // something is said to be absent from a bucket that is sealed, the map is brought to what is committed (I20). A command
 // that adds data is refused there in any case.
 
-// absent is err, which says that something under a key is not there, unless the bucket is deleted.
+// absent is err, which says that something under a key is not there, unless the bucket is deleted. The key's range is asked,
+// which was just read or written: every range that may have keys of a bucket has its seal.
 // Errors: err, ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) absent(ctx context.Context, bucket ids.Bucket, key string, err error) error {
 	resp, unknown := n.ask(ctx, findKey(bucket, key), &remotepb.Request{Op: &remotepb.Request_Sealed{Sealed: &remotepb.Sealed{Bucket: uint64(bucket)}}})
@@ -29,12 +30,12 @@ func (n *Node) absent(ctx context.Context, bucket ids.Bucket, key string, err er
 	return n.unlessDeleted(ctx, bucket, err)
 }
 
-// unlessEmpty is nil for a page that has entries, or that is empty though the bucket is not deleted. Errors: as absent's.
-func (n *Node) unlessEmpty(ctx context.Context, bucket ids.Bucket, entries int) error {
+// unlessEmpty is nil for a page that has entries, or that is empty though the bucket is not deleted. It began behind from. Errors: as absent's.
+func (n *Node) unlessEmpty(ctx context.Context, bucket ids.Bucket, from string, entries int) error {
 	if entries > 0 {
 		return nil
 	}
-	return n.absent(ctx, bucket, "", nil)
+	return n.absent(ctx, bucket, from, nil)
 }
 
 // unlessDeleted is err, unless a bucket that is sealed is deleted. Errors: err, ErrNoSuchBucket, ErrUnavailable.

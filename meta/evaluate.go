@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -21,17 +20,10 @@ func evaluateKey(rows pebble.Reader, rng ids.Range, req *remotepb.Request, resp 
 	switch op := req.Op.(type) {
 	case *remotepb.Request_Get:
 		q := op.Get
-		resp.Version, resp.Inline, err = state.Get(rows, ids.Bucket(q.Bucket), q.Key, GetOptions{
+		resp.Version, resp.Inline, resp.Sealed, err = getRow(rows, rng, ids.Bucket(q.Bucket), q.Key, GetOptions{
 			Inline: q.Inline, AsOf: hlc.Stamp(q.AsOf), Version: VersionRef{ID: hlc.Stamp(q.Version), Null: q.Null},
 		})
 		resp.HasInline = resp.Inline != nil
-		if errors.Is(err, ErrNoSuchKey) {
-			sealed, failed := state.Sealed(rows, rng, ids.Bucket(q.Bucket))
-			if failed != nil {
-				return failed
-			}
-			resp.Sealed = sealed
-		}
 	case *remotepb.Request_Extents:
 		q := op.Extents
 		resp.Extents, err = state.Extents(rows, ids.Bucket(q.Bucket), q.Key, hlc.Stamp(q.Ts), q.Offset, bounded(q.Max))

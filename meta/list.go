@@ -56,7 +56,7 @@ func (n *Node) List(ctx context.Context, req ListRequest, buf []byte) (ListPage,
 			}
 		}
 		if page.Truncated || ends(end, span) || req.Max <= 0 {
-			return page, n.unlessEmpty(ctx, req.Bucket, page.Count)
+			return page, n.unlessEmpty(ctx, req.Bucket, max(req.Prefix, req.After), page.Count)
 		}
 		place = end
 	}
@@ -138,7 +138,7 @@ func (n *Node) ListVersions(ctx context.Context, req ListVersionsRequest, buf []
 			page = part
 		}
 		if page.Truncated || ends(end, span) || req.Max <= 0 {
-			return page, n.unlessEmpty(ctx, req.Bucket, page.Count)
+			return page, n.unlessEmpty(ctx, req.Bucket, max(req.Prefix, req.KeyMarker), page.Count)
 		}
 		place = end
 	}
@@ -193,5 +193,5 @@ func (n *Node) ListUploads(ctx context.Context, req ListUploadsRequest) (ListUpl
 	if err != nil {
 		return ListUploadsPage{}, err
 	}
-	return page, n.unlessEmpty(ctx, req.Bucket, len(page.Entries))
+	return page, n.unlessEmpty(ctx, req.Bucket, max(req.Prefix, req.KeyMarker), len(page.Entries))
 }

@@ -26,9 +26,9 @@ type (
 // readKey calls fn with a state of the rows of (bucket, key) that has all that was acknowledged before the call, if its range
 // is led here. fn may be called more than once; only its last call counts.
 //
-// An error of fn that is not one of the sentinels is taken for the drive's. Errors: ErrNoSuchKey, ErrNoSuchUpload,
+// fn is told the range whose rows they are. An error of fn that is not one of the sentinels is taken for the drive's. Errors: ErrNoSuchKey, ErrNoSuchUpload,
 // ErrUnavailable; errElsewhere: the range is not led by this process, or has split, and ask is to be used.
-func (n *Node) readKey(ctx context.Context, bucket ids.Bucket, key string, fn func(pebble.Reader) error) error {
+func (n *Node) readKey(ctx context.Context, bucket ids.Bucket, key string, fn func(ids.Range, pebble.Reader) error) error {
 	rng := n.rangeFor(bucket, key)
 	if rng == nil {
 		return fmt.Errorf("%w: no range in the map", ErrUnavailable)
@@ -48,7 +48,7 @@ func (n *Node) readKey(ctx context.Context, bucket ids.Bucket, key string, fn fu
 		if err != nil {
 			return fmt.Errorf("%w: range %d: no leader: %w", ErrUnavailable, rng.ID, err)
 		}
-		err = lead.Read(ctx, fn)
+		err = lead.Read(ctx, func(rows pebble.Reader) error { return fn(lead.Range(), rows) })
 		switch {
 		case err == nil, errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoSuchUpload):
 			if !covers(lead, bucket, key) {
@@ -94,20 +94,35 @@ func (n *Node) leaderNow(rng ids.Range, not *replica.Replica) (*replica.Replica,
 // Get returns a version of a key, the newest unless opt says which, and its body if asked for and inline. A delete marker is
 // returned as such. Errors: ErrNoSuchKey, ErrNoSuchVersion, ErrNoSuchBucket, ErrUnavailable.
 func (n *Node) Get(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (v *metapb.Version, inline []byte, err error) {
-	err = n.readKey(ctx, bucket, key, func(rows pebble.Reader) (err error) {
-		v, inline, err = state.Get(rows, bucket, key, opt)
+	sealed := false
+	err = n.readKey(ctx, bucket, key, func(rng ids.Range, rows pebble.Reader) (err error) {
+		v, inline, sealed, err = getRow(rows, rng, bucket, key, opt)
 		return err
 	})
 	if err == errElsewhere { //nolint:errorlint // it is never wrapped
 		return n.getElsewhere(ctx, bucket, key, opt)
 	}
-	if errors.Is(err, ErrNoSuchKey) {
-		return nil, nil, n.absent(ctx, bucket, key, err)
+	if sealed {
+		err = n.unlessDeleted(ctx, bucket, err)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	return v, inline, nil
+}
+
+// getRow is state.Get, and whether the range has the bucket sealed where nothing was found. The seal is read after the key: what is written
+// to a bucket was written before it was sealed.
+func getRow(rows pebble.Reader, rng ids.Range, bucket ids.Bucket, key string, opt GetOptions) (v *metapb.Version, inline []byte, sealed bool, err error) {
+	v, inline, err = state.Get(rows, bucket, key, opt)
+	if !errors.Is(err, ErrNoSuchKey) {
+		return v, inline, false, err
+	}
+	sealed, failed := state.Sealed(rows, rng, bucket)
+	if failed != nil {
+		return nil, nil, false, failed
+	}
+	return nil, nil, sealed, err
 }
 
 func (n *Node) getElsewhere(ctx context.Context, bucket ids.Bucket, key string, opt GetOptions) (*metapb.Version, []byte, error) {
@@ -143,7 +158,7 @@ func (n *Node) rangeFor(bucket ids.Bucket, key string) *placement.Range {
 // Extents returns at most max extents of the multipart version ts of key, ascending, from the one that holds byte off.
 // None: the version is gone, or off is past its end. Errors: ErrUnavailable.
 func (n *Node) Extents(ctx context.Context, bucket ids.Bucket, key string, ts hlc.Stamp, off int64, max int) (all []*metapb.Extent, err error) {
-	err = n.readKey(ctx, bucket, key, func(rows pebble.Reader) (err error) {
+	err = n.readKey(ctx, bucket, key, func(_ ids.Range, rows pebble.Reader) (err error) {
 		all, err = state.Extents(rows, bucket, key, ts, uint64(off), max)
 		return err
 	})

@@ -37,7 +37,7 @@ type located struct {
 	off int64
 }
 
-// Stat reads a version's record. Errors: meta.ErrNoSuchKey, meta.ErrNoSuchVersion; a *MarkerError for a delete marker.
+// Stat reads a version's record. Errors: meta.ErrNoSuchKey, meta.ErrNoSuchVersion, meta.ErrNoSuchBucket; a *MarkerError for a delete marker.
 func (s *Store) Stat(ctx context.Context, bucket ids.Bucket, key string, version meta.VersionRef) (*metapb.Version, error) {
 	v, _, err := s.get(ctx, bucket, key, meta.GetOptions{Version: version})
 	return v, err

@@ -98,13 +98,13 @@ func (s *Store) putPart(ctx context.Context, upload *metapb.Upload, id ids.Uploa
 	return e, nil
 }
 
-// Abort ends an upload and gives its parts to the reclaimer. Errors: meta.ErrNoSuchUpload.
+// Abort ends an upload and gives its parts to the reclaimer. Errors: meta.ErrNoSuchUpload, meta.ErrNoSuchBucket.
 func (s *Store) Abort(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload) error {
 	return s.opt.Records.AbortUpload(ctx, &metapb.AbortUpload{Bucket: uint64(bucket), Key: key, Id: id[:]})
 }
 
 // Parts reads an unfinished upload and at most max of its parts after a part number, ascending.
-// Errors: meta.ErrNoSuchUpload.
+// Errors: meta.ErrNoSuchUpload, meta.ErrNoSuchBucket.
 func (s *Store) Parts(ctx context.Context, bucket ids.Bucket, key string, id ids.Upload, after uint32, max int) (*metapb.Upload, []*metapb.Extent, error) {
 	return s.opt.Records.ListParts(ctx, bucket, key, id, after, max)
 }

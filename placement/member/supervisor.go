@@ -397,7 +397,10 @@ func (s *Supervisor) Members() []Status {
 			st.Node, st.Path = s.opt.Node, s.hosts[p.Drive].Path
 			st.Ready, st.Reason = slices.Contains(s.ready, p.Name), s.lost[p.Name].reason
 			if !st.Ready && st.Reason == "" {
-				st.Reason = "it is starting"
+				st.Reason = "it does not run"
+				if s.proc != nil && !s.adding[p.Name] && slices.Contains(s.startable(), p.Name) {
+					st.Reason = "it is starting"
+				}
 			}
 		} else if st.Ready = s.remote[p.Name]; !st.Ready {
 			st.Reason = "it does not answer from here"

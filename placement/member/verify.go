@@ -22,12 +22,7 @@ func (s *Supervisor) verify(ctx context.Context) {
 	for _, n := range s.serving() {
 		all = append(all, target{n, s.truth.peer(n).Node})
 	}
-	expected := len(all)
-	for _, n := range s.startable() {
-		if !slices.Contains(s.ready, n) { // it still reads its data
-			expected++
-		}
-	}
+	expected := s.expected()
 	s.mu.Unlock()
 	clients := make(map[string]*clientv3.Client, len(all))
 	for _, t := range all {
@@ -42,6 +37,18 @@ func (s *Supervisor) verify(ctx context.Context) {
 	if len(hashes) > 0 {
 		s.judge(hashes, expected)
 	}
+}
+
+// expected is how many members serve or may do so soon: this node's own that still read their data, for those of another node that do not serve may
+// be away for good. s.mu is held.
+func (s *Supervisor) expected() int {
+	n := len(s.serving())
+	for _, name := range s.startable() {
+		if !slices.Contains(s.ready, name) {
+			n++
+		}
+	}
+	return n
 }
 
 // nothing is a key that is not there, to be asked for: unlike etcd's Status, which ends the process of a member that was

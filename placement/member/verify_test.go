@@ -39,3 +39,16 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// TestExpected: whose word on the content is waited for.
+func TestExpected(t *testing.T) {
+	s := &Supervisor{
+		opt: Options{Node: "n1"}, lost: map[string]loss{"gone": gone("of the test")}, ready: []string{"ready"}, remote: map[string]bool{"serves": true},
+		truth: &record{Node: "n1", Peers: []peer{
+			{Name: "ready", Node: "n1"}, {Name: "starts", Node: "n1"}, {Name: "gone", Node: "n1"}, {Name: "serves", Node: "n2"}, {Name: "away", Node: "n2"},
+		}},
+	}
+	if got := s.expected(); got != 3 {
+		t.Errorf("%d, want those that are ready, start and serve", got)
+	}
+}

@@ -39,7 +39,7 @@ func (s *Store) apply(ctx context.Context, c plan.Change, guards ...clientv3.Cmp
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	all := append(guards[:len(guards):len(guards)], s.modified(key, revision))
 	at, err := s.commit(ctx, all, []clientv3.Op{clientv3.OpPut(s.key(key), value)})

@@ -30,7 +30,7 @@ func (s *Store) CreateBucket(ctx context.Context, want placement.Bucket) (b *pla
 	if err := checkBucket(&fresh); err != nil {
 		return nil, false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	var tried ids.Bucket // the id of a try whose outcome is unknown: no other caller can have it
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {

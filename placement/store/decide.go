@@ -17,7 +17,7 @@ import (
 //
 // Errors: change's own, ErrUnavailable, also where one of guards does not hold.
 func (s *Store) decide(ctx context.Context, change func(*placement.Map) ([]clientv3.Op, error), guards ...clientv3.Cmp) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	for tried, wait := false, 5*time.Millisecond; ; tried, wait = true, min(2*wait, 250*time.Millisecond) {
 		if err := s.Sync(ctx); err != nil {

@@ -28,7 +28,7 @@ const iamBytesMax = 1 << 20
 //
 // Errors: change's own, ErrInvalid, ErrTooLarge (more than placement.IAMChangesMax records, or 1 MiB), ErrNoDataKey, ErrUnavailable.
 func (s *Store) EditIAM(ctx context.Context, change func(*placement.Map) ([]placement.IAMChange, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	select {
 	case s.iamTurn <- struct{}{}: // those of one process do not conflict

@@ -140,7 +140,7 @@ func (s *Store) RebuildRange(ctx context.Context, was *placement.Range, now []*p
 		}
 		ops = append(ops, clientv3.OpPut(s.key(rangeKey(row.ID)), encode(&row)))
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	return s.splitTxn(ctx, was.ID, guards, ops)
 }

@@ -26,7 +26,7 @@ func (s *Store) OrderSplit(ctx context.Context, r *placement.Range, at []byte) e
 	if !r.Settled() || !r.Begun {
 		return fmt.Errorf("%w: range %d splits already, has not begun, or has a replica that joins or leaves", ErrConflict, r.ID)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	next, guard, err := s.nextRange(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) ApplySplit(ctx context.Context, r *placement.Range) error {
 	if err := errors.Join(checkRange(parent), checkRange(child)); err != nil {
 		return invalid(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	return s.splitTxn(ctx, r.ID,
 		[]clientv3.Cmp{s.modified(rangeKey(r.ID), r.Revision), s.absent(rangeKey(child.ID))},

@@ -207,7 +207,7 @@ type syncCall struct {
 // Sync returns when the map holds every change that was finished before Sync was called. It costs one quorum read of
 // one small row, which concurrent calls share. Errors: ErrUnavailable.
 func (s *Store) Sync(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	s.syncs.mu.Lock()
 	if s.syncs.waiting == nil {

@@ -616,32 +616,44 @@ func TestTransient(t *testing.T) {
 
 // TestCloseEndsWhatAsks: who asks an etcd that is away hears that the store is closed, and not when RequestTimeout is over.
 func TestCloseEndsWhatAsks(t *testing.T) {
-	te := newEtcd(t)
-	asked := make(chan struct{}, 1)
-	s := open(t, te, func(o *Options) {
-		o.RequestTimeout = time.Hour
-		o.TryTimeout = 50 * time.Millisecond
-		o.Redial = func() { // after each try
-			select {
-			case asked <- struct{}{}:
-			default:
+	for what, ask := range map[string]func(*Store) error{
+		"a read":   func(s *Store) error { _, err := s.Copy(context.Background()); return err },
+		"a write":  func(s *Store) error { return s.PutSetting(context.Background(), "name", "value") },
+		"the sync": func(s *Store) error { return s.Sync(context.Background()) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			te := newEtcd(t)
+			b, _ := bootstrapped(t, te)
+			b.Close()
+			l := &loser{request: true}
+			tried := make(chan struct{}, 1)
+			s := open(t, te, func(o *Options) {
+				o.RequestTimeout, o.TryTimeout = time.Hour, 50*time.Millisecond
+				o.Redial = func() { // after each try
+					select {
+					case tried <- struct{}{}:
+					default:
+					}
+				}
+				o.between = func(kv clientv3.KV) clientv3.KV { l.KV = kv; return l }
+			})
+			if what == "a write" { // it has read, and its transaction has no answer
+				l.armed, l.then = true, te.stop
+			} else {
+				te.stop()
 			}
-		}
-	})
-	te.stop()
-	failed := make(chan error, 1)
-	go func() {
-		_, err := s.Copy(context.Background())
-		failed <- err
-	}()
-	<-asked
-	s.Close()
-	select {
-	case err := <-failed:
-		if !errors.Is(err, ErrUnavailable) {
-			t.Error(err)
-		}
-	case <-time.After(poll.Within):
-		t.Error("it still asks")
+			failed := make(chan error, 1)
+			go func() { failed <- ask(s) }()
+			<-tried
+			s.Close()
+			select {
+			case err := <-failed:
+				if !errors.Is(err, ErrUnavailable) {
+					t.Error(err)
+				}
+			case <-time.After(poll.Within):
+				t.Error("it still asks")
+			}
+		})
 	}
 }

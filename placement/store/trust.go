@@ -33,7 +33,7 @@ func AgreeOnTrust(ctx context.Context, opt Options, propose Trust) (Trust, error
 		return Trust{}, fmt.Errorf("store: %w", err)
 	}
 	defer client.Close()
-	s := &Store{opt: opt, client: client, kv: client.KV}
+	s := &Store{opt: opt, client: client, kv: client.KV, ctx: context.Background()}
 	var value []byte
 	err = s.retry(ctx, func(ctx context.Context) error { // a try whose outcome is unknown is found by the next
 		got, err := client.Txn(ctx).

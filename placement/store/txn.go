@@ -13,12 +13,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// bounded is ctx for one request: it ends when RequestTimeout has passed, and with the store.
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	stop := context.AfterFunc(s.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // retry calls fn, which must be safe to repeat, until it succeeds, fails for good, or RequestTimeout has passed.
 // Errors: fn's own; ErrUnavailable when etcd did not answer in time, or before Close.
 func (s *Store) retry(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
 	wait := 10 * time.Millisecond
 	for {
 		err := s.try(ctx, fn)
@@ -119,7 +125,7 @@ func (s *Store) update(ctx context.Context, key string, edit func(value []byte) 
 
 // updateLeased is update of a row that goes with a lease.
 func (s *Store) updateLeased(ctx context.Context, key string, lease clientv3.LeaseID, edit func(value []byte) (string, error), guards ...clientv3.Cmp) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.RequestTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		kv, err := s.get(ctx, key)

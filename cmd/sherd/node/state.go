@@ -68,7 +68,7 @@ func (n *Node) stateOf(ctx context.Context, m *placement.Map, row *placement.Nod
 		var s adminapi.NodeState
 		asked, begun := n.cfg.Now(), time.Now()
 		if s, err = call[adminapi.NodeState](within, n.peers, row.Name, "GET", "/state", nil); err == nil {
-			if !s.Time.IsZero() { // as in a version that does not tell it
+			if !s.Time.IsZero() {
 				s.AheadMS = s.Time.Sub(asked.Add(time.Since(begun) / 2)).Milliseconds()
 			}
 			return s
@@ -126,20 +126,19 @@ const clockApart = 5 * time.Second
 
 // clockProblems are the nodes whose wall clocks are not where most are. Of two it is the one that is ahead, which does the harm.
 func clockProblems(nodes []adminapi.NodeState) (out []adminapi.Problem) {
-	var all []int64
-	for _, s := range nodes {
-		if s.Reason == "" {
-			all = append(all, s.AheadMS)
-		}
-	}
-	if len(all) < 2 {
+	told := slices.DeleteFunc(slices.Clone(nodes), func(s adminapi.NodeState) bool { return s.Time.IsZero() }) // away, or of an older version
+	if len(told) < 2 {
 		return nil
+	}
+	all := make([]int64, len(told))
+	for i, s := range told {
+		all[i] = s.AheadMS
 	}
 	slices.Sort(all)
 	middle := all[(len(all)-1)/2]
-	for _, s := range nodes {
+	for _, s := range told {
 		ahead := time.Duration(s.AheadMS-middle) * time.Millisecond
-		if s.Reason != "" || ahead.Abs() < clockApart {
+		if ahead.Abs() < clockApart {
 			continue
 		}
 		what := "ahead of"

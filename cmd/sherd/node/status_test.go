@@ -46,7 +46,7 @@ func TestClockProblems(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		ahead  []int64 // of n1, n2 …; the one that is asked has 0
-		silent int     // of 1 …, which does not answer
+		silent int     // of 1 …, which is away, or of a version that does not tell its time
 		want   []string
 	}{
 		{what: "one node", ahead: []int64{0}},
@@ -56,13 +56,13 @@ func TestClockProblems(t *testing.T) {
 		{what: "behind", ahead: []int64{0, -hour, 20}, want: []string{n2Behind}},
 		{what: "one of two, asked at n1", ahead: []int64{0, hour}, want: []string{n2Ahead}},
 		{what: "one of two, asked at n2", ahead: []int64{-hour, 0}, want: []string{n2Ahead}},
-		{what: "what is not known says nothing", ahead: []int64{0, hour, hour}, silent: 3, want: []string{n2Ahead}},
+		{what: "what is not known has no say", ahead: []int64{-hour, 0, 0}, silent: 3, want: []string{n2Ahead}},
 	} {
 		var nodes []adminapi.NodeState
 		for i, ms := range c.ahead {
 			s := adminapi.NodeState{Name: []string{"n1", "n2", "n3"}[i], AheadMS: ms}
-			if i+1 == c.silent {
-				s.Reason = "it does not answer"
+			if i+1 != c.silent {
+				s.Time = time.Now()
 			}
 			nodes = append(nodes, s)
 		}

@@ -776,7 +776,7 @@ type Request_ListVersions struct {
 }
 
 type Request_Sealed struct {
-	Sealed *Sealed `protobuf:"bytes,29,opt,name=sealed,proto3,oneof"`
+	Sealed *Sealed `protobuf:"bytes,29,opt,name=sealed,proto3,oneof"` // an older version answers BAD_REQUEST
 }
 
 func (*Request_Do) isRequest_Op() {}
