@@ -27,7 +27,7 @@ func supervise(t *testing.T, n int) (*member.Supervisor, *Store, []member.Host) 
 	command, env := membertest.Child()
 	opt := member.Options{
 		Cluster: ids.NewCluster(), Bootstrap: true, Sole: true,
-		Command: command, Env: env, CheckEvery: 100 * time.Millisecond,
+		Command: command, Env: env, CheckEvery: 100 * time.Millisecond, Logger: logOf(t),
 	}
 	root := t.TempDir()
 	for i := range n {
@@ -43,13 +43,18 @@ func supervise(t *testing.T, n int) (*member.Supervisor, *Store, []member.Host) 
 	}
 	t.Cleanup(func() { sup.Close() })
 	s, err := Open(testContext(t), Options{
-		Endpoints: sup.Endpoints(), Dialer: sup.Dial, Redial: sup.Redial, RequestTimeout: poll.Within, Logger: slog.New(slog.DiscardHandler),
+		Endpoints: sup.Endpoints(), Dialer: sup.Dial, Redial: sup.Redial, RequestTimeout: poll.Within, Logger: logOf(t),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
 	return sup, s, opt.Drives
+}
+
+// logOf is a log that is shown if the test fails.
+func logOf(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // TestMembersComeAndGoUnseen: buckets are made while directories of members are deleted, and once the whole etcd process
@@ -79,7 +84,7 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 		t.Helper()
 		ctx := testContext(t)
 		if _, err := s.Wait(ctx, func(m *placement.Map) bool { return int64(len(m.Buckets)) >= n }); err != nil {
-			t.Fatalf("at %d buckets: %v", made.Load(), err)
+			t.Fatalf("at %d buckets, with members %+v: %v", made.Load(), sup.Members(), err)
 		}
 	}
 	await(20)
