@@ -139,6 +139,8 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 		return h.Adopt(ctx, row.ID, row.Generation, voters, learners)
 	case h.Occupied(row.ID, row.Start):
 		return nil // the parent's replica there has not split: it will, or a snapshot takes it past the split
+	case h.Replica(row.ID) != nil:
+		return nil // it has, since we looked
 	case named.Joining && !n.ran.has(key):
 		return h.Create(ctx, specOf(row, named, nil))
 	case may.make:

@@ -41,7 +41,7 @@ func (r *Replica) applySome(es []*pb.Entry) (int, error) {
 		n++
 	}
 	es = es[:n]
-	if b := r.host.opt.Batches.find(r.rng, r.conf.gen, r.at, es[n-1].GetIndex()); b != nil {
+	if b := r.host.opt.Batches.find(r.rng, r.conf.gen, r.at, es); b != nil {
 		n = int(b.to.index - r.at.index)
 		return n, r.follow(b, es[:n])
 	}

@@ -3,6 +3,8 @@ package replica
 import (
 	"sync"
 
+	pb "go.etcd.io/raft/v3/raftpb"
+
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/meta/metapb"
 	"github.com/sherd-io/sherd/meta/state"
@@ -40,8 +42,8 @@ type batchRing struct {
 // NewBatches returns an empty one.
 func NewBatches() *Batches { return &Batches{ranges: map[ids.Range]*batchRing{}} }
 
-// find returns the batch that begins at from and ends at or below to.
-func (s *Batches) find(rng ids.Range, gen uint64, from entryID, to uint64) *batch {
+// find returns the batch that begins at from and ends at one of es, which follow from.
+func (s *Batches) find(rng ids.Range, gen uint64, from entryID, es []*pb.Entry) *batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.ranges[rng]
@@ -51,7 +53,10 @@ func (s *Batches) find(rng ids.Range, gen uint64, from entryID, to uint64) *batc
 	for i := range r.ring {
 		// The newest first.
 		b := r.ring[(r.next-1-i+2*batchesKept)%batchesKept]
-		if b != nil && b.from == from && b.gen == gen && b.to.index <= to {
+		if b == nil || b.from != from || b.gen != gen || b.to.index-from.index > uint64(len(es)) {
+			continue
+		}
+		if es[b.to.index-from.index-1].GetTerm() == b.to.term {
 			return b
 		}
 	}

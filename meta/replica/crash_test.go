@@ -6,9 +6,15 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/sherd-io/sherd/internal/hlc"
 	"github.com/sherd-io/sherd/internal/ids"
@@ -365,4 +371,108 @@ func TestI17_SnapshotThatDidNotArrive(t *testing.T) {
 	}
 	w.check()
 	c.settle()
+}
+
+// TestI17_SnapshotThatDidNotArriveCommitsNothing: a crash between a snapshot's log record, which says that all before its index is committed,
+// and its rows: what the log before holds may be the tail of a leader that was deposed, and is not committed by that.
+func TestI17_SnapshotThatDidNotArriveCommitsNothing(t *testing.T) {
+	c := newCluster(t, 3, 1, Options{})
+	c.begin()
+	_, err := c.put(c.ctx(), "k", "committed")
+	check(t, err)
+	old := c.leader()
+	d := c.driveOf(old)
+	c.net.set(func(e Envelope) bool { return e.From == old.id || e.To == old.id })
+	ctx, cancel := context.WithTimeout(c.ctx(), 5*c.opt.Tick)
+	_, err = old.Propose(ctx, c.putCommand("ghost", "never committed"))
+	cancel()
+	if err == nil {
+		t.Fatal("a leader that is cut off has committed")
+	}
+	ghost := old.Status().LastIndex
+	c.putElsewhere(old.id, "k", "in its place")
+	check(t, d.host.do(c.ctx(), func() error {
+		hard, snap := old.store.hard, entryID{old.at.index + 500, old.term + 1}
+		defer func() { old.store.hard = hard }()
+		old.store.hard = &pb.HardState{Term: new(snap.term), Vote: new(uint64(0)), Commit: new(snap.index)}
+		_, err := d.host.appendSync([][]byte{old.resetRecord(ingested, snap, old.conf, nil)})
+		return err
+	}))
+	c.crash(slices.Index(c.drives, d), true)
+	if s := d.host.Replica(testRange).Status(); s.LastIndex < ghost || s.Commit >= ghost {
+		t.Fatalf("log up to %d, committed up to %d; %d never was", s.LastIndex, s.Commit, ghost)
+	}
+	c.net.set(nil)
+	c.settle()
+}
+
+// TestI17_SnapshotIsDurableWhenTaken: what a replica has acknowledged after a snapshot outlives a power cut that comes before Pebble has
+// flushed anything.
+func TestI17_SnapshotIsDurableWhenTaken(t *testing.T) {
+	c := newCluster(t, 4, 1, Options{})
+	all := c.drives
+	d := all[3]
+	var hold atomic.Bool
+	flushing, release := make(chan struct{}, 1), make(chan struct{})
+	d.flush = func() {
+		if hold.Load() {
+			select {
+			case flushing <- struct{}{}:
+			default:
+			}
+			<-release
+		}
+	}
+	c.crash(3, false)
+	c.drives = all[:3]
+	c.begin()
+	c.drives = all
+	for i := range 50 {
+		_, err := c.put(c.ctx(), fmt.Sprint("before", i), "x")
+		check(t, err)
+	}
+	lead := c.leader()
+	hold.Store(true)
+	check(t, d.host.Create(c.ctx(), Spec{Range: testRange, Replica: 9, Generation: 1}))
+	check(t, d.host.Start(c.ctx(), testRange, false))
+	for len(flushing) == 0 && lead.Status().Match[9] == 0 { // it takes the snapshot in
+		ctx, cancel := context.WithTimeout(c.ctx(), 200*time.Millisecond)
+		check(t, lead.Change(c.ctx(), nil, AddLearner(9)))
+		_ = lead.Await(ctx, func(s Status) bool { return s.Match[9] > 0 }) // Raft may have dropped the change
+		cancel()
+	}
+	for i := range 50 { // it may acknowledge these, too
+		_, err := c.put(c.ctx(), fmt.Sprint("after", i), "x")
+		check(t, err)
+	}
+	acknowledged := lead.Status().Match[9]
+	after := &drive{id: d.id, log: d.log.crash(), fs: d.fs.CrashClone(vfs.CrashCloneCfg{})}
+	hold.Store(false)
+	close(release)
+	if err := c.tryOpen(after); err != nil || after.found != 1 {
+		t.Errorf("with %d acknowledged, after the power cut: %d replicas, %v", acknowledged, after.found, err)
+	}
+	c.settle()
+}
+
+// TestI4_LongLogIsAdopted: a replica that goes on alone after a time of many writes, whose log no single record could hold.
+func TestI4_LongLogIsAdopted(t *testing.T) {
+	c := newCluster(t, 2, 1, Options{LogBytes: 64 << 20})
+	c.begin()
+	body := strings.Repeat("x", 60<<10)
+	for i := range 2 * recordBytesMax / len(body) {
+		_, err := c.put(c.ctx(), fmt.Sprint("k", i%20), body)
+		check(t, err)
+	}
+	c.stop(1)
+	d := c.drives[0]
+	for range 2 {
+		check(t, d.host.Adopt(c.ctx(), testRange, 2, []ids.Replica{1}, nil))
+		_, err := c.put(c.ctx(), "alone", body)
+		check(t, err)
+		c.crash(0, false)
+	}
+	if got, err := get(c.ctx(), c.leader(), "k7"); err != nil || got != body {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
 }

@@ -161,7 +161,7 @@ func TestI10_LostLogOrRows(t *testing.T) {
 
 // tryOpen opens a host on d and closes it.
 func (c *cluster) tryOpen(d *drive) error {
-	rows := openRows(c.t, d.fs)
+	rows := openRows(c.t, d.fs, nil)
 	defer func() { check(c.t, rows.Close()) }()
 	defer d.log.close()
 	opt := c.opt

@@ -38,6 +38,9 @@ type memAppend struct {
 	done func([]Pos, error)
 }
 
+// recordBytesMax is what a segment of a drive's log holds.
+const recordBytesMax = 16 << 20
+
 func newMemLog(recs [][]byte, low int) *memLog {
 	l := &memLog{recs: recs, low: low, per: 64, queue: make(chan memAppend, 16), stopped: make(chan struct{})}
 	go l.run()
@@ -69,6 +72,9 @@ func (l *memLog) write(recs [][]byte) ([]Pos, error) {
 	}
 	var pos []Pos
 	for _, r := range recs {
+		if len(r) > recordBytesMax {
+			return nil, fmt.Errorf("a record of %d bytes", len(r))
+		}
 		pos = append(pos, l.pos(len(l.recs), len(r)))
 		l.recs = append(l.recs, append([]byte(nil), r...))
 	}
@@ -131,7 +137,8 @@ type drive struct {
 	log   *memLog
 	rows  *pebble.DB
 	host  *Host
-	found int // by tryOpen: replicas
+	found int    // by tryOpen: replicas
+	flush func() // before rows are flushed
 }
 
 // cluster is one range's replicas in one process, one a drive.
@@ -194,7 +201,7 @@ func (c *cluster) ctx() context.Context {
 func (c *cluster) open(i int) {
 	c.t.Helper()
 	d := c.drives[i]
-	d.rows = openRows(c.t, d.fs)
+	d.rows = openRows(c.t, d.fs, d.flush)
 	opt := c.opt
 	opt.Drive, opt.Log, opt.Rows, opt.FS, opt.Staging = d.id, d.log, d.rows, d.fs, "incoming"
 	var err error
@@ -202,10 +209,15 @@ func (c *cluster) open(i int) {
 	check(c.t, err)
 }
 
-func openRows(t testing.TB, fs vfs.FS) *pebble.DB {
+func openRows(t testing.TB, fs vfs.FS, flush func()) *pebble.DB {
 	t.Helper()
 	check(t, fs.MkdirAll("rows", 0o755))
 	rows, err := pebble.Open("rows", &pebble.Options{
+		EventListener: &pebble.EventListener{FlushBegin: func(pebble.FlushInfo) {
+			if flush != nil {
+				flush()
+			}
+		}},
 		FS: fs, Comparer: keys.Comparer, DisableWAL: true, Logger: silent{}, MemTableSize: 1 << 20,
 		FormatMajorVersion: pebble.FormatNewest,
 	})

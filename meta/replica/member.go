@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -305,21 +306,41 @@ func (r *Replica) adopt(gen uint64, voters, learners []ids.Replica) error {
 	return nil
 }
 
-// rewrite copies what the replica needs of its log forward, under c.
+// rewriteBytesMax is how much log a rewrite copies. One record has to hold it, and a log's segments bound what a record is (disk: 16 MiB).
+const rewriteBytesMax = 8 << 20
+
+// rewrite copies what the replica needs of its log forward, under c. Of a long log that is what its rows on stable storage lack.
 func (r *Replica) rewrite(because resetReason, c *conf) error {
-	var es []*pb.Entry
-	for i := r.store.start.index + 1; i <= r.store.lastIndex(); i++ {
-		e, err := r.store.entry(i)
-		if err != nil {
+	es, err := r.store.all(rewriteBytesMax)
+	if err != nil {
+		return err
+	}
+	if es == nil {
+		if err := r.shorten(); err != nil {
 			return err
 		}
-		es = append(es, e)
+		if es, err = r.store.all(math.MaxUint64); err != nil {
+			return err
+		}
 	}
 	pos, err := r.host.appendSync([][]byte{r.resetRecord(because, r.store.start, c, es)})
 	if err != nil {
 		return err
 	}
 	return r.store.reset(r.store.start, es, pos[0])
+}
+
+// shorten drops the entries whose effect is on stable storage, once all that is applied is there.
+func (r *Replica) shorten() error {
+	if err := r.host.opt.Rows.Flush(); err != nil {
+		return err
+	}
+	durable, own, err := r.host.durableApplied(r)
+	if err != nil || !own {
+		return err
+	}
+	r.store.cut(min(durable, r.store.lastIndex()))
+	return nil
 }
 
 // Change proposes a change of the configuration and returns when the leader has taken it into its log or refused it

@@ -81,7 +81,10 @@ func (h *Host) scanned(all map[address]*found, rec *record, pos Pos) error {
 		return nil
 	}
 	if rec.because == ingested && (f.own == nil || f.applied.index < rec.start.index) {
-		s.hard, s.hardSegment = hard, pos.Segment // the snapshot did not arrive: the log before holds
+		// The snapshot did not arrive: the log before holds, and only what that said to be committed is: its tail may be
+		// of a leader that was deposed.
+		hard.Commit = new(s.hard.GetCommit())
+		s.hard, s.hardSegment = hard, pos.Segment
 		f.unsure = true
 		return nil
 	}

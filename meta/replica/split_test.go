@@ -349,3 +349,23 @@ func (h *Host) logBegins(rng ids.Range) (index uint64) {
 	_ = h.do(context.Background(), func() error { index = h.Replica(rng).store.start.index; return nil })
 	return index
 }
+
+// TestI15_LongerSpanTakesNothing: what a recovery went on with may end later than a replica was made to: nothing of its rows goes.
+func TestI15_LongerSpanTakesNothing(t *testing.T) {
+	c := newCluster(t, 1, 1, Options{})
+	c.begin()
+	for i := range 10 {
+		_, err := c.put(c.ctx(), fmt.Sprint("k", i), "x")
+		check(t, err)
+	}
+	h := c.drives[0].host
+	r := h.Replica(testRange)
+	before, _, err := r.hash()
+	check(t, err)
+	for _, was := range []string{"m", "k5"} {
+		check(t, h.do(c.ctx(), func() error { return r.leave(state.Span{ID: testRange, End: keys.Route(1, was)}) }))
+	}
+	if after, _, err := r.hash(); err != nil || after != before {
+		t.Errorf("its rows are others: %v", err)
+	}
+}

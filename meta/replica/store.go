@@ -147,6 +147,23 @@ func (s *store) entry(i uint64) (*pb.Entry, error) {
 	return s.read[at.ord], nil
 }
 
+// all returns the whole log; nil if it is longer than bytesMax. None is an empty slice.
+func (s *store) all(bytesMax uint64) ([]*pb.Entry, error) {
+	es := make([]*pb.Entry, 0, len(s.index))
+	bytes := uint64(0)
+	for i := s.start.index + 1; i <= s.lastIndex(); i++ {
+		e, err := s.entry(i)
+		if err != nil {
+			return nil, err
+		}
+		if bytes += entryBytes(e); bytes > bytesMax {
+			return nil, nil
+		}
+		es = append(es, e)
+	}
+	return es, nil
+}
+
 // append takes entries that are on stable storage at pos, which begin at or below the last index plus one.
 func (s *store) append(es []*pb.Entry, pos Pos, cache bool) error {
 	if len(es) == 0 {
