@@ -142,19 +142,28 @@ func (n *Node) make(ctx context.Context, row *placement.Range, named placement.R
 	case h.Replica(row.ID) != nil:
 		return nil // it has, since we looked
 	case named.Joining && !n.ran.has(key):
-		return h.Create(ctx, specOf(row, named, nil))
+		return nil // ReplaceReplica makes it, unless its range knows it already
 	case may.make:
 		voters, _ := members(row)
 		n.made[key] = true
 		return h.Create(ctx, specOf(row, named, voters))
 	}
-	if !n.lost[key] && may.lost {
-		n.lost[key] = true
-		n.opt.Logger.Error("replica lost: its drive does not hold it", "range", uint64(row.ID),
-			"replica", uint64(named.ID), "drive", named.Drive)
-		go n.opt.OnLost(row.ID, named)
+	if may.lost {
+		n.tellLost(row, named)
 	}
 	return nil
+}
+
+// tellLost tells once of a replica that its drive does not hold. n.reconciling is held.
+func (n *Node) tellLost(row *placement.Range, named placement.Replica) {
+	key := rangeReplica{row.ID, named.ID}
+	if n.lost[key] {
+		return
+	}
+	n.lost[key] = true
+	n.opt.Logger.Error("replica lost: its drive does not hold it", "range", uint64(row.ID),
+		"replica", uint64(named.ID), "drive", named.Drive)
+	go n.opt.OnLost(row.ID, named)
 }
 
 func specOf(row *placement.Range, named placement.Replica, voters []ids.Replica) replica.Spec {

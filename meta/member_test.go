@@ -335,6 +335,55 @@ func TestI10_EmptiedDriveIsLost(t *testing.T) {
 	tn.want("a", "b")
 }
 
+// TestI10_LostJoiningReplicaIsNotMadeAgain: one that its range knows already, and that is gone, is lost though it never voted: the leader counts
+// on what it has acknowledged. It leaves, and another takes its place under an id of its own.
+func TestI10_LostJoiningReplicaIsNotMadeAgain(t *testing.T) {
+	tn := newNode(t, nodeConfig{drives: 3, seed: 7})
+	tn.put("a", "b")
+	spare := newTestDrive(t, "", 9)
+	tn.drives = append(tn.drives, spare)
+	tn.openDrive(3, true)
+	check(t, tn.node.AddDrive(spare.id, replica.SegmentLog[segmentPos](spare.log), spare.rows))
+	order := func(id ids.Replica) placement.Replica {
+		next := placement.Replica{ID: id, Drive: spare.id, Joining: true}
+		tn.edit(1, func(r *placement.Range) {
+			r.Begun, r.Replicas, r.NextReplica = true, append(r.Replicas[:3:3], next), id+1
+		})
+		return next
+	}
+	next := order(4)
+	check(t, tn.node.join(tn.ctx(), rangeOf(tn.current(), 1), tn.node.host(spare.id), next))
+	check(t, tn.node.change(tn.ctx(), 1, hasMember(4), memberChange(remotepb.MemberChange_ADD_LEARNER, 4)))
+	check(t, tn.node.awaitCaughtUp(tn.ctx(), 1, 4))
+
+	tn.lose(3)
+	empty := newTestDrive(t, "", 9)
+	empty.id = spare.id
+	spare.close(t)
+	tn.drives[3] = empty
+	tn.openDrive(3, true)
+	tn.node.ran.all = nil // as after a restart
+	check(t, tn.node.AddDrive(empty.id, replica.SegmentLog[segmentPos](empty.log), empty.rows))
+	if err := tn.node.ReplaceReplica(tn.ctx(), 1, 0, next); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("it joins: %v", err)
+	}
+	if r := tn.node.host(empty.id).Replica(1); r != nil {
+		t.Fatalf("the lost replica was made again: %d", r.ID())
+	}
+	waitFor(t, func() bool {
+		tn.mu.Lock()
+		defer tn.mu.Unlock()
+		return len(tn.lost) == 1 && tn.lost[0].ID == 4
+	})
+	if joined, err := tn.node.CallOff(tn.ctx(), 1, 4); joined || err != nil {
+		t.Fatal(joined, err)
+	}
+	check(t, tn.node.ReplaceReplica(tn.ctx(), 1, 0, order(5)))
+	tn.edit(1, func(r *placement.Range) { r.Replicas[3].Joining = false })
+	tn.want("a", "b")
+	tn.settle(1)
+}
+
 // TestI10_RowsWithoutLogIsLost: a drive whose log is gone but whose rows are there must not vote.
 func TestI10_RowsAndLogOfDifferentAgeAreLost(t *testing.T) {
 	tn := newNode(t, nodeConfig{drives: 3, seed: 5})

@@ -25,7 +25,8 @@ const (
 // next is a voter and old is none; the caller then records it in the directory, where next should be Joining
 // before. next.ID must be fresh (I10). old need not run. Calling it again after an error goes on where it stopped.
 //
-// Errors: ErrUnavailable if the range has no leader or ctx ends.
+// Errors: ErrUnavailable if the range has no leader or ctx ends, and if the range has next as a member while its drive does not hold it: it was lost,
+// with what it had acknowledged, and OnLost is told.
 func (n *Node) ReplaceReplica(ctx context.Context, id ids.Range, old ids.Replica, next placement.Replica) error {
 	row := n.directory().rows[id]
 	h := n.host(next.Drive)
@@ -35,6 +36,9 @@ func (n *Node) ReplaceReplica(ctx context.Context, id ids.Range, old ids.Replica
 	key := rangeReplica{id, next.ID}
 	n.setMoving(key, true)
 	defer n.setMoving(key, false)
+	if err := n.refuseLost(ctx, row, h, next); err != nil {
+		return err
+	}
 	if err := n.join(ctx, row, h, next); err != nil {
 		return err
 	}
@@ -90,6 +94,22 @@ func (n *Node) setMoving(key rangeReplica, on bool) {
 	} else {
 		delete(n.moving, key)
 	}
+}
+
+// refuseLost is nil if a replica that is to join is on its drive, or was never made: a leader counts on what a member has acknowledged, and a
+// blank one under its id would have none of it (I10).
+func (n *Node) refuseLost(ctx context.Context, row *placement.Range, h *replica.Host, next placement.Replica) error {
+	if r := h.Replica(row.ID); r != nil && r.ID() == next.ID {
+		return nil
+	}
+	s, err := n.leaderStatus(ctx, row.ID)
+	if err != nil || !hasMember(next.ID)(s) {
+		return err
+	}
+	n.reconciling.Lock()
+	defer n.reconciling.Unlock()
+	n.tellLost(row, next)
+	return fmt.Errorf("%w: range %d: replica %d has lost its state", ErrUnavailable, row.ID, next.ID)
 }
 
 // join makes the blank replica and starts it, unless Reconcile did.

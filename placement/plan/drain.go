@@ -168,16 +168,27 @@ func leave(r *placement.Range, i int, why string) Change {
 
 // CallOffs orders replicas not to join that were to on drives that away names: one that cannot join would hold up all other changes of its
 // range. Once it has left, another drive is looked for as ever.
-func CallOffs(m *placement.Map, away func(*placement.Drive) bool) (changes []Change) {
+func CallOffs(m *placement.Map, away func(*placement.Drive) bool) []Change {
+	return callOffs(m, "replica %d is not to join, its drive is away", func(_ *placement.Range, rep placement.Replica) bool {
+		d := m.Drives[rep.Drive]
+		return d != nil && away(d)
+	})
+}
+
+// LostJoins orders replicas not to join that lost their state while they did (I10).
+func LostJoins(m *placement.Map, lost func(ids.Range, ids.Replica) bool) []Change {
+	return callOffs(m, "replica %d is not to join, it lost its state", func(r *placement.Range, rep placement.Replica) bool {
+		return lost(r.ID, rep.ID)
+	})
+}
+
+func callOffs(m *placement.Map, why string, which func(*placement.Range, placement.Replica) bool) (changes []Change) {
 	for _, r := range m.Ranges {
-		i := slices.IndexFunc(r.Replicas, func(rep placement.Replica) bool {
-			d := m.Drives[rep.Drive]
-			return rep.Joining && !rep.Leaving && d != nil && away(d)
-		})
+		i := slices.IndexFunc(r.Replicas, func(rep placement.Replica) bool { return rep.Joining && !rep.Leaving && which(r, rep) })
 		if i < 0 || r.Splitting != nil {
 			continue
 		}
-		changes = append(changes, leave(r, i, "replica %d is not to join, its drive is away"))
+		changes = append(changes, leave(r, i, why))
 	}
 	return changes
 }

@@ -191,9 +191,21 @@ func dropUseless(m *placement.Map) (changes []plan.Change) {
 	return changes
 }
 
-// replaceLost orders new replicas on the same drives for those that lost their log or rows, one a range (I10).
+// replaceLost orders new replicas on the same drives for those that lost their log or rows, one a range, and those that lost them while they
+// joined not to join (I10).
 func (p *planner) replaceLost(ctx context.Context) error {
-	return notConflict(p.n.store.ApplyAll(ctx, p.lostReplicas(p.n.store.Map())))
+	m := p.n.store.Map()
+	changes := p.lostReplicas(m)
+	if floor(m) >= levelPools {
+		changes = append(changes, plan.LostJoins(m, p.isLost)...)
+	}
+	return notConflict(p.n.store.ApplyAll(ctx, changes))
+}
+
+func (p *planner) isLost(rng ids.Range, r ids.Replica) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost[rangeReplica{rng, r}]
 }
 
 func (p *planner) lostReplicas(m *placement.Map) (changes []plan.Change) {

@@ -6,6 +6,7 @@ import (
 	"github.com/sherd-io/sherd/disk"
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
 )
 
 // plannerOver is a planner whose drives are all in service, with one range of replicas 1, 2, … on them.
@@ -58,5 +59,24 @@ func TestI19_UselessJoiningReplicaIsDropped(t *testing.T) {
 	m.Drives[ids.Drive{2}].State = placement.DriveOut
 	if changes := dropUseless(m); len(changes) != 1 {
 		t.Fatalf("not dropped though its drive is out: %v", changes)
+	}
+}
+
+// A replica that lost its state while it joined is told not to, once.
+func TestI10_LostJoiningReplicaIsCalledOff(t *testing.T) {
+	p, m := plannerOver(ids.Drive{1}, ids.Drive{2})
+	row := m.Ranges[0]
+	row.Replicas = append(row.Replicas, placement.Replica{ID: 7, Drive: ids.Drive{2}, Joining: true, Replaces: 2})
+	if changes := plan.LostJoins(m, p.isLost); len(changes) != 0 {
+		t.Fatalf("one that is not lost: %v", changes)
+	}
+	p.lost[rangeReplica{1, 7}] = true
+	changes := plan.LostJoins(m, p.isLost)
+	if len(changes) != 1 || !changes[0].Range.Replicas[2].Leaving || !changes[0].Range.Replicas[2].Joining {
+		t.Fatalf("%v", changes)
+	}
+	m.Ranges[0] = changes[0].Range
+	if again := append(plan.LostJoins(m, p.isLost), p.lostReplicas(m)...); len(again) != 0 {
+		t.Fatalf("again: %v", again)
 	}
 }
