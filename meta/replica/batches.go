@@ -18,6 +18,8 @@ import (
 type Batches struct {
 	mu     sync.Mutex
 	ranges map[ids.Range]*batchRing
+	bytes  int    // of all batches
+	puts   uint64 // ever
 }
 
 // batch is the outcome of applying the entries after from, up to to.
@@ -30,13 +32,15 @@ type batch struct {
 }
 
 const (
-	batchesKept   = 16
-	batchBytesMax = 1 << 20 // a longer one is not shared
+	batchesKept     = 16
+	batchBytesMax   = 1 << 20            // a longer one is not shared
+	batchesBytesMax = 16 * batchBytesMax // of all ranges: those that rest give theirs up
 )
 
 type batchRing struct {
 	ring [batchesKept]*batch
 	next int
+	last uint64 // the newest's number among all puts
 }
 
 // NewBatches returns an empty one.
@@ -74,6 +78,30 @@ func (s *Batches) put(rng ids.Range, b *batch) {
 		r = &batchRing{}
 		s.ranges[rng] = r
 	}
-	r.ring[r.next] = b
+	if old := r.ring[r.next]; old != nil {
+		s.bytes -= len(old.repr)
+	}
+	s.puts++
+	r.ring[r.next], r.last = b, s.puts
 	r.next = (r.next + 1) % batchesKept
+	s.bytes += len(b.repr)
+	for s.bytes > batchesBytesMax && len(s.ranges) > 1 {
+		s.dropOldest()
+	}
+}
+
+// dropOldest forgets the batches of the range that had none for longest.
+func (s *Batches) dropOldest() {
+	var oldest ids.Range
+	for rng, r := range s.ranges {
+		if o := s.ranges[oldest]; o == nil || r.last < o.last {
+			oldest = rng
+		}
+	}
+	for _, b := range s.ranges[oldest].ring {
+		if b != nil {
+			s.bytes -= len(b.repr)
+		}
+	}
+	delete(s.ranges, oldest)
 }
