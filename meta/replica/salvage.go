@@ -33,6 +33,15 @@ type salvaged struct {
 	empty   bool  // the replica began empty at start
 	start   entryID
 	entries []*pb.Entry // contiguous, after start
+	before  *salvaged   // the log that a snapshot was to replace; nil: it began otherwise
+}
+
+// at is the log that goes with rows at index: a snapshot may have been recorded, and its rows not have arrived.
+func (s *salvaged) at(index uint64) *salvaged {
+	for s != nil && s.before != nil && s.start.index > index {
+		s = s.before
+	}
+	return s
 }
 
 // Add takes the next record, in the order of the log. head is not kept. Errors: ErrRecord; the record is passed over.
@@ -51,8 +60,12 @@ func (l *SalvagedLog) Add(head []byte) error {
 	}
 	s := l.logs[at]
 	if s == nil || rec.kind == kindReset {
+		old := s
 		s = &salvaged{start: rec.start}
 		if rec.kind == kindReset {
+			if rec.because == ingested {
+				s.before = old
+			}
 			if c, err := decodeConf(rec.rng, rec.conf); err == nil {
 				s.conf, s.empty = c, rec.because == created || rec.because == begotten
 			}
@@ -94,8 +107,8 @@ func Salvage(rows *pebble.DB, log *SalvagedLog) (out []SalvagedRange, err error)
 		return nil, err
 	}
 	for at, s := range log.logs { // of which rows were never flushed
-		if _, ok := spans[at]; !ok && s.conf != nil {
-			spans[at] = s.conf.span
+		if _, ok := spans[at]; !ok && s.at(0).conf != nil {
+			spans[at] = s.at(0).conf.span
 		}
 	}
 	for len(spans) > 0 {
@@ -148,6 +161,7 @@ func salvageRange(rows *pebble.DB, span state.Span, log *salvaged) (r SalvagedRa
 	}
 	r = SalvagedRange{Span: span}
 	r.Index, r.Term = machine.Applied()
+	log = log.at(r.Index)
 	if log == nil || (log.start.index > r.Index && !(log.empty && r.Index == 0)) { // a gap: what follows it does not fit
 		return r, nil, nil
 	}
