@@ -15,7 +15,8 @@
 //
 //   - I17: entries and votes are synced before any answer that promises them leaves; applied follows; the log is cut
 //     only below what the rows have on stable storage. A snapshot is ingested as one edit with the applied index and
-//     the replica's own row.
+//     the replica's own row, and acknowledged when that is on stable storage. Its record comes before: where the rows did
+//     not follow it says nothing, not even what is committed.
 //   - Every live replica has a reset record in the log that is not released, and its rows are its own only if its
 //     own row is there. Rows and log that do not fit together are ErrLost, for the whole drive (I10).
 //   - I4: a message of another generation is dropped; a change of configuration proposed under another is not applied.
