@@ -55,7 +55,9 @@ type Options struct {
 	Now            func() time.Time
 	Logger         *slog.Logger
 
-	between func(clientv3.KV) clientv3.KV // a test's, that loses answers; nil: none
+	// A test's, that lose answers; nil: none.
+	between      func(clientv3.KV) clientv3.KV
+	betweenWatch func(clientv3.Watcher) clientv3.Watcher
 }
 
 func (o *Options) validate() error {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -20,13 +19,15 @@ import (
 
 // Store is the map in etcd and its copy in memory. All methods may run together.
 type Store struct {
-	opt    Options
-	client *clientv3.Client
-	kv     clientv3.KV
-	origin time.Time // of the monotonic clock that contact counts from
+	opt     Options
+	client  *clientv3.Client
+	kv      clientv3.KV
+	watcher clientv3.Watcher
+	origin  time.Time // of the monotonic clock that contact counts from
 
 	state   atomic.Pointer[state]
 	contact atomic.Int64 // since origin, of etcd's last answer
+	news    atomic.Int64 // since origin, of the watch's last
 	broken  atomic.Int64 // since origin, when the connection to etcd last came or went
 
 	badRecords, reloads, swaps atomic.Int64
@@ -36,8 +37,8 @@ type Store struct {
 	refused  map[string]bool         // access keys whose secret dataKey does not open, that were logged; building guards it
 	iamTurn  chan struct{}           // holds one thing while EditIAM works
 
-	syncs   syncs
-	unwatch atomic.Pointer[context.CancelFunc] // ends the watch that runs; another one begins
+	syncs    syncs
+	watching atomic.Pointer[watching] // nil: none yet
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -72,9 +73,12 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Store{opt: opt, client: client, kv: client.KV, origin: time.Now(), iamTurn: make(chan struct{}, 1)}
+	s := &Store{opt: opt, client: client, kv: client.KV, watcher: client.Watcher, origin: time.Now(), iamTurn: make(chan struct{}, 1)}
 	if opt.between != nil {
 		s.kv = opt.between(client.KV)
+	}
+	if opt.betweenWatch != nil {
+		s.watcher = opt.betweenWatch(client.Watcher)
 	}
 	s.state.Store(&state{m: emptyMap(), next: make(chan struct{})})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -184,11 +188,18 @@ func (s *Store) publish(st *state) {
 // awaitRevision waits until the map holds what was committed at etcd's revision. A caller whose write is committed
 // ignores the error: the map will follow.
 func (s *Store) awaitRevision(ctx context.Context, revision int64) error {
-	_, err := s.waitState(ctx, func(st *state) bool { return st.applied >= revision })
-	if err != nil {
-		return fmt.Errorf("%w: waiting for revision %d: %w", ErrUnavailable, revision, err)
+	for {
+		try, cancel := context.WithTimeout(ctx, s.opt.TryTimeout)
+		_, err := s.waitState(try, func(st *state) bool { return st.applied >= revision })
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: waiting for revision %d: %w", ErrUnavailable, revision, err)
+		}
+		s.watchAgain(revision)
 	}
-	return nil
 }
 
 // syncs joins concurrent Syncs: one read runs, and one more serves all who came since it began.
@@ -227,12 +238,7 @@ func (s *Store) Sync(ctx context.Context) error {
 	if call.err != nil {
 		return call.err
 	}
-	err := s.awaitRevision(ctx, call.revision)
-	if end := s.unwatch.Load(); errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil && end != nil { // who answers us and who tells us news may be two members
-		s.opt.Logger.Warn("control records: the watch lags, beginning another", "error", err)
-		(*end)()
-	}
-	return err
+	return s.awaitRevision(ctx, call.revision)
 }
 
 // runSyncs makes the reads that are waited for, one after another, and ends when nobody waits.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -653,6 +654,59 @@ func TestCloseEndsWhatAsks(t *testing.T) {
 				}
 			case <-time.After(poll.Within):
 				t.Error("it still asks")
+			}
+		})
+	}
+}
+
+// deaf is an etcd whose first watches say nothing after they have begun, as of a member that fell behind.
+type deaf struct {
+	clientv3.Watcher
+	left atomic.Int32
+}
+
+func (m *deaf) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	events := m.Watcher.Watch(ctx, key, opts...)
+	if m.left.Add(-1) < 0 {
+		return events
+	}
+	silent := make(chan clientv3.WatchResponse)
+	go func() {
+		defer close(silent)
+		for range events { // ends with ctx
+		}
+	}()
+	return silent
+}
+
+// TestSilentWatchIsReplaced: a watch that says nothing, though etcd answers, does not keep the map old: neither where somebody waits for it,
+// nor where nobody does.
+func TestSilentWatchIsReplaced(t *testing.T) {
+	for _, waits := range []bool{true, false} {
+		t.Run(fmt.Sprint("somebody waits ", waits), func(t *testing.T) {
+			te := newEtcd(t)
+			other, _ := bootstrapped(t, te)
+			m := &deaf{}
+			m.left.Store(2)
+			s := open(t, te, func(o *Options) {
+				o.RequestTimeout, o.TryTimeout = time.Hour, 200*time.Millisecond
+				if waits {
+					o.ContactEvery = time.Hour
+				}
+				o.betweenWatch = func(w clientv3.Watcher) clientv3.Watcher { m.Watcher = w; return m }
+			})
+			for _, name := range []string{"first", "second", "third"} {
+				if _, _, err := other.CreateBucket(testContext(t), placement.Bucket{Name: name, Pool: 1}); err != nil {
+					t.Fatal(err)
+				}
+				if waits {
+					if err := s.Sync(testContext(t)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := s.Wait(testContext(t), func(m *placement.Map) bool { return m.Buckets[name] != nil }); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
 			}
 		})
 	}

@@ -227,14 +227,15 @@ var errFounded = errors.New("the cluster was founded")
 func (s *Store) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	s.unwatch.Store(&cancel)
+	s.watching.Store(&watching{end: cancel, began: time.Now()})
 	from := s.state.Load().applied + 1
-	events := s.client.Watch(ctx, s.opt.Prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithCreatedNotify())
+	events := s.watcher.Watch(ctx, s.opt.Prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithCreatedNotify())
 	for resp := range events {
 		if err := resp.Err(); err != nil {
 			return err
 		}
 		s.heard()
+		s.news.Store(s.contact.Load())
 		if resp.Header.Revision < from-1 {
 			return fmt.Errorf("%w: etcd is at revision %d, seen was %d", ErrTimeTravel, resp.Header.Revision, from-1)
 		}
@@ -247,6 +248,23 @@ func (s *Store) watch(ctx context.Context) error {
 		}
 	}
 	return errors.New("watch closed")
+}
+
+// watching is a watch that runs.
+type watching struct {
+	end   func()
+	began time.Time
+}
+
+// watchAgain ends a watch that has not told of a revision that is known to be committed, and may be of a member that fell behind: all is loaded, and
+// another watch begins. One that has just begun is given its time.
+func (s *Store) watchAgain(committed int64) {
+	w := s.watching.Load()
+	if w == nil || time.Since(w.began) < s.opt.TryTimeout {
+		return
+	}
+	s.opt.Logger.Warn("control records: the watch lags, beginning another", "committed", committed, "applied", s.state.Load().applied)
+	w.end()
 }
 
 // applyEvents publishes the map after one batch, and reports whether the cluster row was among them.
@@ -276,7 +294,7 @@ func (s *Store) applyEvents(events []*clientv3.Event) (clusterChanged bool) {
 	return false
 }
 
-// contactLoop asks etcd for a sign of life when there was none for a while.
+// contactLoop asks etcd for a sign of life when there was none for a while, and sees to it that the watch is one.
 func (s *Store) contactLoop(ctx context.Context) {
 	defer s.done.Done()
 	tick := time.NewTicker(s.opt.ContactEvery)
@@ -286,10 +304,19 @@ func (s *Store) contactLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if s.ContactAge() >= s.opt.ContactEvery/2 {
-				s.lastRevision(ctx) // what counts is that it answers: heard
+			if min(s.contact.Load(), s.news.Load()) <= int64(time.Since(s.origin)-s.opt.ContactEvery/2) {
+				s.sayAnything(ctx)
 			}
 		}
+	}
+}
+
+// sayAnything has etcd answer, which counts as heard, and waits for the watch to be as far.
+func (s *Store) sayAnything(ctx context.Context) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if revision, err := s.lastRevision(ctx); err == nil {
+		_ = s.awaitRevision(ctx, revision) // the next time
 	}
 }
 
