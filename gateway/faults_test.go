@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,5 +140,74 @@ func TestAdmission(t *testing.T) {
 	k.want("200", call{method: "GET", path: "/bucket/key"})
 	if held := k.server.admit.held.Load(); held != 0 {
 		t.Errorf("%d bytes are still held", held)
+	}
+}
+
+// A body that the range has certainly refused does not stay; one of which that is not known does (I1).
+func TestI6_RefusedBodiesAreDeleted(t *testing.T) {
+	unknown := fmt.Errorf("%w: after %w", meta.ErrUnavailable, meta.ErrFull)
+	for _, c := range []struct {
+		err  error
+		code string
+		left int
+	}{
+		{meta.ErrFull, "InsufficientStorage", 0}, {meta.ErrNoSuchKey, "NoSuchKey", 0}, {unknown, "", 1},
+	} {
+		k := newKit(t)
+		k.makeBucket("bucket")
+		k.records.fail = func(cmd *metapb.Command) error {
+			if cmd.GetPut() != nil {
+				return c.err
+			}
+			return nil
+		}
+		a := k.do(call{method: "PUT", path: "/bucket/key", body: []byte(text(100_000))})
+		if c.code != "" && a.code() != c.code || a.status < 400 {
+			t.Errorf("%v: %s", c.err, a.code())
+		}
+		if n := k.blobs.count(); n != c.left {
+			t.Errorf("%v: %d bodies are left, want %d", c.err, n, c.left)
+		}
+	}
+}
+
+// An object of many parts that is overwritten by a small one while it is opened: the answer is one of the two, whole.
+func TestI13_OverwrittenWhileItsPartsAreListed(t *testing.T) {
+	k := newKit(t)
+	k.makeBucket("bucket")
+	id := k.upload("/bucket/key")
+	const parts = 1100 // more than a page of extents
+	var doc strings.Builder
+	doc.WriteString("<CompleteMultipartUpload>")
+	for i := 1; i <= parts; i++ {
+		a := k.want("200", call{method: "PUT", path: fmt.Sprintf("/bucket/key?partNumber=%d&uploadId=%s", i, id), body: []byte(text(1 << 10))})
+		fmt.Fprintf(&doc, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", i, a.header.Get("ETag"))
+	}
+	doc.WriteString("</CompleteMultipartUpload>")
+	k.want("200", call{method: "POST", path: "/bucket/key?uploadId=" + id, body: []byte(doc.String())})
+	pages := 0
+	k.records.paged = func() {
+		if pages++; pages == 2 {
+			k.put("/bucket/key", "small")
+		}
+	}
+	if a := k.want("200", call{method: "GET", path: "/bucket/key"}); string(a.body) != "small" {
+		t.Errorf("%d bytes, that begin with %.20q", len(a.body), a.body)
+	}
+	if pages < 2 {
+		t.Errorf("%d pages", pages)
+	}
+}
+
+// Empty objects are stored, also where nothing is to lie in the records.
+func TestEmptyWhereNothingIsInline(t *testing.T) {
+	k := newKit(t)
+	k = k.another(func(_ *Options, o *object.Options) { o.InlineBytes = -1 })
+	k.makeBucket("bucket")
+	for _, body := range []string{"", "x"} {
+		k.put("/bucket/key", body)
+		if a := k.want("200", call{method: "GET", path: "/bucket/key"}); string(a.body) != body {
+			t.Errorf("%q came back as %q", body, a.body)
+		}
 	}
 }

@@ -45,6 +45,7 @@ type records struct {
 	lose    func(*metapb.Command) error // after it was applied
 	away    error                       // of Get; nil: it answers
 	deleted ids.Bucket                  // meta.Node finds out that it is no more
+	paged   func()                      // before a page of extents is read
 }
 
 var span1 = state.Span{ID: 1}
@@ -189,6 +190,9 @@ func (r *records) Get(_ context.Context, bucket ids.Bucket, key string, opt meta
 }
 
 func (r *records) Extents(_ context.Context, bucket ids.Bucket, key string, ts hlc.Stamp, off int64, max int) ([]*metapb.Extent, error) {
+	if r.paged != nil {
+		r.paged()
+	}
 	return state.Extents(r.db, bucket, key, ts, uint64(off), max)
 }
 

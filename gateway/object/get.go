@@ -76,6 +76,7 @@ func (s *Store) Open(ctx context.Context, bucket ids.Bucket, key string, version
 }
 
 func (s *Store) tryOpen(ctx context.Context, r *Reading, bucket ids.Bucket, key string, version meta.VersionRef, pick func(*metapb.Version) (Span, error)) (err error) {
+	r.extents = nil // of a version that was overwritten meanwhile
 	if r.Version, r.inline, err = s.get(ctx, bucket, key, meta.GetOptions{Inline: true, Version: version}); err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (s *Store) Put(ctx context.Context, p Put) (*metapb.Version, error) {
 	cmd := &metapb.PutVersion{Bucket: uint64(p.Bucket), Key: p.Key, Condition: p.Condition}
 	var written erasure.Written
 	var err error
-	if p.Size <= int64(s.opt.InlineBytes) && p.Real == nil {
+	if p.Size <= max(int64(s.opt.InlineBytes), 0) && p.Real == nil { // an empty body is no blob, whatever may be inline
 		cmd.Inline, err = readInline(b, p.Size)
 		cmd.HasInline = p.Size > 0
 	} else {
@@ -269,12 +269,13 @@ func (s *Store) BringRules(ctx context.Context, bucket ids.Bucket) error {
 	return err
 }
 
-// outwaitSeal proposes again while the bucket is sealed, for SealWait at most.
+// outwaitSeal proposes again while the bucket is sealed, for SealWait at most, but nothing whose outcome is not known: it would be done
+// twice (I1).
 func (s *Store) outwaitSeal(ctx context.Context, propose func() error) error {
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
 		err := propose()
-		if !errors.Is(err, meta.ErrSealed) || waited >= s.opt.SealWait {
+		if !errors.Is(err, meta.ErrSealed) || errors.Is(err, meta.ErrUnavailable) || waited >= s.opt.SealWait {
 			return err
 		}
 		select {
@@ -288,9 +289,16 @@ func (s *Store) outwaitSeal(ctx context.Context, propose func() error) error {
 // discardRefused deletes the blobs of a body that its range refused. Any other error leaves open whether
 // the range has taken them: they stay, and the scrubber decides (I1, I6).
 func (s *Store) discardRefused(ctx context.Context, err error, e erasure.Extent) {
-	if errors.Is(err, meta.ErrPrecondition) || errors.Is(err, meta.ErrNoSuchUpload) || errors.Is(err, meta.ErrSealed) ||
-		errors.Is(err, meta.ErrStaleRules) || errors.Is(err, meta.ErrPoolClosed) || errors.Is(err, meta.ErrLocked) {
-		s.discard(ctx, e)
+	if errors.Is(err, meta.ErrUnavailable) { // also with a refusal, of a later try
+		return
+	}
+	for _, refusal := range [...]error{
+		meta.ErrPrecondition, meta.ErrNoSuchKey, meta.ErrNoSuchUpload, meta.ErrSealed, meta.ErrStaleRules, meta.ErrPoolClosed, meta.ErrLocked, meta.ErrFull,
+	} {
+		if errors.Is(err, refusal) {
+			s.discard(ctx, e)
+			return
+		}
 	}
 }
 

@@ -88,16 +88,19 @@ type target struct{ name, node string }
 const avoidFor = 30 * time.Second
 
 // targets are the members to be asked, best first: this node's before others', those that are known to serve before those
-// that may, and after them all those that did not answer lately, that of longest ago first. s.mu is held.
+// that may, and after them all those that did not answer lately, that of longest ago first. One that leaves comes last: it may
+// be one that never had a vote. One that joins is never asked: it refuses at once whatever needs a quorum, and a client
+// would stay with it. s.mu is held.
 func (s *Supervisor) targets() []target {
-	var ranks [6][]target
+	var ranks [5][]target
+	var leaving []target
 	put := func(rank int, t target) { ranks[rank] = append(ranks[rank], t) }
 	for _, p := range s.truth.Peers {
 		t := target{p.Name, p.Node}
 		switch own := s.own(p); {
-		case own && !slices.Contains(s.ready, p.Name), !own && p.Node == "":
-		case p.State == peerJoining: // it answers nothing but serializable reads
-			put(5, t)
+		case own && !slices.Contains(s.ready, p.Name), !own && p.Node == "", p.State == peerJoining:
+		case p.State == peerLeaving:
+			leaving = append(leaving, t)
 		case own && slices.Contains(s.trusted, p.Name):
 			put(0, t)
 		case own:
@@ -115,7 +118,7 @@ func (s *Supervisor) targets() []target {
 	}
 	all := slices.Concat(ranks[:]...)
 	slices.SortStableFunc(all, func(a, b target) int { return s.avoided(a).Compare(s.avoided(b)) })
-	return all
+	return append(all, leaving...)
 }
 
 // avoided is since when a target is; zero if it is not. s.mu is held.

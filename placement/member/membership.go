@@ -359,10 +359,16 @@ func (s *Supervisor) within(ctx context.Context, ask func(context.Context) error
 	asking, cancel := context.WithTimeout(ctx, s.opt.AskTimeout)
 	defer cancel()
 	err := ask(asking)
-	if asking.Err() != nil && ctx.Err() == nil {
+	if (asking.Err() != nil || isLearners(err)) && ctx.Err() == nil {
 		s.inside.redial()
 	}
 	return err
+}
+
+// isLearners reports whether err is the answer of a member without a vote, to what only those with one do: one that was dialled for another
+// may have become one, after a going on alone.
+func isLearners(err error) bool {
+	return errors.Is(err, rpctypes.ErrGRPCNotSupportedForLearner) || errors.Is(err, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner))
 }
 
 func listFrom(ctx context.Context, c *clientv3.Client) (members []seen, err error) {

@@ -605,6 +605,8 @@ func TestTransient(t *testing.T) {
 		{rpctypes.ErrGRPCNoLeader, true},
 		{rpctypes.ErrNoSpace, false},
 		{rpctypes.ErrGRPCPermissionDenied, false},
+		{rpctypes.ErrGRPCNotSupportedForLearner, true},
+		{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), true},
 		{status.Error(codes.Unavailable, "connection refused"), true},
 		{status.Error(codes.Unknown, "raft: stopped"), true},
 		{context.DeadlineExceeded, true},

@@ -82,8 +82,18 @@ func TestMembersComeAndGoUnseen(t *testing.T) {
 	}()
 	await := func(n int64) {
 		t.Helper()
-		ctx := testContext(t)
+		ctx, cancel := context.WithCancelCause(testContext(t))
+		defer cancel(nil)
+		go func() {
+			select {
+			case err := <-done:
+				done <- err // for who looks at the end
+				cancel(err)
+			case <-ctx.Done():
+			}
+		}()
 		if _, err := s.Wait(ctx, func(m *placement.Map) bool { return int64(len(m.Buckets)) >= n }); err != nil {
+			err = context.Cause(ctx)
 			t.Fatalf("at %d buckets, with members %+v: %v", made.Load(), sup.Members(), err)
 		}
 	}

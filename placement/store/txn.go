@@ -47,16 +47,24 @@ func (s *Store) try(ctx context.Context, fn func(context.Context) error) error {
 	switch {
 	case err == nil:
 		s.heard()
-	case try.Err() == context.DeadlineExceeded && s.opt.Redial != nil:
-		s.opt.Redial() // that member may hang: ask another next
+	case (try.Err() == context.DeadlineExceeded || isLearners(err)) && s.opt.Redial != nil:
+		s.opt.Redial() // that member may hang, or has no vote: ask another next
 	}
 	return err
+}
+
+// isLearners reports whether err is the answer of a member that has no vote.
+func isLearners(err error) bool {
+	return errors.Is(err, rpctypes.ErrGRPCNotSupportedForLearner) || errors.Is(err, rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner))
 }
 
 // transient tells the errors of an etcd that is away, has no leader, or is busy, from answers.
 func transient(err error) bool {
 	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrCorrupt) {
 		return false
+	}
+	if isLearners(err) { // it will have a vote soon, and others have one
+		return true
 	}
 	var known rpctypes.EtcdError
 	if errors.As(err, &known) {
