@@ -9,6 +9,7 @@ import (
 
 	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/placement"
+	"github.com/sherd-io/sherd/placement/plan"
 )
 
 // SetDriveState records what the cluster holds of a drive and why. Since is set when the state changes.
@@ -28,6 +29,18 @@ func (s *Store) setDriveState(ctx context.Context, id ids.Drive, state placement
 		d.Reason = reason
 		return nil
 	}, guards...)
+}
+
+// GiveUp puts a drive out if its row is still the one that this was decided on (I19): there is no way back for one that an old map says is
+// down (I10). Errors: ErrConflict, ErrUnavailable with the outcome unknown: wait for the map, decide again.
+func (s *Store) GiveUp(ctx context.Context, d *placement.Drive, reason string) error {
+	return s.Apply(ctx, s.givenUp(d, reason))
+}
+
+func (s *Store) givenUp(d *placement.Drive, reason string) plan.Change {
+	out := *d
+	out.State, out.Since, out.Reason = placement.DriveOut, s.now(), reason
+	return plan.Change{Drive: &out}
 }
 
 // Distrust records that an up drive is suspect, and why. A drive that is anything else by the time of the transaction stays what it is:

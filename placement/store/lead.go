@@ -130,6 +130,11 @@ func (l *Lead) SetDriveState(ctx context.Context, id ids.Drive, state placement.
 	return l.explain(ctx, l.s.setDriveState(ctx, id, state, reason, l.guard))
 }
 
+// GiveUp is Store.GiveUp while this process is the elected one. Errors also: ErrNotLeader.
+func (l *Lead) GiveUp(ctx context.Context, d *placement.Drive, reason string) error {
+	return l.Apply(ctx, l.s.givenUp(d, reason))
+}
+
 // explain tells a lost election from a row that changed.
 func (l *Lead) explain(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnavailable) {

@@ -305,6 +305,44 @@ func TestDriveStates(t *testing.T) {
 	}
 }
 
+// TestI19_GivenUpAsDecided: a drive that came back since it was decided to give it up is not put out: it would be for good.
+func TestI19_GivenUpAsDecided(t *testing.T) {
+	te := newEtcd(t)
+	s, in := bootstrapped(t, te)
+	other, ctx, id := open(t, te), testContext(t), in.Drives[0].ID
+	lead, err := s.Campaign(ctx, "planner", "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, giveUp := range map[string]func(context.Context, *placement.Drive, string) error{"planner": lead.GiveUp, "operator": s.GiveUp} {
+		if err := s.SetDriveState(ctx, id, placement.DriveDown, "away"); err != nil {
+			t.Fatal(err)
+		}
+		decided := s.Map().Drives[id]
+		if err := other.SetDriveState(ctx, id, placement.DriveSuspect, "back"); err != nil {
+			t.Fatal(err)
+		}
+		if err := giveUp(ctx, decided, "down for too long"); !errors.Is(err, ErrConflict) {
+			t.Errorf("%s: %v", who, err)
+		}
+		if err := s.Sync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if d := s.Map().Drives[id]; d.State != placement.DriveSuspect || d.Reason != "back" {
+			t.Fatalf("%s: %+v", who, d)
+		}
+	}
+	for i, giveUp := range []func(context.Context, *placement.Drive, string) error{lead.GiveUp, s.GiveUp} {
+		d := s.Map().Drives[in.Drives[i].ID]
+		if err := giveUp(ctx, d, "down for too long"); err != nil {
+			t.Fatal(err)
+		}
+		if now := s.Map().Drives[d.ID]; now.State != placement.DriveOut || now.Reason != "down for too long" || now.Since.IsZero() || now.Path != d.Path {
+			t.Errorf("%+v", now)
+		}
+	}
+}
+
 // TestDistrustIsOfUpDrivesOnly: whoever distrusts a drive may see an old map; the state that counts is that of the transaction.
 func TestDistrustIsOfUpDrivesOnly(t *testing.T) {
 	te := newEtcd(t)

@@ -199,6 +199,11 @@ func (a admin) weighDrive(ctx context.Context, req adminapi.DriveRequest) (any, 
 
 // removeDrive takes an empty drive out of the cluster, or gives up one that is lost.
 func (a admin) removeDrive(ctx context.Context, req adminapi.DriveRequest) (any, error) {
+	if req.Lost { // the map may not have heard yet which drives are back, or away
+		if err := a.n.store.Sync(ctx); err != nil {
+			return nil, err
+		}
+	}
 	d, err := a.n.findDrive(a.n.store.Map(), req.Drive)
 	if err != nil {
 		return nil, err
@@ -235,7 +240,7 @@ func (a admin) loseDrive(ctx context.Context, d *placement.Drive) error {
 	if plan.PromiseOf(after, 0, 0).Data < 0 {
 		return fmt.Errorf("%w: without drive %s some data cannot be read any more: bring it, or others, back", plan.ErrTooFew, d.Path)
 	}
-	return a.n.store.SetDriveState(ctx, d.ID, placement.DriveOut, "given up by an operator")
+	return a.n.store.GiveUp(ctx, d, "given up by an operator")
 }
 
 // memberDrives are those with a member of the embedded etcd, as far as this node knows.

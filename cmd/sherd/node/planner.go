@@ -339,15 +339,18 @@ func (p *planner) giveUp(ctx context.Context, lead *store.Lead) error {
 		return nil // whoever answers would only speak against it: nobody need be asked
 	}
 	look.Answering = n.answering(ctx)
-	id := plan.GiveUp(n.store.Map(), look)
-	d := n.store.Map().Drives[id]
+	if err := n.store.Sync(ctx); err != nil { // the map may not have heard yet who is back
+		return err
+	}
+	m := n.store.Map()
+	d := m.Drives[plan.GiveUp(m, look)]
 	if d == nil {
 		return nil
 	}
-	if err := lead.SetDriveState(ctx, id, placement.DriveOut, "down for more than "+n.cfg.OutAfter.String()); err != nil {
+	if err := lead.GiveUp(ctx, d, "down for more than "+n.cfg.OutAfter.String()); err != nil {
 		return err
 	}
-	n.log.Warn("drive given up", "drive", id, "path", d.Path, "down since", d.Since)
+	n.log.Warn("drive given up", "drive", d.ID, "path", d.Path, "down since", d.Since)
 	return nil // moveSlots does the rest, also after a crash; the others by the map as it is then
 }
 

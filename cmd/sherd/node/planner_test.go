@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -251,5 +252,24 @@ func TestLostDriveThatCannotBeRemoved(t *testing.T) {
 	}
 	if _, err := (admin{r.n}).removeDrive(t.Context(), req); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestI19_DriveThatIsBackIsNotLost: it came back after an operator gave it up for lost, before the map was told.
+func TestI19_DriveThatIsBackIsNotLost(t *testing.T) {
+	r := newRig(t, 4, profile(2, 1))
+	n := r.start()
+	id := r.id(3)
+	r.hide(3, true)
+	r.awaitState(id, placement.DriveDown)
+	decided := r.row(id)
+	r.hide(3, false)
+	eventually(t, "the drive back in service", func() error { return r.serves(3, id) })
+	if err := (admin{n}).loseDrive(t.Context(), decided); !errors.Is(err, store.ErrConflict) {
+		t.Error(err)
+	}
+	must(t, n.store.Sync(t.Context()))
+	if now := r.row(id); !now.Up() {
+		t.Errorf("%+v", now)
 	}
 }
