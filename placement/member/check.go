@@ -53,7 +53,6 @@ func (s *Supervisor) startAgain() {
 	var names []string
 	for _, p := range s.truth.Peers {
 		if s.own(p) && s.failures[p.Name] > 0 && s.lost[p.Name] == (loss{}) && !s.started[p.Name] && !s.starting[p.Name] && !s.adding[p.Name] && p.State != peerLeaving {
-			s.starting[p.Name] = true
 			names = append(names, p.Name)
 		}
 	}
@@ -63,10 +62,14 @@ func (s *Supervisor) startAgain() {
 	}
 }
 
-// checked takes the result in.
+// checked takes the result in. The drive is looked at again when the child has been told: what is found later is told later.
 func (s *Supervisor) checked(p peer, l loss) {
+	defer func() {
+		s.mu.Lock()
+		delete(s.inspecting, p.Name)
+		s.mu.Unlock()
+	}()
 	s.mu.Lock()
-	delete(s.inspecting, p.Name)
 	was := s.lost[p.Name]
 	if l == (loss{}) && was == (loss{}) || was.kind == lossGone || s.truth.peer(p.Name) == nil {
 		s.mu.Unlock()

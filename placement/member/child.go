@@ -50,7 +50,7 @@ func RunChild(in io.Reader, out, log io.Writer) error {
 	}
 	debug.SetGCPercent(50)
 	wal.SegmentSizeBytes = walSegmentBytes // etcd has no option for it, and this process is etcd's alone
-	c := &child{set: set, out: out, log: log, running: map[string]*embed.Etcd{}}
+	c := &child{set: set, out: out, log: log, running: map[string]*embed.Etcd{}, queues: map[string][]func(){}}
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGPIPE) // or the first line of log after the parent's death would be the end, with no tidying up
@@ -74,21 +74,17 @@ type child struct {
 	log  io.Writer
 	keep atomic.Bool // command.Keep
 
+	starts sync.Mutex // held by the member that starts
+
 	mu      sync.Mutex
 	out     io.Writer
 	running map[string]*embed.Etcd
+	queues  map[string][]func() // of each member that has something to do: what comes after that
 }
 
 // commands carries out what comes in until there is no more. Starts come one after another, so that the end of the process
-// can be laid at the door of one; a stop, which can take seconds, holds nobody up but a start under the same name.
+// can be laid at the door of one; a stop, which can take seconds, holds nobody up but what comes after it for its member.
 func (c *child) commands(lines *bufio.Scanner) error {
-	starts := make(chan spec, 64)
-	defer close(starts)
-	go func() {
-		for s := range starts {
-			c.start(s)
-		}
-	}()
 	for lines.Scan() {
 		var cmd command
 		if err := json.Unmarshal(lines.Bytes(), &cmd); err != nil {
@@ -96,14 +92,43 @@ func (c *child) commands(lines *bufio.Scanner) error {
 		}
 		switch {
 		case cmd.Start != nil:
-			starts <- *cmd.Start
+			c.enqueue(cmd.Start.Name, func() { c.start(*cmd.Start) })
 		case cmd.Stop != "":
-			go c.stop(cmd.Stop)
+			c.enqueue(cmd.Stop, func() { c.stop(cmd.Stop) })
 		case cmd.Keep:
 			c.keep.Store(true)
 		}
 	}
 	return lines.Err()
+}
+
+// enqueue has what concerns one member done one after another. An etcd that closes still has the names of its sockets, and
+// removes them: the next one under its name must not have made its own yet. And one that still reads its data cannot be
+// stopped before it has.
+func (c *child) enqueue(name string, do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	queue, busy := c.queues[name]
+	c.queues[name] = append(queue, do)
+	if !busy {
+		go c.work(name)
+	}
+}
+
+// work does what is in a member's queue until there is nothing left.
+func (c *child) work(name string) {
+	for {
+		c.mu.Lock()
+		queue := c.queues[name]
+		if len(queue) == 0 {
+			delete(c.queues, name)
+			c.mu.Unlock()
+			return
+		}
+		c.queues[name] = queue[1:]
+		c.mu.Unlock()
+		queue[0]()
+	}
 }
 
 func (c *child) report(e event) {
@@ -121,6 +146,8 @@ func (c *child) start(s spec) {
 	if twice { // another etcd on the same files would wait for them for ever, and take the sockets meanwhile
 		return
 	}
+	c.starts.Lock()
+	defer c.starts.Unlock()
 	c.report(event{Event: eventStarting, Member: s.Name})
 	_, err := os.Stat(filepath.Dir(s.Dir)) // etcd would make a drive's directory again that was just taken away
 	if err == nil && s.Mode == modeAlone {
@@ -138,24 +165,33 @@ func (c *child) start(s spec) {
 	c.running[s.Name] = e
 	c.mu.Unlock()
 	c.report(event{Event: eventStarted, Member: s.Name})
-	go func() {
-		select {
-		case <-e.Server.ReadyNotify():
-			c.report(event{Event: eventReady, Member: s.Name})
-		case <-e.Server.StopNotify():
-		}
-		select {
-		case err := <-e.Err():
-			if c.runs(s.Name, e) { // else it ends because it was told to: its listeners say so
-				c.report(event{Event: eventFailed, Member: s.Name, Error: fmt.Sprint(err)})
+	go c.watch(s.Name, e)
+}
+
+// watch reports that a member is ready, and that it has ended by itself.
+func (c *child) watch(name string, e *embed.Etcd) {
+	select {
+	case <-e.Server.ReadyNotify():
+		c.enqueue(name, func() {
+			if c.runs(name, e) {
+				c.report(event{Event: eventReady, Member: name})
 			}
-		case <-e.Server.StopNotify():
-			if c.runs(s.Name, e) {
-				c.stop(s.Name)
-				c.report(event{Event: eventFailed, Member: s.Name, Error: "it has ended, as one does that the others removed"})
-			}
+		})
+	case <-e.Server.StopNotify():
+	}
+	var reason string
+	select {
+	case err := <-e.Err():
+		reason = fmt.Sprint(err)
+	case <-e.Server.StopNotify():
+		reason = "it has ended, as one does that the others removed"
+	}
+	c.enqueue(name, func() {
+		if c.runs(name, e) { // else it ended because it was told to
+			c.report(event{Event: eventFailed, Member: name, Error: reason})
+			c.end(name)
 		}
-	}()
+	})
 }
 
 // runs reports whether e is not being stopped.
@@ -166,6 +202,12 @@ func (c *child) runs(name string, e *embed.Etcd) bool {
 }
 
 func (c *child) stop(name string) {
+	c.end(name)
+	c.report(event{Event: eventStopped, Member: name})
+}
+
+// end ends a member, if it runs, and returns when it has closed everything.
+func (c *child) end(name string) {
 	c.mu.Lock()
 	e := c.running[name]
 	delete(c.running, name)
@@ -174,7 +216,6 @@ func (c *child) stop(name string) {
 		e.Server.HardStop() // without handing leadership over: its disk may be what is wrong with it
 		e.Close()
 	}
-	c.report(event{Event: eventStopped, Member: name})
 }
 
 // stopAll stops the members at once, not one after another: each would look for a new leader meanwhile.

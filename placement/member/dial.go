@@ -68,14 +68,21 @@ func (d *dialer) dial(ctx context.Context, _ string) (net.Conn, error) {
 func (d *dialer) redial() {
 	d.s.mu.Lock()
 	last := d.last
+	d.s.mu.Unlock()
+	d.s.avoid(last)
+	d.hangUp(func(to target) bool { return to == last })
+}
+
+// hangUp ends the connections to the members of which cond holds.
+func (d *dialer) hangUp(cond func(target) bool) {
 	var stale []*conn
+	d.s.mu.Lock()
 	for c := range d.conns {
-		if c.to == last {
+		if cond(c.to) {
 			stale = append(stale, c)
 		}
 	}
 	d.s.mu.Unlock()
-	d.s.avoid(last)
 	for _, c := range stale {
 		c.Close()
 	}

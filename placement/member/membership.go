@@ -394,18 +394,25 @@ func (s *Supervisor) removeID(ctx context.Context, id uint64) error {
 // startMember starts a member in the running child; a child that starts later starts it anyway.
 func (s *Supervisor) startMember(name string) {
 	s.mu.Lock()
+	s.starting[name] = true
 	sp := s.spec(name)
 	s.mu.Unlock()
 	s.send(command{Start: &sp})
 }
 
-// stopMember stops a member in the running child.
+// stopMember stops a member in the running child, and ends its clients' connections: etcd would wait seconds for watches to
+// end by themselves, which would hear nothing meanwhile, and then no start would come through.
 func (s *Supervisor) stopMember(name string) {
 	s.mu.Lock()
 	s.unready(name)
+	delete(s.starting, name)
 	s.notify()
 	s.mu.Unlock()
 	s.send(command{Stop: name})
+	for _, d := range []*dialer{s.inside, s.clients} {
+		d.hangUp(func(to target) bool { return to.name == name })
+	}
+	s.tunnels.drop(func(c tunnelClass) bool { return c.in && c.kind == KindClient && c.member == name })
 }
 
 // send tells the child, if it runs.

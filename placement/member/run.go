@@ -103,6 +103,7 @@ func (s *Supervisor) rest() {
 // follow takes the child's events until it ends, and returns which member was starting then.
 func (s *Supervisor) follow(p *process) (starting string) {
 	for e := range p.events {
+		s.opt.Logger.Debug("etcd member's event", "event", e.Event, "member", e.Member)
 		s.mu.Lock()
 		switch e.Event {
 		case eventStarting:
@@ -122,7 +123,7 @@ func (s *Supervisor) follow(p *process) (starting string) {
 			if starting == e.Member {
 				starting = ""
 			}
-		case eventStopped:
+		case eventStopped: // what was told after that, to start again, is in starting
 			s.unready(e.Member)
 		}
 		s.notify()
@@ -134,6 +135,7 @@ func (s *Supervisor) follow(p *process) (starting string) {
 // failed counts a failure. A member that fails time after time is lost: kept out, and replaced. s.mu is held.
 func (s *Supervisor) failed(name, reason string) {
 	s.unready(name)
+	delete(s.starting, name)
 	s.failures[name]++
 	s.opt.Logger.Warn("etcd member failed", "member", name, "error", reason, "times", s.failures[name])
 	if s.truth.peer(name) == nil {
@@ -163,7 +165,6 @@ const (
 
 // unready takes a member out of those that serve. s.mu is held.
 func (s *Supervisor) unready(name string) {
-	delete(s.starting, name)
 	delete(s.started, name)
 	s.trusted = slices.DeleteFunc(s.trusted, func(n string) bool { return n == name })
 	s.ready = slices.DeleteFunc(s.ready, func(n string) bool { return n == name })

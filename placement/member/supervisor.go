@@ -57,7 +57,7 @@ type Supervisor struct {
 	asked, settledFor int                   // Reconcile's calls, and those that are done
 	settleErr         error                 // of the last try
 	retry             map[ids.Drive]attempt // drives that could not take a member
-	inspecting        map[string]bool       // members whose drive has not answered the last check
+	inspecting        map[string]bool       // members whose last check is not over: their drive hangs
 }
 
 // Start is New and the supervisor's Start in one, for where no other node has to be let in meanwhile.
