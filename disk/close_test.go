@@ -220,3 +220,43 @@ func TestRemovedWhileOpened(t *testing.T) {
 		})
 	}
 }
+
+// The same where rows/ is gone and is to be made anew, right before a directory is made, or whatever else is done.
+func TestRemovedWhileRenewed(t *testing.T) {
+	for n, hit := 0, true; hit; n++ {
+		path := filepath.Join(t.TempDir(), "d1")
+		opt := options(vfs.Default, path)
+		format(t, opt)
+		if err := os.RemoveAll(filepath.Join(path, "rows")); err != nil {
+			t.Fatal(err)
+		}
+		var seen atomic.Int64
+		hit = false
+		opt.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpMkdirAll && strings.HasPrefix(op.Path, path) && seen.Add(1) == int64(n+1) {
+				hit = true
+				if err := os.RemoveAll(path); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		}))
+		d, err := disk.Open(opt)
+		if err == nil {
+			d.Close()
+		}
+		if !hit {
+			if err != nil || n == 0 {
+				t.Errorf("after %d: %v", n, err)
+			}
+			break
+		}
+		if err == nil {
+			t.Errorf("removed before directory %d is made: it was opened", n)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			entries, _ := os.ReadDir(path)
+			t.Errorf("removed before directory %d is made: its directory has %v: %v", n, entries, err)
+		}
+	}
+}

@@ -167,7 +167,14 @@ func isCorruption(err error) bool {
 
 // renew puts lost rows and log aside, in quarantine, and makes new ones under a new incarnation. The identity is written first:
 // whatever a crash leaves behind does not match it.
-func (d *Drive) renew(why string) error {
+func (d *Drive) renew(why string) (err error) {
+	begun, aside := false, time.Now().UTC().Format(time.DateOnly)
+	var made []string
+	defer func() {
+		if begun {
+			err = errors.Join(err, d.unmake(made, aside))
+		}
+	}()
 	d.opt.Logger.Error("range replicas on this drive are lost", "reason", why)
 	d.lost.Replicas = why
 	old := d.id.Incarnation
@@ -176,13 +183,14 @@ func (d *Drive) renew(why string) error {
 	if err := writeIdentity(d.opt.FS, d.opt.Path, d.id); err != nil {
 		return err
 	}
+	begun = true
 	fs := d.opt.FS
 	for _, name := range []string{rowsName, logName} {
 		from := fs.PathJoin(d.opt.Path, name)
 		if _, err := fs.Stat(from); oserror.IsNotExist(err) {
 			continue
 		}
-		dir := fs.PathJoin(d.opt.Path, quarantineName, time.Now().UTC().Format(time.DateOnly))
+		dir := fs.PathJoin(d.opt.Path, quarantineName, aside)
 		if err := d.opt.mkdir(dir); err != nil {
 			return err
 		}
@@ -194,6 +202,7 @@ func (d *Drive) renew(why string) error {
 	if err != nil {
 		return err
 	}
+	made = []string{logName, rowsName} // what was there lies in quarantine
 	if err := d.opt.mkdir(fs.PathJoin(d.opt.Path, logName)); err != nil {
 		return err
 	}
@@ -214,6 +223,24 @@ func (d *Drive) renew(why string) error {
 		d.raft.Store(l)
 	}
 	return err
+}
+
+// unmake removes what renew made, and the directories that came into being with it, where the drive's directory was removed in that moment:
+// what is put there next must find nothing of ours. Errors: ErrGone, if it was.
+func (d *Drive) unmake(made []string, aside string) error {
+	fs := d.opt.FS
+	for _, name := range [...]string{identityName, spareName} {
+		if _, err := fs.Stat(fs.PathJoin(d.opt.Path, name)); !oserror.IsNotExist(err) {
+			return nil
+		}
+	}
+	for _, name := range made {
+		_ = fs.RemoveAll(fs.PathJoin(d.opt.Path, name))
+	}
+	for _, name := range [...]string{fs.PathJoin(quarantineName, aside), quarantineName, ""} { // each if it is empty
+		_ = fs.Remove(fs.PathJoin(d.opt.Path, name))
+	}
+	return ErrGone
 }
 
 // openChunks opens the chunk log. If it is gone a new one is made whose segments have higher numbers than any the index names.

@@ -45,7 +45,7 @@ func (o *Options) rowsOptions(d *Drive, fatal func(error)) *pebble.Options {
 		ours, corrupt = d.ours, d.rowsCorrupt
 	}
 	po := &pebble.Options{
-		FS:                          &rowsFS{pebbleguard.Guard(o.FS, corrupt), fatal, ours},
+		FS:                          &rowsFS{pebbleguard.Guard(o.FS, corrupt), fatal, ours, d != nil},
 		Comparer:                    o.Comparer,
 		Cache:                       o.Cache,
 		DisableWAL:                  true, // the chunk log and the Raft log replay what is not flushed (I17)

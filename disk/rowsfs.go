@@ -18,6 +18,7 @@ type rowsFS struct {
 	vfs.FS
 	fatal func(error)
 	ours  func() error // why the path is not the handle's any more, or nil
+	there bool         // rows/ is opened, not made
 }
 
 // Lock takes no lock.
@@ -88,9 +89,14 @@ func (fs *rowsFS) Rename(from, to string) error {
 	return fs.FS.Rename(from, to)
 }
 
-// MkdirAll makes rows/ or a directory in it, but not the drive's with it; see Options.mkdir.
+// MkdirAll makes rows/, or what a copy of them is made in, but not the drive's directory with it; see Options.mkdir. Rows that are opened have theirs: the drive's may be
+// removed at any moment.
 func (fs *rowsFS) MkdirAll(dir string, perm os.FileMode) error {
 	if err := fs.ours(); err != nil {
+		return err
+	}
+	if fs.there && fs.PathBase(dir) == rowsName {
+		_, err := fs.FS.Stat(dir)
 		return err
 	}
 	if _, err := fs.FS.Stat(fs.PathDir(dir)); err != nil {
