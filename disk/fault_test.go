@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -373,6 +374,42 @@ func TestI12_HangingUnlink(t *testing.T) {
 	case <-time.After(poll.Within):
 		t.Fatal("the counters wait for the unlink")
 	}
+}
+
+// TestI12_ManyUnlinks: a drive that unlinks as it should, but many files, is not one that hangs.
+func TestI12_ManyUnlinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // its clock stands still while the machine is busy
+		const files, each = 40, 20 * time.Millisecond
+		opt := crashOptions(errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, ".chunk") {
+				time.Sleep(each)
+			}
+			return nil
+		})))
+		opt.HangAfter = 300 * time.Millisecond
+		format(t, opt)
+		d := open(t, opt)
+		var keys []ids.Chunk
+		for n := range uint64(files) {
+			s := disktest.NewSample(1, n, 1<<20+1)
+			must(t, put(d, s))
+			keys = append(keys, s.Header.Key)
+		}
+		must(t, remove(d, keys...))
+		if n := d.Stats().DeadFiles; n != files {
+			t.Fatalf("%d files wait to be unlinked", n)
+		}
+		began := time.Now()
+		for d.Stats().DeadFiles > 0 && d.Health().State == disk.OK {
+			time.Sleep(each)
+		}
+		if h := d.Health(); h.State != disk.OK {
+			t.Fatal(h)
+		}
+		if took := time.Since(began); took > 2*time.Second+2*files*each { // until the next look, and then one after the other
+			t.Errorf("%d files took %v", files, took)
+		}
+	})
 }
 
 // A drive whose memory of rows cannot be written any more fails, and the process goes on.

@@ -62,7 +62,12 @@ func (d *Drive) keepIdentity() error {
 	return d.editIdentity(func(*Identity) {})
 }
 
-// unlinkDead removes the chunk files that no index row names, after such an index is flushed (I16).
+// turn is how long one task goes on with many small calls: all of them together may take longer than a call that hangs, on a drive that
+// is well.
+func (d *Drive) turn() time.Duration { return d.opt.HangAfter / 32 }
+
+// unlinkDead removes the chunk files that no index row names, after such an index is flushed (I16). Those for which its turn is too
+// short, as after a bucket was emptied, have the next one, at once.
 func (d *Drive) unlinkDead() error {
 	files := d.dead.list()
 	if len(files) == 0 {
@@ -71,7 +76,12 @@ func (d *Drive) unlinkDead() error {
 	if err := d.rows.Flush(); err != nil {
 		return err
 	}
-	for _, n := range files {
+	until := time.Now().Add(d.turn())
+	for i, n := range files {
+		if i > 0 && time.Now().After(until) {
+			d.wakeHouse()
+			break
+		}
 		err := d.dead.bury(n, func() error {
 			if err := d.opt.FS.Remove(d.filePath(n)); err != nil && !oserror.IsNotExist(err) {
 				return err
@@ -87,7 +97,14 @@ func (d *Drive) unlinkDead() error {
 	return syncDir(d.opt.FS, d.opt.FS.PathJoin(d.opt.Path, chunksName))
 }
 
-// Housekeep does now what is done each second: space is looked at, dead files are unlinked.
+func (d *Drive) wakeHouse() {
+	select {
+	case d.poke <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// Housekeep does now what is done each second: space is looked at, dead files are unlinked, or, of very many, the first.
 func (d *Drive) Housekeep(ctx context.Context) error {
 	return d.fault("housekeep", d.do(ctx, d.housekeeping, nil))
 }
