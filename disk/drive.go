@@ -308,6 +308,32 @@ func (d *Drive) AckReplicasLost() error {
 	return nil
 }
 
+// ChunksLost reports that chunks were gone, or part of their log, in this opening or an earlier one that nobody took note of: some that
+// the drive should have it may lack, and its index does not say which.
+func (d *Drive) ChunksLost() bool { return d.Identity().ChunksLost }
+
+// AckChunksLost notes durably that all the drive lacks is known to those who make it again.
+func (d *Drive) AckChunksLost() error {
+	return d.fault("acknowledge", d.editIdentity(func(id *Identity) { id.ChunksLost = false }))
+}
+
+// noteChunksLost has later openings tell of the loss too, until somebody took note. It comes before whatever makes the index, or a new
+// chunk log, hide it from them.
+func (d *Drive) noteChunksLost() error {
+	d.idMu.Lock()
+	defer d.idMu.Unlock()
+	if d.id.ChunksLost {
+		return nil
+	}
+	id := d.id
+	id.ChunksLost = true
+	if err := writeIdentity(d.opt.FS, d.opt.Path, id); err != nil {
+		return d.writeError(err)
+	}
+	d.id = id
+	return nil
+}
+
 // Lost is what opening the drive found gone.
 func (d *Drive) Lost() Loss {
 	l := d.lost

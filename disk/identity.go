@@ -47,6 +47,8 @@ type Identity struct {
 	FSType        string      `json:"fsType"`     // of the file system it was on
 	// ReplicasLost: rows/ or log/ were lost and nobody has taken note yet; see Drive.ReplicasLost.
 	ReplicasLost bool `json:"replicasLost,omitempty"`
+	// ChunksLost: chunks were lost and nobody has taken note yet; see Drive.ChunksLost.
+	ChunksLost bool `json:"chunksLost,omitempty"`
 	// Discard: why rows/ and log/ are not to be trusted by the next opening; see Drive.DiscardReplicas.
 	Discard string `json:"discard,omitempty"`
 	// LogEnd is how far log/ was written at least, in whole blocks: to where a new segment begins, or, after Close, to its end.

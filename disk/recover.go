@@ -253,6 +253,9 @@ func (d *Drive) openChunks() error {
 	if err != nil && (errors.Is(err, segment.ErrNoSegment) || oserror.IsNotExist(err)) {
 		d.opt.Logger.Error("the chunks on this drive are lost", "err", err)
 		d.lost.ChunkLog = true
+		if err := d.noteChunksLost(); err != nil {
+			return err
+		}
 		if err := d.opt.mkdir(opt.Dir); err != nil {
 			return err
 		}
@@ -367,6 +370,9 @@ func (d *Drive) dropMissing() error {
 	if d.lost.Chunks > 0 {
 		d.stats.lostChunks.Add(d.lost.Chunks)
 		d.opt.Logger.Error("chunk segments are missing", "segments", len(missing), "chunks", d.lost.Chunks)
+		if err := d.noteChunksLost(); err != nil {
+			return err
+		}
 	}
 	return b.Commit(pebble.NoSync)
 }
@@ -379,6 +385,11 @@ func (d *Drive) replay(from segment.Pos) (records int, err error) {
 	inBatch := 0
 	d.recent.begin()
 	flush := func(at segment.Pos) error {
+		if len(d.log().Damages()) > 0 { // the next opening begins behind them
+			if err := d.noteChunksLost(); err != nil {
+				return err
+			}
+		}
 		d.recent.begin()
 		err := d.commitIndex(b, at, inBatch)
 		b, inBatch = d.rows.NewBatch(), 0
@@ -526,6 +537,12 @@ func (d *Drive) forgetFiles(keys []ids.Chunk) error {
 		d.credit(r.pos.Segment, 0, -r.recordSpace())
 		b.Delete(chunkKey(nil, k), nil)
 		b.Delete(fileKey(r.place), nil)
+	}
+	if d.lost.Chunks > 0 {
+		if err := d.noteChunksLost(); err != nil {
+			b.Close()
+			return err
+		}
 	}
 	return d.commitIndex(b, d.log().End(), 0)
 }

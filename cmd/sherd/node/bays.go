@@ -35,7 +35,6 @@ type bay struct {
 	device  string      // major:minor of its file system; empty: not known
 	tally   tally       // of the drive, as last counted
 	errors  int64       // of handles that were given up since
-	lacking bool        // drive opened without chunks that it should have, and rows were not yet compared with it
 }
 
 // opened is what disk.Open gave.

@@ -120,7 +120,7 @@ func (p healPlanner) Drained(ctx context.Context, id ids.Drive, since time.Time)
 func (n *Node) drained(ctx context.Context, was drainedDrive) error {
 	id, since := was.Drive, was.Since
 	d := n.bays.drive(id)
-	if d == nil || usable(d) != nil || n.incomplete(id) {
+	if d == nil || usable(d) != nil || d.ChunksLost() { // what it lacks no repair row may name yet
 		return nil
 	}
 	return n.store.EditDrive(ctx, id, func(r *placement.Drive) error {

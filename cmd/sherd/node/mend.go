@@ -16,15 +16,14 @@ const (
 	replaceWithin = 2 * time.Minute // for a drive whose state was discarded to be whole again
 )
 
-// mend sees to a drive that opened without chunks it should have. It counts as suspect, however few repair rows name it,
-// until every row was compared with what it has: only then do the repair rows say all that it lacks (I2).
+// mend sees to a drive that opened without chunks it should have, now or before this process began. It counts as suspect, however few
+// repair rows name it, until every row was compared with what it has: only then do the repair rows say all that it lacks (I2).
 func (n *Node) mend(b *bay, d *disk.Drive) {
-	lost := d.Lost()
-	if lost.Chunks == 0 && !lost.ChunkLog && len(lost.Damages) == 0 {
+	if !d.ChunksLost() {
 		return
 	}
+	lost := d.Lost()
 	n.log.Error("the drive lost chunks; they are made again", "path", b.path, "drive", d.ID(), "missing", lost.Chunks, "damages", len(lost.Damages))
-	b.setLacking(true)
 	n.loops.Go(func() {
 		for n.loopCtx.Err() == nil {
 			err := n.distrust(n.loopCtx, d.ID(), "lost chunks; they are made again")
@@ -35,7 +34,9 @@ func (n *Node) mend(b *bay, d *disk.Drive) {
 				return // it was lost again: the next opening sees to it
 			}
 			if err == nil {
-				b.setLacking(false)
+				err = d.AckChunksLost()
+			}
+			if err == nil {
 				n.heal.Kick()
 				return
 			}
@@ -43,23 +44,6 @@ func (n *Node) mend(b *bay, d *disk.Drive) {
 			pause(n.loopCtx, compareAgain)
 		}
 	})
-}
-
-func (b *bay) setLacking(on bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lacking = on
-}
-
-// incomplete reports whether the drive with that id may lack chunks that no repair row names.
-func (n *Node) incomplete(id ids.Drive) bool {
-	b := n.bays.bayOf(id)
-	if b == nil {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lacking
 }
 
 // distrust has the map say that an up drive is suspect. What this process knows of the map only spares it the asking.
