@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,12 +24,15 @@ func TestI10_FoundingOverThreeNodes(t *testing.T) {
 		if got := get(t, n.Supervisor, "k"); got != "1" {
 			t.Errorf("%s has k = %q", n.name, got)
 		}
-		for _, st := range n.Members() {
-			i := slices.IndexFunc(a.opt.Found, func(f Founder) bool { return f == Founder{st.Name, st.Node, st.Drive} })
-			if i < 0 || !st.Ready || st.Joining || (st.Path != "") != (st.Node == n.name) {
-				t.Errorf("%s sees %+v", n.name, st)
+		poll.Nil(t, poll.Within, "all members in the eyes of "+n.name, func() error { // who is asked may be late to answer
+			for _, st := range n.Members() {
+				i := slices.IndexFunc(a.opt.Found, func(f Founder) bool { return f == Founder{st.Name, st.Node, st.Drive} })
+				if i < 0 || !st.Ready || st.Joining || (st.Path != "") != (st.Node == n.name) {
+					return fmt.Errorf("it sees %+v", st)
+				}
 			}
-		}
+			return nil
+		})
 	}
 	var last *meshNode
 	for _, n := range some(a, b, c) { // one after another, and then all
@@ -73,8 +77,10 @@ func TestI10_BlankNodeOfTheSameName(t *testing.T) {
 	if err := blank.await(testContext(t), func() bool { return blank.learned }); err != nil {
 		t.Fatal(err)
 	}
-	if members, err := a.list(testContext(t)); err != nil || !slices.ContainsFunc(members, func(s seen) bool { return s.Name == old.Name }) {
-		t.Fatalf("I9: the member of another process under the name was removed: %+v, %v", members, err)
+	var members []seen
+	poll.Nil(t, poll.Within, "etcd's list", func() (err error) { members, err = a.list(testContext(t)); return err })
+	if !slices.ContainsFunc(members, func(s seen) bool { return s.Name == old.Name }) {
+		t.Fatalf("I9: the member of another process under the name was removed: %+v", members)
 	}
 	named.Store(true)
 	if err := blank.Reconcile(testContext(t), blank.opt.Drives); err != nil {

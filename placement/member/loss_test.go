@@ -101,10 +101,8 @@ func awaitMembers(t *testing.T, s *Supervisor, n int) {
 	if err != nil {
 		t.Fatalf("members %+v: %v", s.Members(), err)
 	}
-	list, err := s.list(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var list []seen
+	poll.Nil(t, poll.Within, "etcd's list", func() (err error) { list, err = s.list(testContext(t)); return err })
 	if len(list) != n {
 		t.Fatalf("etcd has %d members, want %d: %v", len(list), n, list)
 	}
