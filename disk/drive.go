@@ -63,7 +63,7 @@ type Drive struct {
 	lost         Loss
 
 	reclaiming  sync.Mutex           // one reclaim at a time
-	unreadable  map[uint64]time.Time // under reclaiming: segments that hold chunks that could not be read, and when
+	unreadable  map[uint64]time.Time // under reclaiming: segments that could not be read, or hold chunks that could not, and when
 	reclaimStep atomic.Int64         // when its step under way began, in Unix nanoseconds; 0: none
 
 	// The chunk log's goroutine's own, and recovery's before it.

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -22,22 +23,28 @@ func (d *Drive) Reclaim(ctx context.Context) (removed int, err error) {
 	d.reclaiming.Lock()
 	defer d.reclaiming.Unlock()
 	tried := make(map[uint64]bool)
+	var unreadable error
 	for ctx.Err() == nil {
 		s, ok := d.emptiest(tried)
 		if !ok {
-			return removed, nil
+			return removed, d.fault("reclaim", unreadable)
 		}
 		tried[s] = true
 		gone, err := d.rewrite(ctx, s)
 		if err != nil {
-			return removed, d.fault("reclaim", err)
+			err = fmt.Errorf("segment %d: %w", s, err)
+			if ctx.Err() != nil || errors.Is(err, ErrUnavailable) || isFull(err) || isScarce(err) {
+				return removed, d.fault("reclaim", errors.Join(unreadable, err))
+			}
+			d.unreadable[s] = time.Now() // one bad sector must not keep the others' space
+			unreadable = errors.Join(unreadable, err)
 		}
 		if gone {
 			removed++
 			d.stats.reclaimed.Add(1)
 		}
 	}
-	return removed, ctx.Err()
+	return removed, d.fault("reclaim", errors.Join(unreadable, ctx.Err()))
 }
 
 const (
@@ -45,8 +52,8 @@ const (
 	tightShare = 0.85 // one with less of it in records, the rest padding, when the drive is at rest; what a rewrite writes is tighter
 )
 
-// unreadableRest is how long a segment with chunks that cannot be read is left alone: another rewrite would read it all to
-// tell the same.
+// unreadableRest is how long a segment that cannot be read, or chunks of which cannot, is left alone: another rewrite would read it all
+// to tell the same.
 const unreadableRest = 10 * time.Minute
 
 // emptiest is the segment with the smallest live share of those that are to be rewritten. The newest one is still written.

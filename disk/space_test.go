@@ -424,6 +424,38 @@ func TestReclaim(t *testing.T) {
 	}
 }
 
+// TestI12_ReclaimPastBadSector: a segment that cannot be read stays; the space of the others is given back.
+func TestI12_ReclaimPastBadSector(t *testing.T) {
+	var bad atomic.Bool
+	const damaged = "/chunks/0000000000000002-" // the first that chunks are in
+	opt := crashOptions(errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if bad.Load() && op.Kind == errorfs.OpFileReadAt && strings.Contains(op.Path, damaged) {
+			return syscall.EIO
+		}
+		return nil
+	})))
+	format(t, opt)
+	d := open(t, opt)
+	var keys []ids.Chunk
+	for n := range uint64(12) { // three to a segment
+		s := disktest.NewSample(7, n, 70_000)
+		must(t, put(d, s))
+		keys = append(keys, s.Header.Key)
+	}
+	must(t, remove(d, keys...))
+	bad.Store(true)
+	removed, err := d.Reclaim(t.Context())
+	if !errors.Is(err, syscall.EIO) || removed < 3 { // Format made the first, empty one
+		t.Fatalf("%d segments removed, %v", removed, err)
+	}
+	if removed, err := d.Reclaim(t.Context()); removed > 0 || err != nil {
+		t.Fatalf("%d segments removed, %v: the bad one is read again at once", removed, err)
+	}
+	if h := d.Health(); h.State != disk.OK {
+		t.Fatal(h)
+	}
+}
+
 // TestI16_TombstonesOutliveWhatTheyCover: a tombstone is told again as long as the record that it covers is somewhere, in a segment too full
 // to be rewritten. A drive whose index is lost finds that record.
 func TestI16_TombstonesOutliveWhatTheyCover(t *testing.T) {
