@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -201,6 +202,7 @@ func (w *rewriting) chunk(r *segment.Record, rec *chunk.Record) error {
 func (w *rewriting) keys(r *segment.Record, rec *chunk.Record) error {
 	young := rec.Kind == chunk.KindTombstone && time.Since(time.UnixMilli(rec.Millis)) < w.d.opt.TombstoneKeep
 	for _, k := range rec.Keys {
+		w.step() // each may read the disk
 		at, ok, err := w.d.lookup(k, false)
 		if err != nil {
 			return err
@@ -224,14 +226,26 @@ func (w *rewriting) keys(r *segment.Record, rec *chunk.Record) error {
 	return nil
 }
 
-// carry appends the keys and epochs that were collected; the record of epochs takes the forgotten keys' rows along.
+// carry appends the keys and epochs that were collected, and forgets the keys that are to be.
 func (w *rewriting) carry() error {
 	for _, kind := range []chunk.Kind{chunk.KindTombstone, chunk.KindDropped} {
 		if err := w.carryKeys(kind); err != nil {
 			return err
 		}
 	}
-	if len(w.epochs)+len(w.forget) == 0 {
+	if err := w.carryEpochs(); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(w.forget, chunk.KeysMax) {
+		if err := w.forgetKeys(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *rewriting) carryEpochs() error {
+	if len(w.epochs) == 0 {
 		return nil
 	}
 	o := w.d.newOp(chunk.KindEpoch, nil)
@@ -240,9 +254,16 @@ func (w *rewriting) carry() error {
 			o.epochs = append(o.epochs, chunk.Epoch{Pool: k.pool, PG: k.pg, Epoch: e})
 		}
 	}
-	o.keys, o.from.Segment = w.forget, w.segment
 	o.head = chunk.AppendEpochs(o.head, o.epochs...)
 	return w.start(o, 0, nil)
+}
+
+// forgetKeys drops the rows of keys, along with a record of no epochs.
+func (w *rewriting) forgetKeys(keys []ids.Chunk) error {
+	o := w.d.newOp(chunk.KindEpoch, nil)
+	o.keys, o.from.Segment = keys, w.segment
+	o.head = chunk.AppendEpochs(o.head)
+	return w.changeKeys(o)
 }
 
 func (w *rewriting) carryKeys(kind chunk.Kind) error {
@@ -253,7 +274,22 @@ func (w *rewriting) carryKeys(kind chunk.Kind) error {
 	o.keys, o.millis, o.carry, o.from.Segment = w.keep[kind], w.millis[kind], true, w.segment
 	o.head = chunk.AppendKeys(o.head, kind, o.millis, o.keys)
 	w.keep[kind], w.millis[kind] = nil, 0
-	return w.start(o, 0, nil)
+	return w.changeKeys(o)
+}
+
+// changeKeys submits o, which is about many keys, and waits for it: a group of the log's, and so whoever else writes meanwhile, has the
+// rows of one such op to look at.
+func (w *rewriting) changeKeys(o *op) error {
+	w.d.ask(o, w.step)
+	if err := w.start(o, 0, nil); err != nil {
+		return err
+	}
+	for w.pending > 0 {
+		if err := w.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // start submits o, once there is room for it.

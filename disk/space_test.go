@@ -456,6 +456,38 @@ func TestI12_ReclaimPastBadSector(t *testing.T) {
 	}
 }
 
+// TestI12_ManyTombstonesForgotten: the log has the rows of so many keys at most to look at in one group, however many a segment tells of.
+func TestI12_ManyTombstonesForgotten(t *testing.T) {
+	opt := crashOptions(vfs.NewMem()) // tombstones are not kept for their own sake
+	opt.SegmentBytes = 1 << 20
+	format(t, opt)
+	d := open(t, opt)
+	const ops = 3
+	keys := make([]ids.Chunk, ops*chunk.KeysMax)
+	for i := range keys {
+		keys[i] = disktest.NewSample(8, uint64(i), 1).Header.Key
+	}
+	must(t, remove(d, keys...))
+	var fill []ids.Chunk
+	for n := range uint64(14) { // ends the segment
+		s := disktest.NewSample(9, n, 70_000)
+		must(t, put(d, s))
+		fill = append(fill, s.Header.Key)
+	}
+	must(t, remove(d, fill...))
+	before := d.Stats().Chunks
+	if removed, err := d.Reclaim(t.Context()); err != nil || removed < 2 { // Format made the first, empty one
+		t.Fatalf("%d segments removed, %v", removed, err)
+	}
+	after := d.Stats().Chunks
+	if records, groups := after.Records-before.Records, after.Groups-before.Groups; records < ops || groups < ops {
+		t.Errorf("%d keys were forgotten by %d records in %d groups", len(keys), records, groups)
+	}
+	for _, i := range []int{0, chunk.KeysMax, len(keys) - 1} {
+		must(t, put(d, disktest.NewSample(8, uint64(i), 1))) // no row refuses it
+	}
+}
+
 // TestI16_TombstonesOutliveWhatTheyCover: a tombstone is told again as long as the record that it covers is somewhere, in a segment too full
 // to be rewritten. A drive whose index is lost finds that record.
 func TestI16_TombstonesOutliveWhatTheyCover(t *testing.T) {

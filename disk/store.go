@@ -456,22 +456,26 @@ func (d *Drive) deleteKeys(keys []ids.Chunk, done func(error)) {
 	o.head = chunk.AppendKeys(o.head, o.kind, o.millis, keys)
 	o.entry.Essential = true
 	ask := func() {
-		o.asked = d.recent.now()
-		found := make([]brief, len(keys))
-		for i, k := range keys {
-			at, ok, err := d.lookup(k, false)
-			if err != nil {
-				o.asked = 0 // it will be met again
-				break
-			}
-			found[i] = at.brief(ok)
-		}
-		o.found = found
+		d.ask(o, func() {})
 		d.submit(o)
 	}
 	tell := func() { d.submit(o) }
 	if !d.async(ask, tell) {
 		tell()
+	}
+}
+
+// ask reads the rows of o's keys, each after a step, for admitKeys.
+func (d *Drive) ask(o *op, step func()) {
+	o.asked, o.found = d.recent.now(), make([]brief, len(o.keys))
+	for i, k := range o.keys {
+		step()
+		at, ok, err := d.lookup(k, false)
+		if err != nil {
+			o.asked = 0 // it will be met again
+			return
+		}
+		o.found[i] = at.brief(ok)
 	}
 }
 

@@ -39,7 +39,7 @@ const KeysMax = 4096
 //
 // KindTombstone, KindDropped: 8 bytes of wall time in milliseconds, then keys of 25 bytes.
 //
-// KindEpoch: 2 bytes of pool, 2 of PG, 8 of epoch; once or more.
+// KindEpoch: 2 bytes of pool, 2 of PG, 8 of epoch; once or more, or not at all where the record is there for what the index forgets along with it.
 type Record struct {
 	Kind   Kind
 	Header Header
