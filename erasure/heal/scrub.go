@@ -167,7 +167,10 @@ func (h *Healer) scrubRanges(ctx context.Context, kind ScrubKind, mark *scrubMar
 			}
 		}
 		keep(after) // all before it is done
-		if err := h.scrubRange(ctx, r, after, kind, keep); err != nil && first == nil {
+		look := func(ctx context.Context, home Home, ref erasure.BlobRef) ([]uint8, error) {
+			return h.scrubBlob(ctx, home, ref, kind)
+		}
+		if err := h.scrubRange(ctx, r, after, look, keep); err != nil && first == nil {
 			first = fmt.Errorf("scrub range %d: %w", r.ID, err)
 		}
 		if ctx.Err() != nil {
@@ -183,11 +186,16 @@ func (h *Healer) scrubRanges(ctx context.Context, kind ScrubKind, mark *scrubMar
 	return first
 }
 
-// Compare queues every slot for repair that a row refers to and that has no chunk, reading no payload: for a drive that
-// came back without chunks it should have. Errors: ctx's, and those of the ranges, which leave the rest unlooked at.
-func (h *Healer) Compare(ctx context.Context) error {
+// Compare queues every slot of a drive for repair that a row refers to and that has no chunk, reading no payload: for one that came back
+// without chunks it should have. nil says that it was asked for each (I2).
+//
+// Errors: ctx's; those of the ranges, and the drive's where it could not be asked, which leave the rest unlooked at.
+func (h *Healer) Compare(ctx context.Context, drive ids.Drive) error {
+	look := func(ctx context.Context, _ Home, ref erasure.BlobRef) ([]uint8, error) {
+		return h.lacks(ctx, drive, ref)
+	}
 	for _, r := range h.opt.Map().Ranges {
-		if err := h.scrubRange(ctx, r, nil, ScrubLight, func([]byte) {}); err != nil {
+		if err := h.scrubRange(ctx, r, nil, look, func([]byte) {}); err != nil {
 			return fmt.Errorf("compare range %d: %w", r.ID, err)
 		}
 	}
@@ -195,14 +203,17 @@ func (h *Healer) Compare(ctx context.Context) error {
 	return nil
 }
 
+// looker gives the slots of a blob that need repair. Those that it gives with an error do too.
+type looker func(ctx context.Context, home Home, ref erasure.BlobRef) ([]uint8, error)
+
 // scrubRange looks for the chunks of every row of a range behind after, and says after each page where to go on.
-func (h *Healer) scrubRange(ctx context.Context, r *placement.Range, after []byte, kind ScrubKind, keep func(next []byte)) error {
+func (h *Healer) scrubRange(ctx context.Context, r *placement.Range, after []byte, look looker, keep func(next []byte)) error {
 	for {
 		items, next, err := h.opt.Records.Walk(ctx, r, after, h.opt.Page)
 		if err != nil {
 			return err
 		}
-		rows, err := h.scrubItems(ctx, items, kind)
+		rows, err := h.scrubItems(ctx, items, look)
 		if len(rows) > 0 {
 			if err := h.opt.Records.AddRepair(ctx, rows); err != nil {
 				return err
@@ -217,7 +228,7 @@ func (h *Healer) scrubRange(ctx context.Context, r *placement.Range, after []byt
 	}
 }
 
-func (h *Healer) scrubItems(ctx context.Context, items []Item, kind ScrubKind) (rows []Repair, err error) {
+func (h *Healer) scrubItems(ctx context.Context, items []Item, look looker) (rows []Repair, err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(h.opt.Workers)
@@ -228,12 +239,14 @@ func (h *Healer) scrubItems(ctx context.Context, items []Item, kind ScrubKind) (
 		}
 		for i := range item.Extent.PGs {
 			if err := h.scrub.gate.pass(ctx); err != nil {
-				g.Wait()
+				if why := g.Wait(); why != nil { // a blob's error ended ctx
+					err = why
+				}
 				return rows, err
 			}
 			ref := item.Extent.Blob(i)
 			g.Go(func() error {
-				slots, err := h.scrubBlob(ctx, item.Home, ref, kind)
+				slots, err := look(ctx, item.Home, ref)
 				mu.Lock()
 				defer mu.Unlock()
 				for _, slot := range slots {
@@ -311,6 +324,29 @@ func (h *Healer) absent(ctx context.Context, ref erasure.BlobRef) (slots []uint8
 		}
 	}
 	return h.expected(ref, slots)
+}
+
+// lacks gives the slots of ref that a drive holds and of which its index knows nothing. What it is still being filled with, rebuild asks
+// it for. Errors: has's.
+func (h *Healer) lacks(ctx context.Context, drive ids.Drive, ref erasure.BlobRef) (slots []uint8, err error) {
+	m := h.opt.Map()
+	p := m.Pools[ref.Pool]
+	if p == nil {
+		return nil, nil
+	}
+	for _, slot := range slotList(storedSlots(p, ref.Size)) {
+		if id, ok := owner(m, ref, slot); !ok || id != drive || !p.PGs[ref.PG].Slots[slot].Complete {
+			continue
+		}
+		has, err := h.has(ctx, ref.Chunk(int(slot)))
+		if err != nil {
+			return slots, fmt.Errorf("drive %s: %w", drive, err)
+		}
+		if !has {
+			slots = append(slots, slot)
+		}
+	}
+	return slots, nil
 }
 
 // errStale reports a drive that knows a newer epoch of a group than the map at hand: what it does not have may be elsewhere (I5).

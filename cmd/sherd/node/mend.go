@@ -26,10 +26,7 @@ func (n *Node) mend(b *bay, d *disk.Drive) {
 	n.log.Error("the drive lost chunks; they are made again", "path", b.path, "drive", d.ID(), "missing", lost.Chunks, "damages", len(lost.Damages))
 	n.loops.Go(func() {
 		for n.loopCtx.Err() == nil {
-			err := n.distrust(n.loopCtx, d.ID(), "lost chunks; they are made again")
-			if err == nil {
-				err = n.heal.Compare(n.loopCtx)
-			}
+			err := n.findLacking(n.loopCtx, d.ID())
 			if now, _, _ := b.current(); now != d {
 				return // it was lost again: the next opening sees to it
 			}
@@ -45,6 +42,23 @@ func (n *Node) mend(b *bay, d *disk.Drive) {
 		}
 	})
 }
+
+// findLacking queues for repair all that a drive lacks, once the map has it suspect. While the map has it down nothing is asked of it,
+// and what it should have only a map of now says (I5).
+func (n *Node) findLacking(ctx context.Context, id ids.Drive) error {
+	if err := n.store.Sync(ctx); err != nil {
+		return err
+	}
+	if rec := n.store.Map().Drives[id]; !rec.Up() {
+		return errNotBack
+	}
+	if err := n.distrust(ctx, id, "lost chunks; they are made again"); err != nil {
+		return err
+	}
+	return n.heal.Compare(ctx, id)
+}
+
+var errNotBack = errors.New("the map does not have the drive as back yet")
 
 // distrust has the map say that an up drive is suspect. What this process knows of the map only spares it the asking.
 func (n *Node) distrust(ctx context.Context, id ids.Drive, reason string) error {
