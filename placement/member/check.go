@@ -145,7 +145,7 @@ func (s *Supervisor) writeTruth() error {
 	var g, mu = sync.WaitGroup{}, sync.Mutex{}
 	failed := make(map[ids.Drive]error, len(hosts))
 	for _, h := range hosts {
-		failed[h.Drive] = errors.New("the drive hangs")
+		failed[h.Drive] = errHangs
 	}
 	for _, h := range hosts {
 		g.Go(func() {
@@ -209,6 +209,22 @@ func (s *Supervisor) sortedHosts() []Host {
 	}
 	slices.SortFunc(hosts, func(a, b Host) int { return slices.Compare(a.Drive[:], b.Drive[:]) })
 	return hosts
+}
+
+var errHangs = errors.New("the drive hangs")
+
+// answer asks a drive, and gives up on one that hangs. s.mu is not held: all would hang with the drive.
+func (s *Supervisor) answer(ask func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- ask() }()
+	t := time.NewTimer(s.opt.AskTimeout)
+	defer t.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-t.C:
+		return errHangs
+	}
 }
 
 func waitAtMost(g *sync.WaitGroup, d time.Duration) {

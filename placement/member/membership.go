@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -96,8 +98,9 @@ func (s *Supervisor) settle(ctx context.Context) error {
 				return err
 			}
 		}
+		vacant := s.vacant()
 		s.mu.Lock()
-		step := s.nextStep()
+		step := s.nextStep(vacant)
 		serving := s.spread() || len(s.truth.Peers) == 0 || s.quorate(s.ready)
 		s.mu.Unlock()
 		if step == nil {
@@ -115,8 +118,8 @@ func (s *Supervisor) settle(ctx context.Context) error {
 	}
 }
 
-// nextStep chooses what to do next; nil if all is as it should be. s.mu is held.
-func (s *Supervisor) nextStep() func(context.Context) error {
+// nextStep chooses what to do next; nil if all is as it should be. vacant can take a member. s.mu is held.
+func (s *Supervisor) nextStep(vacant map[Host]bool) func(context.Context) error {
 	if !s.learned {
 		return s.learn
 	}
@@ -143,7 +146,7 @@ func (s *Supervisor) nextStep() func(context.Context) error {
 		if s.hosting(id) {
 			continue
 		}
-		if h, ok := s.hosts[id]; ok && !time.Now().Before(s.retry[id].at) && s.opt.Usable(h) == nil {
+		if h, ok := s.hosts[id]; ok && vacant[h] {
 			return func(ctx context.Context) error { return s.add(ctx, h) }
 		}
 		blocked = true
@@ -154,6 +157,33 @@ func (s *Supervisor) nextStep() func(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// vacant are the drives that should have a member, have none, and can take one now. A drive that hangs cannot, and is not
+// asked again before it has answered.
+func (s *Supervisor) vacant() map[Host]bool {
+	vacant := make(map[Host]bool) // of s.mu: what answers late writes to it late
+	var g sync.WaitGroup
+	s.mu.Lock()
+	for _, id := range s.want {
+		h, ok := s.hosts[id]
+		if !ok || s.hosting(id) || s.asking[h] || time.Now().Before(s.retry[id].at) {
+			continue
+		}
+		s.asking[h] = true
+		g.Go(func() {
+			err := s.opt.Usable(h)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.asking, h)
+			vacant[h] = err == nil
+		})
+	}
+	s.mu.Unlock()
+	waitAtMost(&g, s.opt.AskTimeout)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(vacant)
 }
 
 // hosting reports whether a drive has a member, lost ones included. s.mu is held.
@@ -222,7 +252,7 @@ func (s *Supervisor) remove(ctx context.Context, p peer) error {
 	delete(s.failures, p.Name)
 	h, ok := s.hosts[p.Drive]
 	s.mu.Unlock()
-	if ok && s.opt.Usable(h) == nil {
+	if ok && s.answer(func() error { return s.opt.Usable(h) }) == nil {
 		removeStale(h.Path, "") // add does it again
 	}
 	return err

@@ -86,7 +86,7 @@ type Options struct {
 	VerifyEvery    time.Duration // 1m: the members' contents are compared
 	ProbeEvery     time.Duration // 3s: members of other nodes are asked whether they serve
 	DialTimeout    time.Duration // 2s: of a connection to another node
-	AskTimeout     time.Duration // 2s: of a question to etcd, before another member is asked
+	AskTimeout     time.Duration // 2s: of a question to etcd, before another member is asked; and of one to a drive, which hangs then
 	FailuresMax    int           // 3: starts of a member that fail before it counts as lost
 	RequestTimeout time.Duration // 10s: of a membership change
 	Logger         *slog.Logger

@@ -125,7 +125,7 @@ func (s *Supervisor) forget(p peer) {
 	delete(s.failures, p.Name)
 	h, ok := s.hosts[p.Drive]
 	s.mu.Unlock()
-	if !ok || s.opt.Usable(h) != nil {
+	if !ok || s.answer(func() error { return s.opt.Usable(h) }) != nil {
 		return
 	}
 	if err := putAway(h.Path, p.Name); err != nil { // the record keeps it from being started

@@ -104,6 +104,7 @@ func (s *Supervisor) rest() {
 func (s *Supervisor) follow(p *process) (starting string) {
 	for e := range p.events {
 		s.opt.Logger.Debug("etcd member's event", "event", e.Event, "member", e.Member)
+		full := e.Event == eventFailed && s.full(e.Member)
 		s.mu.Lock()
 		switch e.Event {
 		case eventStarting:
@@ -119,7 +120,7 @@ func (s *Supervisor) follow(p *process) (starting string) {
 			}
 			s.client.ActiveConnection().ResetConnectBackoff() // who has waited for it waits no longer
 		case eventFailed:
-			s.failed(e.Member, e.Error)
+			s.failed(e.Member, e.Error, full)
 			if starting == e.Member {
 				starting = ""
 			}
@@ -132,8 +133,9 @@ func (s *Supervisor) follow(p *process) (starting string) {
 	return starting
 }
 
-// failed counts a failure. A member that fails time after time is lost: kept out, and replaced. s.mu is held.
-func (s *Supervisor) failed(name, reason string) {
+// failed counts a failure. A member that fails time after time is lost: kept out, and replaced; but a full drive is no reason
+// to give its state up. s.mu is held.
+func (s *Supervisor) failed(name, reason string, full bool) {
 	s.unready(name)
 	delete(s.starting, name)
 	s.failures[name]++
@@ -141,21 +143,30 @@ func (s *Supervisor) failed(name, reason string) {
 	if s.truth.peer(name) == nil {
 		return
 	}
-	if s.failures[name] >= s.opt.FailuresMax && s.lost[name] == (loss{}) {
-		s.lost[name] = s.failure(name, reason)
-		s.wake()
+	if s.failures[name] < s.opt.FailuresMax || s.lost[name] != (loss{}) {
+		return
 	}
+	s.lost[name] = gone("it fails: " + reason)
+	if full {
+		delete(s.failures, name)
+		s.lost[name] = loss{lossFull, "no space: " + reason, time.Now().Add(fullWait)}
+	}
+	s.wake()
 }
 
-// failure judges a member that fails time after time: a drive without space is no reason to give its state up. s.mu is held.
-func (s *Supervisor) failure(name, reason string) loss {
-	h := s.hosts[s.truth.peer(name).Drive]
-	var st syscall.Statfs_t
-	if syscall.Statfs(h.Path, &st) == nil && uint64(st.Bavail)*uint64(st.Bsize) < fullBytes {
-		delete(s.failures, name)
-		return loss{lossFull, "no space: " + reason, time.Now().Add(fullWait)}
+// full reports whether a member's drive has no space for it. One that hangs is not known to be full.
+func (s *Supervisor) full(name string) bool {
+	s.mu.Lock()
+	p := s.truth.peer(name)
+	if p == nil {
+		s.mu.Unlock()
+		return false
 	}
-	return gone("it fails: " + reason)
+	h := s.hosts[p.Drive]
+	s.mu.Unlock()
+	var st syscall.Statfs_t
+	err := s.answer(func() error { return syscall.Statfs(h.Path, &st) })
+	return err == nil && uint64(st.Bavail)*uint64(st.Bsize) < fullBytes
 }
 
 const (
@@ -172,10 +183,11 @@ func (s *Supervisor) unready(name string) {
 
 // ended notes the end of the child.
 func (s *Supervisor) ended(p *process, starting string) {
+	full := starting != "" && s.full(starting)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if starting != "" && s.ctx.Err() == nil {
-		s.failed(starting, errors.Join(errors.New("the process ended while it started"), p.err).Error())
+		s.failed(starting, errors.Join(errors.New("the process ended while it started"), p.err).Error(), full)
 	}
 	s.ready, s.trusted, s.proc = nil, nil, nil
 	clear(s.started)

@@ -57,6 +57,7 @@ type Supervisor struct {
 	asked, settledFor int                   // Reconcile's calls, and those that are done
 	settleErr         error                 // of the last try
 	retry             map[ids.Drive]attempt // drives that could not take a member
+	asking            map[Host]bool         // drives without a member that have not answered whether they can take one
 	inspecting        map[string]bool       // members whose last check is not over: their drive hangs
 }
 
@@ -87,7 +88,7 @@ func New(opt Options) (*Supervisor, error) {
 		reconcile: make(chan struct{}, 1),
 		hosts:     make(map[ids.Drive]Host), want: slices.Clone(opt.Want), truth: &record{},
 		lost: make(map[string]loss), failures: make(map[string]int),
-		retry: make(map[ids.Drive]attempt), inspecting: make(map[string]bool), started: make(map[string]bool), starting: make(map[string]bool),
+		retry: make(map[ids.Drive]attempt), inspecting: make(map[string]bool), asking: make(map[Host]bool), started: make(map[string]bool), starting: make(map[string]bool),
 		changed: make(chan struct{}), remote: make(map[string]bool), avoids: make(map[target]time.Time),
 		adding: make(map[string]bool), ways: make(map[address]*way), tunnels: newTunnels(),
 	}
