@@ -102,13 +102,14 @@ func (n *Node) remember(b *bay) {
 	}
 }
 
-// ownerOf is the drive that the map has at a path; nil if there is none, or it has moved to another path.
+// ownerOf is the drive that the map has at a path; nil if there is none, or it has moved to another path, where it may be opened just now.
 func (n *Node) ownerOf(path string) *placement.Drive {
 	for id, d := range n.store.Map().Drives {
 		if d.Node != n.cfg.Name || d.Path != path || d.State == placement.DriveOut {
 			continue
 		}
-		if b := n.bays.bayOf(id); b == nil || b.path == path {
+		elsewhere, _ := n.bays.twins(n.bays.at(path), id)
+		if b := n.bays.bayOf(id); len(elsewhere) == 0 && (b == nil || b.path == path) {
 			return d
 		}
 	}

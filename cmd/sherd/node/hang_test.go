@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -120,6 +121,40 @@ func TestI12_CloseWithHangingPath(t *testing.T) {
 	t.Log(fmt.Sprint("close: ", err))
 	fs.hang(false)
 	noGoroutines(t)
+}
+
+// TestI10_MovedDriveThatIsBeingOpened: a drive that was moved to another bay while the node runs is not given up for the blank one at its old
+// path, however long it takes to be opened.
+func TestI10_MovedDriveThatIsBeingOpened(t *testing.T) {
+	r := newRigAlone(t, 3, nil)
+	r.start()
+	r.fill(3)
+	id := r.id(0)
+	r.stop()
+	moved := filepath.Join(filepath.Dir(r.paths[0]), "d4")
+	r.paths = append(r.paths, moved) // after its old path: the first bay that knows the drive is not the one that has it
+	fs := newHangFS(filepath.Join(moved, "chunks"))
+	t.Cleanup(func() { fs.hang(false) })
+	r.edit = func(c *Config) { c.FS, c.Patience = fs, 2*time.Second }
+	n := r.start()
+	fs.hang(true)
+	must(t, os.Rename(r.paths[0], moved))
+	must(t, os.Mkdir(r.paths[0], 0o755))
+	eventually(t, "the blank one in service", func() error {
+		if d, _, problem := n.bays.list()[0].current(); d == nil || d.ID() == id {
+			return errText(problem)
+		}
+		return nil
+	})
+	if row := r.row(id); row.State == placement.DriveOut {
+		t.Fatalf("the drive that is being opened is %+v", row)
+	}
+	fs.hang(false)
+	eventually(t, "the drive that moved", func() error { return r.serves(3, id) })
+	if row := r.row(id); row.State == placement.DriveOut || row.Path != moved {
+		t.Fatalf("the drive that moved is %+v", row)
+	}
+	r.check(3)
 }
 
 // TestI12_UnreadableChunks: a drive that cannot be opened is tried again after a while, and a longer one each time: not at once, over and

@@ -220,11 +220,12 @@ func (n *Node) lookAt(ctx context.Context, b *bay) (look, error) {
 		}
 		return look{}, err
 	}
-	b.answered(!l.absent && l.err == nil && l.state == disk.Blank)
-	b.setHolds(ids.Drive{})
+	var holds ids.Drive
 	if l.err == nil && l.state == disk.Formatted {
-		b.setHolds(l.id.Drive)
+		holds = l.id.Drive
 	}
+	b.setHolds(holds) // first: what was looked at counts as known (mayAdopt)
+	b.answered(!l.absent && l.err == nil && l.state == disk.Blank)
 	return l, nil
 }
 
