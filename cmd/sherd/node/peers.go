@@ -181,7 +181,8 @@ const (
 
 // expelRemoved ends the connections of nodes that were taken out of the map, until ctx ends (I24).
 func (p *peers) expelRemoved(ctx context.Context) {
-	for m := p.n.store.Map(); ; p.port.Expel() {
+	for m := p.n.store.Map(); ; {
+		p.port.Expel() // at first those that were let in by this node's papers, before the map was there
 		var err error
 		if m, err = p.n.store.Wait(ctx, nodesChanged(m)); err != nil {
 			return
