@@ -48,7 +48,8 @@ type cluster struct {
 	fs      []*vfs.MemFS
 	disks   []*disk.Drive
 
-	far *remote.Client // nil: the drives are of this process
+	far  *remote.Client                    // nil: the drives are of this process
+	wrap func(erasure.Drive) erasure.Drive // of the drives that the store is given; nil: as they are
 
 	mu     sync.Mutex
 	away   map[ids.Drive]bool
@@ -90,10 +91,14 @@ func newCluster(t testing.TB, k, m, spare, pgs int, change func(*Options)) *clus
 	c.store = erasure.New(erasure.Options{
 		Map: c.m.Load, Buffers: &c.buffers, ViewTTL: time.Nanosecond, BlobBytes: 600_000, AckTimeout: poll.Within,
 		Drive: func(id ids.Drive) erasure.Drive {
-			if d := c.drive(id); d != nil {
-				return d
+			d := c.drive(id)
+			switch {
+			case d == nil:
+				return nil
+			case c.wrap != nil:
+				return c.wrap(d)
 			}
-			return nil
+			return d
 		},
 		Report: func(b erasure.BadShard) { c.healer.Report(b) },
 		Reload: func(context.Context) {

@@ -175,7 +175,10 @@ func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
 	case ref != Live: // dead since: nothing to heal
 		return rows
 	default:
-		err := h.heal(ctx, job)
+		stored := h.stored(ctx, job)
+		if err = h.heal(ctx, job); err == nil && stored {
+			err = h.sound(ctx, job)
+		}
 		if err == nil {
 			return rows
 		}
@@ -183,6 +186,26 @@ func (p *repairPass) row(ctx context.Context, job *blobJob) (done []Repair) {
 	}
 	return nil
 }
+
+// stored reports whether an owner has a chunk already that job is to make, or does not say.
+func (h *Healer) stored(ctx context.Context, job *blobJob) bool {
+	return slices.ContainsFunc(job.slots, func(slot uint8) bool {
+		has, err := h.has(ctx, job.ref.Chunk(int(slot)))
+		return has || err != nil
+	})
+}
+
+// sound verifies the blob of a job some of whose chunks were there before it. Rebuild leaves alone what its block sums confirm, and a row
+// may be of a chunk that scrub found to spoil the blob all the same, and could not replace (I22).
+func (h *Healer) sound(ctx context.Context, job *blobJob) error {
+	wrong, err := h.check(ctx, job.ref)
+	if err == nil && slices.ContainsFunc(wrong, func(slot uint8) bool { return slices.Contains(job.slots, slot) }) {
+		err = errUnsound
+	}
+	return err
+}
+
+var errUnsound = errors.New("a chunk that was healed is missing or damaged again")
 
 var errUnknown = errors.New("no answer that can be acted upon")
 

@@ -1,12 +1,17 @@
 package heal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/erasure"
+	"github.com/sherd-io/sherd/internal/ids"
 	"github.com/sherd-io/sherd/internal/poll"
 	"github.com/sherd-io/sherd/placement"
 )
@@ -51,6 +56,41 @@ func TestScrubFindsRot(t *testing.T) {
 	if s := c.healer.Status(); s.Healed != 3 || len(s.Alarms) != 0 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// keeper is a drive that puts nothing into quarantine while it is stubborn.
+type keeper struct {
+	erasure.Drive
+	stubborn *atomic.Bool
+}
+
+func (d keeper) Quarantine(ctx context.Context, key ids.Chunk, reason string) error {
+	if d.stubborn.Load() {
+		return disk.ErrUnavailable
+	}
+	return d.Drive.Quarantine(ctx, key, reason)
+}
+
+// TestI22_WrongChunkThatScrubCouldNotReplace: each of its blocks is right, so that its repair row finds a chunk that looks as it should.
+// The row is done with only when the blob has its checksum.
+func TestI22_WrongChunkThatScrubCouldNotReplace(t *testing.T) {
+	var stubborn atomic.Bool
+	c := newCluster(t, 4, 2, 0, 1, nil)
+	c.wrap = func(d erasure.Drive) erasure.Drive { return keeper{d, &stubborn} }
+	c.put("a", 200_000)
+	c.spoil(c.bodies["a"].item.Extent.Blob(0), 1)
+	stubborn.Store(true)
+	if err := c.healer.Scrub(c.ctx, ScrubFull); err != nil || len(c.rows.repairs) != 1 {
+		t.Fatalf("%v, %d repair rows, want 1", err, len(c.rows.repairs))
+	}
+	if err := c.healer.Repair(c.ctx); !errors.Is(err, disk.ErrUnavailable) || len(c.rows.repairs) != 1 {
+		t.Fatalf("%v, %d repair rows, want 1", err, len(c.rows.repairs))
+	}
+	stubborn.Store(false)
+	if err := c.healer.Repair(c.ctx); err != nil || len(c.rows.repairs) != 0 {
+		t.Fatalf("%v, %d repair rows", err, len(c.rows.repairs))
+	}
+	c.checkFull()
 }
 
 func TestScrubAlarmsAboutTheLost(t *testing.T) {
