@@ -32,16 +32,15 @@ func (s *Store) CreateBucket(ctx context.Context, want placement.Bucket) (b *pla
 	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	var tried ids.Bucket // the id of a try whose outcome is unknown: no other caller can have it
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		b, err := s.bucket(ctx, fresh.Name)
 		if err != nil {
 			return nil, false, err
 		}
 		if b != nil {
-			return b, b.ID == tried, nil
+			return b, false, nil // a try of this call that made it would have said so
 		}
-		b, err = s.tryCreate(ctx, fresh, &tried)
+		b, err = s.tryCreate(ctx, fresh)
 		if err == nil {
 			return b, true, nil
 		}
@@ -76,8 +75,8 @@ func checkBucket(b *placement.Bucket) error {
 	return nil
 }
 
-// tryCreate takes the next id and writes the bucket with it, both in one transaction.
-func (s *Store) tryCreate(ctx context.Context, b placement.Bucket, tried *ids.Bucket) (*placement.Bucket, error) {
+// tryCreate takes the next id and writes the bucket with it, both in one transaction. Errors also: ErrConflict: this try made no bucket.
+func (s *Store) tryCreate(ctx context.Context, b placement.Bucket) (*placement.Bucket, error) {
 	counter, err := s.get(ctx, nextBucketKey)
 	if err != nil {
 		return nil, err
@@ -91,7 +90,6 @@ func (s *Store) tryCreate(ctx context.Context, b placement.Bucket, tried *ids.Bu
 		next, counterRevision = *n, counter.ModRevision
 	}
 	b.ID, b.Created = next, s.opt.Now().UTC().Truncate(time.Millisecond)
-	*tried = b.ID
 	there, err := s.usable(ctx, b.Pool)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v: the map at hand is old", ErrUnavailable, err)
@@ -100,13 +98,14 @@ func (s *Store) tryCreate(ctx context.Context, b placement.Bucket, tried *ids.Bu
 	if err != nil {
 		return nil, err
 	}
-	revision, err := s.commit(ctx,
+	row := encode(b)
+	revision, err := s.commitOnce(ctx, bucketsDir+b.Name, nil, row,
 		append(owned, there,
 			s.absent(bucketsDir+b.Name),
 			clientv3.Compare(clientv3.ModRevision(s.key(nextBucketKey)), "=", counterRevision),
 		),
 		[]clientv3.Op{
-			clientv3.OpPut(s.key(bucketsDir+b.Name), encode(b)),
+			clientv3.OpPut(s.key(bucketsDir+b.Name), row),
 			clientv3.OpPut(s.key(nextBucketKey), encode(next+1)),
 		})
 	if err != nil {

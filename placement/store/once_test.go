@@ -105,6 +105,93 @@ func TestI1_AnEditHappensOnce(t *testing.T) {
 	}
 }
 
+// delayer is an etcd that gets a transaction late once it is armed: after whoever sent it gave up waiting, and looked whether it took place.
+type delayer struct {
+	clientv3.KV
+	armed bool
+	late  clientv3.Txn
+}
+
+func (d *delayer) Txn(ctx context.Context) clientv3.Txn {
+	return &delayerTxn{d.KV.Txn(context.WithoutCancel(ctx)), d}
+}
+
+func (d *delayer) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	if strings.HasSuffix(key, nextBucketKey) {
+		if err := d.arrive(); err != nil {
+			return nil, err
+		}
+	}
+	return d.KV.Get(ctx, key, opts...)
+}
+
+// arrive has etcd get what is late.
+func (d *delayer) arrive() (err error) {
+	if d.late != nil {
+		_, err = d.late.Commit()
+		d.late = nil
+	}
+	return err
+}
+
+type delayerTxn struct {
+	clientv3.Txn
+	d *delayer
+}
+
+func (t *delayerTxn) If(all ...clientv3.Cmp) clientv3.Txn { t.Txn = t.Txn.If(all...); return t }
+
+func (t *delayerTxn) Then(all ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Then(all...); return t }
+
+func (t *delayerTxn) Commit() (*clientv3.TxnResponse, error) {
+	if t.d.armed {
+		t.d.armed, t.d.late = false, t.Txn
+		return nil, status.Error(codes.Unavailable, "late")
+	}
+	if err := t.d.arrive(); err != nil {
+		return nil, err
+	}
+	return t.Txn.Commit()
+}
+
+// TestI1_BucketOfALateTransaction: who makes a bucket knows it for its own, however late the transaction is.
+func TestI1_BucketOfALateTransaction(t *testing.T) {
+	te := newEtcd(t)
+	other, _ := bootstrapped(t, te)
+	var d delayer
+	s := open(t, te, func(o *Options) {
+		o.between = func(kv clientv3.KV) clientv3.KV { d.KV = kv; return &d }
+	})
+	d.armed = true
+	b, created, err := s.CreateBucket(testContext(t), placement.Bucket{Name: "b", Pool: 1})
+	if err != nil || !created || d.armed || d.late != nil {
+		t.Fatalf("%+v, created: %v, %v", b, created, err)
+	}
+	if err := other.Sync(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := other.Map().Buckets["b"]; got == nil || got.ID != b.ID || got.Revision != b.Revision {
+		t.Errorf("%+v, want %+v", got, b)
+	}
+}
+
+// TestI1_BucketOfAnother: who comes second is told so, though both were to have the same id.
+func TestI1_BucketOfAnother(t *testing.T) {
+	te := newEtcd(t)
+	other, _ := bootstrapped(t, te)
+	s, l := openLosing(t, te)
+	ctx := testContext(t)
+	l.armed, l.request = true, true
+	l.then = func() {
+		if _, created, err := other.CreateBucket(ctx, placement.Bucket{Name: "b", Pool: 1, Region: "eu"}); err != nil || !created {
+			t.Errorf("the other: %v, %v", created, err)
+		}
+	}
+	if b, created, err := s.CreateBucket(ctx, placement.Bucket{Name: "b", Pool: 1}); err != nil || created || b.Region != "eu" {
+		t.Fatalf("%+v, created: %v, %v", b, created, err)
+	}
+}
+
 func TestBucketOfItsOwnRules(t *testing.T) {
 	te := newEtcd(t)
 	s, _ := bootstrapped(t, te)
