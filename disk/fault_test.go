@@ -412,6 +412,48 @@ func TestI12_ManyUnlinks(t *testing.T) {
 	})
 }
 
+// TestI12_FullQuarantine: as TestI12_ManyUnlinks, of quarantine's files, rows of lost replicas among them.
+func TestI12_FullQuarantine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunks, rows, each = 40, 40, 20 * time.Millisecond
+		var slow atomic.Bool
+		opt := crashOptions(errorfs.Wrap(growfs.Wrap(vfs.NewMem()), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if slow.Load() && (op.Kind == errorfs.OpRemove || op.Kind == errorfs.OpOpen) && strings.Contains(op.Path, "/quarantine/") {
+				time.Sleep(each)
+			}
+			return nil
+		})))
+		opt.HangAfter = 300 * time.Millisecond
+		format(t, opt)
+		d := open(t, opt)
+		for n := range uint64(chunks) {
+			s := disktest.NewSample(1, n, 5000)
+			must(t, put(d, s))
+			must(t, d.Quarantine(t.Context(), s.Header.Key, "test"))
+		}
+		lost := opt.Path + "/quarantine/" + time.Now().UTC().Format(time.DateOnly) + "/rows-lost"
+		must(t, opt.FS.MkdirAll(lost, 0o755))
+		for n := range rows {
+			f, err := opt.FS.Create(fmt.Sprintf("%s/%d.sst", lost, n), vfs.WriteCategoryUnspecified)
+			must(t, err)
+			must(t, f.Close())
+		}
+		slow.Store(true)
+		if entries, err := d.Quarantined(t.Context()); err != nil || len(entries) != chunks {
+			t.Fatalf("%d entries, %v", len(entries), err)
+		}
+		if n, err := d.ExpireQuarantine(t.Context(), time.Now().AddDate(0, 0, 1)); err != nil || n != chunks {
+			t.Fatalf("%d chunks expired, %v", n, err)
+		}
+		if days, err := opt.FS.List(opt.Path + "/quarantine"); err != nil || len(days) > 0 {
+			t.Errorf("left: %v, %v", days, err)
+		}
+		if h := d.Health(); h.State != disk.OK {
+			t.Fatal(h)
+		}
+	})
+}
+
 // A drive whose memory of rows cannot be written any more fails, and the process goes on.
 func TestI12_RowsFatal(t *testing.T) {
 	mem := vfs.NewCrashableMem()

@@ -144,16 +144,29 @@ func (d *Drive) copyAside(at *row, path string) error {
 
 // Quarantined lists what is in quarantine, oldest first.
 func (d *Drive) Quarantined(ctx context.Context) ([]QuarantineEntry, error) {
-	var entries []QuarantineEntry
+	var files []string
 	var err error
-	e := d.do(ctx, func() { entries, err = d.quarantined() }, nil)
-	if e != nil {
+	if e := d.do(ctx, func() { files, err = d.entryFiles() }, nil); e != nil {
 		return nil, d.fault("list quarantine", e)
 	}
-	return entries, d.fault("list quarantine", err)
+	if err != nil {
+		return nil, d.fault("list quarantine", err)
+	}
+	var entries []QuarantineEntry
+	for read := 0; read < len(files); {
+		var some []QuarantineEntry
+		var n int
+		if err := d.do(ctx, func() { some, n = d.readEntries(files[read:]) }, nil); err != nil {
+			return nil, d.fault("list quarantine", err)
+		}
+		entries, read = append(entries, some...), read+n
+	}
+	slices.SortFunc(entries, func(a, b QuarantineEntry) int { return a.Time.Compare(b.Time) })
+	return entries, nil
 }
 
-func (d *Drive) quarantined() ([]QuarantineEntry, error) {
+// entryFiles is where the entries are, below quarantine/.
+func (d *Drive) entryFiles() (files []string, err error) {
 	fs := d.opt.FS
 	top := fs.PathJoin(d.opt.Path, quarantineName)
 	days, err := fs.List(top)
@@ -163,30 +176,40 @@ func (d *Drive) quarantined() ([]QuarantineEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	var entries []QuarantineEntry
 	for _, day := range days {
 		names, err := fs.List(fs.PathJoin(top, day))
 		if err != nil {
 			continue // no directory
 		}
 		for _, name := range names {
-			if !strings.HasSuffix(name, entrySuffix) {
-				continue
+			if strings.HasSuffix(name, entrySuffix) {
+				files = append(files, day+"/"+name)
 			}
-			var entry QuarantineEntry
-			b, err := readFile(fs, fs.PathJoin(top, day, name))
-			if err == nil {
-				err = json.Unmarshal(b, &entry)
-			}
-			if err != nil || entry.File != day+"/"+strings.TrimSuffix(name, entrySuffix)+fileSuffix {
-				d.opt.Logger.Warn("quarantine: entry cannot be read", "file", day+"/"+name, "err", err)
-				continue
-			}
-			entries = append(entries, entry)
 		}
 	}
-	slices.SortFunc(entries, func(a, b QuarantineEntry) int { return a.Time.Compare(b.Time) })
-	return entries, nil
+	return files, nil
+}
+
+// readEntries reads as many of files, from the first, as fit in a turn, and says how many it looked at.
+func (d *Drive) readEntries(files []string) (entries []QuarantineEntry, n int) {
+	until := time.Now().Add(d.turn())
+	for _, file := range files {
+		if n > 0 && time.Now().After(until) {
+			break
+		}
+		n++
+		var entry QuarantineEntry
+		b, err := readFile(d.opt.FS, d.opt.FS.PathJoin(d.opt.Path, quarantineName, file))
+		if err == nil {
+			err = json.Unmarshal(b, &entry)
+		}
+		if err != nil || entry.File != strings.TrimSuffix(file, entrySuffix)+fileSuffix {
+			d.opt.Logger.Warn("quarantine: entry cannot be read", "file", file, "err", err)
+			continue
+		}
+		entries = append(entries, entry)
+	}
+	return entries, n
 }
 
 // RestoreQuarantined puts the newest copy of key back. Errors: ErrNotFound, ErrCorrupt if the copy is damaged (it stays), ErrExists if other
@@ -280,38 +303,66 @@ func (d *Drive) removeEntry(entry *QuarantineEntry) error {
 
 // ExpireQuarantine removes what was put aside before the day of before, rows and logs of lost replicas included. It says how many chunks.
 func (d *Drive) ExpireQuarantine(ctx context.Context, before time.Time) (int, error) {
-	var n int
-	var err error
-	e := d.do(ctx, func() { n, err = d.expire(before.UTC().Format(time.DateOnly)) }, nil)
-	if e != nil {
-		return 0, d.fault("expire quarantine", e)
+	expired := 0
+	for {
+		var n int
+		var more bool
+		var err error
+		if e := d.do(ctx, func() { n, more, err = d.expire(before.UTC().Format(time.DateOnly)) }, nil); e != nil {
+			return expired, d.fault("expire quarantine", e)
+		}
+		if expired += n; !more || err != nil {
+			return expired, d.fault("expire quarantine", err)
+		}
 	}
-	return n, d.fault("expire quarantine", err)
 }
 
-func (d *Drive) expire(before string) (n int, err error) {
+// expire removes what a turn suffices for; more is there if it did not for all.
+func (d *Drive) expire(before string) (n int, more bool, err error) {
 	fs := d.opt.FS
 	top := fs.PathJoin(d.opt.Path, quarantineName)
 	days, err := fs.List(top)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	until := time.Now().Add(d.turn())
 	for _, day := range days {
 		if _, err := time.Parse(time.DateOnly, day); err != nil || day >= before {
 			continue
 		}
-		names, err := fs.List(fs.PathJoin(top, day))
-		if err != nil {
-			return n, err
-		}
-		if err := fs.RemoveAll(fs.PathJoin(top, day)); err != nil {
-			return n, err
-		}
-		for _, name := range names {
-			if strings.HasSuffix(name, entrySuffix) {
-				n++
-			}
+		entries, more, err := d.removeTree(fs.PathJoin(top, day), until)
+		if n += entries; more || err != nil {
+			return n, more, err
 		}
 	}
-	return n, nil
+	return n, false, nil
+}
+
+// removeTree removes path and what is below it, at least a file of it, and no more after until. It counts the entries among the files.
+func (d *Drive) removeTree(path string, until time.Time) (entries int, more bool, err error) {
+	fs := d.opt.FS
+	err = fs.Remove(path)
+	if err == nil && strings.HasSuffix(path, entrySuffix) {
+		entries = 1
+	}
+	if err == nil || oserror.IsNotExist(err) {
+		return entries, false, nil
+	}
+	names, listErr := fs.List(path)
+	if listErr != nil {
+		return 0, false, err // it is no directory
+	}
+	for i, name := range names {
+		if i > 0 && time.Now().After(until) {
+			return entries, true, nil
+		}
+		n, more, err := d.removeTree(fs.PathJoin(path, name), until)
+		if entries += n; more || err != nil {
+			return entries, more, err
+		}
+	}
+	if err = fs.Remove(path); oserror.IsNotExist(err) {
+		err = nil
+	}
+	return entries, false, err
 }
