@@ -122,7 +122,7 @@ func (d *Drive) readError(err error) error {
 	case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrNotFound), errors.Is(err, ErrUnavailable),
 		errors.Is(err, ErrDeleted), errors.Is(err, segment.ErrNoSegment):
 		return err
-	case errors.Is(err, segment.ErrClosed), isScarce(err):
+	case isPassing(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case errors.Is(err, segment.ErrDamaged):
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -110,11 +110,16 @@ func (d *Drive) setAside(at *row, reason string) error {
 	return d.writeError(writeFile(fs, dir, name+entrySuffix, b))
 }
 
-// copyAside writes the chunk of a record as a chunk file. What cannot be read becomes zeros, which its checksums tell.
+// copyAside writes the chunk of a record as a chunk file. What cannot be read becomes zeros, which its checksums tell; what cannot be read just
+// now is an error instead, for the copy is all that stays of the chunk.
 func (d *Drive) copyAside(at *row, path string) error {
 	shard := at.footer.ShardBytes
 	sums := make([]byte, chunk.Blocks(shard)*chunk.SumBytes)
-	if b, err := d.log().Read(at.pos); err == nil {
+	b, err := d.log().Read(at.pos)
+	if isPassing(err) {
+		return d.readError(err)
+	}
+	if err == nil {
 		if rec, err := chunk.ParseRecord(b); err == nil && len(rec.Sums) == len(sums) {
 			copy(sums, rec.Sums)
 		}
@@ -126,7 +131,11 @@ func (d *Drive) copyAside(at *row, path string) error {
 	payload := buf.B[chunk.FileHeaderBytes:][:shard]
 	for off := 0; off < len(payload); off += chunk.BlockBytes {
 		block := payload[off:min(off+chunk.BlockBytes, len(payload))]
-		if err := d.readSegment(at.pos.Segment, block, int64(at.place)+int64(off), false); err != nil {
+		err := d.readSegment(at.pos.Segment, block, int64(at.place)+int64(off), false)
+		if isPassing(err) {
+			return d.readError(err)
+		}
+		if err != nil {
 			clear(block)
 		}
 	}
@@ -249,7 +258,7 @@ func (d *Drive) takeBack(entry *QuarantineEntry) (*op, error) {
 	path := fs.PathJoin(d.opt.Path, quarantineName, entry.File)
 	f, err := fs.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, d.readError(missing(err))
 	}
 	defer f.Close()
 	c, err := readChunkFile(f)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/sherd-io/sherd/disk/chunk"
@@ -138,7 +139,7 @@ func (d *Drive) readSegment(number uint64, b []byte, off int64, direct bool) err
 func (r *Reader) openFile(key ids.Chunk) (err error) {
 	d := r.d
 	if r.file, err = d.opt.FS.Open(d.filePath(r.row.place), vfs.RandomReadsOption); err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return missing(err)
 	}
 	shard := r.row.footer.ShardBytes
 	buf := d.opt.Buffers.Get(chunk.FileHeaderBytes + chunk.TrailerBytes(shard))
@@ -159,6 +160,14 @@ func (r *Reader) openFile(key ids.Chunk) (err error) {
 	}
 	r.footer, r.sum, r.sums = footer, chunk.NewSummer(key), append([]byte(nil), sums...)
 	return nil
+}
+
+// missing makes of a file that is not there one that is corrupt. What else keeps it from being opened tells nothing of it.
+func missing(err error) error {
+	if oserror.IsNotExist(err) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
 }
 
 // readFull fills b; a file too short is corrupt.

@@ -165,6 +165,9 @@ func isCorruption(err error) bool {
 	return pebble.IsCorruptionError(err)
 }
 
+// isPassing reports an error that says nothing of what is on the drive: reading it again, or opening the drive again, may give all of it.
+func isPassing(err error) bool { return isScarce(err) || errors.Is(err, segment.ErrClosed) }
+
 // renew puts lost rows and log aside, in quarantine, and makes new ones under a new incarnation. The identity is written first:
 // whatever a crash leaves behind does not match it.
 func (d *Drive) renew(why string) (err error) {
@@ -379,7 +382,10 @@ func (d *Drive) dropMissing() error {
 
 const replayBatch = 1000
 
-// replay applies the records past from to the index.
+var errTorn = errors.New("torn: payload is not there")
+
+// replay applies the records past from to the index. It leaves out those that are damaged, for the index is taken to be complete from then
+// on, and never those that cannot be read just now: they may have been acknowledged.
 func (d *Drive) replay(from segment.Pos) (records int, err error) {
 	b := d.rows.NewBatch()
 	inBatch := 0
@@ -397,6 +403,9 @@ func (d *Drive) replay(from segment.Pos) (records int, err error) {
 	}
 	err = d.log().Records(from, func(r segment.Record) error {
 		o, err := d.parseOp(&r)
+		if isPassing(err) {
+			return err
+		}
 		if err != nil {
 			d.opt.Logger.Error("record of the chunk log skipped", "at", r.Pos.String(), "err", err)
 			return nil
@@ -416,7 +425,8 @@ func (d *Drive) replay(from segment.Pos) (records int, err error) {
 	return records, errors.Join(err, b.Close())
 }
 
-// parseOp makes of a record the op that wrote it. A chunk in the log's last group counts only if its payload is there (I16).
+// parseOp makes of a record the op that wrote it. A chunk in the log's last group does not count if its payload is seen not to be there (I16).
+// Errors: chunk.ErrMalformed, segment.ErrDamaged, errTorn, and those that isPassing tells.
 func (d *Drive) parseOp(r *segment.Record) (*op, error) {
 	rec, err := chunk.ParseRecord(r.Head)
 	if err != nil {
@@ -434,11 +444,17 @@ func (d *Drive) parseOp(r *segment.Record) (*op, error) {
 	}
 	buf := d.opt.Buffers.Get(int(r.BodyBytes))
 	defer buf.Release()
-	if err := d.readSegment(r.Pos.Segment, buf.B, int64(r.Body), true); err != nil {
+	err = d.readSegment(r.Pos.Segment, buf.B, int64(r.Body), true)
+	switch {
+	case err == nil:
+	case isPassing(err), errors.Is(err, segment.ErrDamaged):
 		return nil, err
+	default: // it may be whole: whoever reads it learns that it cannot be read, and has it replaced
+		d.opt.Logger.Error("payload of a chunk cannot be read", "at", r.Pos.String(), "err", err)
+		return o, nil
 	}
 	if !chunk.NewSummer(rec.Header.Key).Verify(rec.Sums, 0, buf.B) {
-		return nil, errors.New("torn: payload is not there")
+		return nil, errTorn
 	}
 	return o, nil
 }

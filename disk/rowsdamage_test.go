@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/sherd-io/sherd/disk"
+	"github.com/sherd-io/sherd/disk/disktest"
 )
 
 // rowsDamages are what may happen to a file while nobody looks.
@@ -175,8 +177,8 @@ func damageFile(t *testing.T, fs vfs.FS, name string, do func([]byte) []byte) {
 	}
 }
 
-// TestI10_OpenFilesRunOut: while a drive opens, the process runs out of open files for a while, as when clients hold them all. That is no damage:
-// the drive may be refused, and has its replicas when it is opened again.
+// TestI10_OpenFilesRunOut: while a drive that was killed opens, the process runs out of open files for a while, as when clients hold them all.
+// That is no damage: the drive may be refused, and has its replicas and every chunk when it is opened again.
 func TestI10_OpenFilesRunOut(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	opt, all := filledDrive(t, mem)
@@ -185,9 +187,8 @@ func TestI10_OpenFilesRunOut(t *testing.T) {
 	if err := d.Rows().Set([]byte{disk.TableMeta, 0xff}, value, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, d.Flush(context.Background()))
+	mem, all = killed(t, mem, d, all)
 	refused := 0
 	for _, span := range []int64{1, 2, 3, 5, 8, 13, 21} {
 		for first := int64(0); ; first++ {
@@ -218,8 +219,8 @@ func TestI10_OpenFilesRunOut(t *testing.T) {
 			} else if err := closer.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if first == 0 {
-				check(t, d, all[0])
+			for _, s := range all {
+				check(t, d, s)
 			}
 			if err := d.Close(); err != nil {
 				t.Fatal(err)
@@ -231,5 +232,56 @@ func TestI10_OpenFilesRunOut(t *testing.T) {
 	}
 	if refused == 0 {
 		t.Error("no opening was refused: nothing was tried")
+	}
+}
+
+// killed is what kill -9 leaves of a drive after a few chunks more, which no flushed index names; the last of them is the log's last group.
+func killed(t *testing.T, mem *vfs.MemFS, d *disk.Drive, all []*disktest.Sample) (*vfs.MemFS, []*disktest.Sample) {
+	t.Helper()
+	for i := range uint64(3) {
+		s := disktest.NewSample(9, i, 20000)
+		must(t, put(d, s))
+		all = append(all, s)
+	}
+	left := mem.CrashClone(vfs.CrashCloneCfg{})
+	must(t, d.Close())
+	return left, all
+}
+
+// TestI16_ReplayReadFails: while a drive that was killed opens, each read of its chunks fails once, in turn, as a disk's read may. No chunk that
+// was acknowledged is forgotten: what cannot be read now is told when it is asked for.
+func TestI16_ReplayReadFails(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	opt, all := filledDrive(t, mem)
+	mem, all = killed(t, mem, open(t, opt), all)
+	opened := 0
+	for n := int64(0); ; n++ {
+		opt := opt
+		var reads atomic.Int64
+		fs := cloneAll(t, mem)
+		opt.FS = errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpFileReadAt && strings.Contains(op.Path, "/chunks/") && reads.Add(1)-1 == n {
+				return &os.PathError{Op: "read", Path: op.Path, Err: syscall.EIO}
+			}
+			return nil
+		}))
+		d, err := disk.Open(opt)
+		if err == nil {
+			opened++
+			must(t, d.Close())
+		}
+		done := reads.Load() <= n
+		opt.FS = fs
+		d = open(t, opt)
+		for _, s := range all {
+			check(t, d, s)
+		}
+		must(t, d.Close())
+		if done {
+			break
+		}
+	}
+	if opened < 2 { // one of them is that without a fault
+		t.Error("each failed read refused the drive: none was of a payload")
 	}
 }

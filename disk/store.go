@@ -386,6 +386,7 @@ func (d *Drive) checkSame(o *op) {
 		r, had, err := d.lookup(o.header.Key, false)
 		if err == nil && had && r.live() {
 			_, _, err = d.verifyRow(&r)
+			err = d.readError(err)
 		} else if err == nil {
 			err = errFollow // changed again
 		}
