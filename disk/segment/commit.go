@@ -357,10 +357,11 @@ func (l *Log) roll() error {
 	w := &l.w
 	next := header{segment: w.cur.segment + 1, salt: newSalt(), id: l.opt.ID, prev: w.cur.segment, prevEnd: uint32(w.off), prevSafe: uint32(w.safe), firstSeq: w.seq + 1}
 	f, err := createFile(&l.opt, &next)
-	if err == nil {
-		if err = l.Err(); err != nil { // abandoned meanwhile: another log may be writing here by now
+	if abandoned := l.Err(); abandoned != nil { // meanwhile: another log may be writing here by now, and have this segment in its order
+		if err == nil {
 			f.Close()
 		}
+		return abandoned
 	}
 	if err != nil {
 		l.opt.FS.Remove(l.opt.FS.PathJoin(l.opt.Dir, next.name())) // best effort: an empty segment harms nothing

@@ -71,17 +71,15 @@ func list(opt *Options) ([]info, []Damage, error) {
 		}
 		s.headless = err != nil
 		if n := len(segments); n > 0 && segments[n-1].segment == number {
-			// A segment whose creation failed or came too late, and the one that took its number.
-			empty, err := isEmpty(opt, name)
-			if err != nil {
+			if segments[n-1], err = better(opt, segments[n-1], s); err != nil {
 				return nil, nil, err
 			}
-			if s.headless || empty {
-				continue
-			}
-			segments = segments[:n-1]
+			continue
 		}
 		segments = append(segments, s)
+	}
+	if segments, err = dropLate(opt, segments); err != nil {
+		return nil, nil, err
 	}
 	if segments, err = dropUnborn(opt, segments); err != nil {
 		return nil, nil, err
@@ -105,6 +103,36 @@ func list(opt *Options) ([]info, []Damage, error) {
 		}
 	}
 	return segments, damages, nil
+}
+
+// better tells a segment whose creation failed or came too late from the one that took its number: that has records, or at least a header.
+func better(opt *Options, a, b info) (info, error) {
+	emptyA, err := isEmpty(opt, a.name())
+	if err != nil {
+		return a, err
+	}
+	emptyB, err := isEmpty(opt, b.name())
+	if emptyA && !emptyB || emptyA == emptyB && a.headless {
+		return b, err
+	}
+	return a, err
+}
+
+// dropLate removes what a log made when it had been abandoned, and the log that took its place had released its own segment of that number:
+// one without a record, before the oldest. The segment that Create made holds none either, but names none before it: what is missing after that
+// is missing.
+func dropLate(opt *Options, segments []info) ([]info, error) {
+	for opt.Prefix && len(segments) > 1 && segments[0].prev != 0 && segments[1].segment != segments[0].segment+1 {
+		empty, err := isEmpty(opt, segments[0].name())
+		if err != nil || !empty {
+			return segments, err
+		}
+		if err := opt.FS.Remove(opt.FS.PathJoin(opt.Dir, segments[0].name())); err != nil {
+			return segments, err
+		}
+		segments = segments[1:]
+	}
+	return segments, nil
 }
 
 // dropUnborn removes the newest segment if a crash in its creation left it without a header, and so without a record.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -526,6 +528,134 @@ func TestI12_AbandonGivesMemoryBack(t *testing.T) {
 				t.Fatalf("a record holds %q", head)
 			}
 		}
+	}
+}
+
+// TestI10_AbandonedRoll: a log that hung while it made a segment, and was abandoned, leaves the log that took its place alone, wherever it hung
+// and whether the call fails in the end: nothing is missing then, also when the segments before were released.
+func TestI10_AbandonedRoll(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		kind errorfs.OpKind
+		err  error
+	}{
+		{"sync", errorfs.OpFileSync, nil},
+		{"failing sync", errorfs.OpFileSync, syscall.EIO},
+		{"header", errorfs.OpFileWriteAt, nil},
+		{"failing header", errorfs.OpFileWriteAt, syscall.EIO},
+		{"creation", errorfs.OpOpen, nil},
+	} {
+		for _, released := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s released %v", c.name, released), func(t *testing.T) {
+				mem := vfs.NewMem()
+				opt := options(mem)
+				opt.Prefix, opt.SegmentBytes = true, 64<<10
+				create(t, mem, opt)
+				hanging, gate := make(chan struct{}), make(chan struct{})
+				var shut atomic.Bool
+				hung := opt
+				hung.FS = errorfs.Wrap(opt.FS, errorfs.InjectorFunc(func(op errorfs.Op) error {
+					if op.Kind != c.kind || !shut.CompareAndSwap(true, false) {
+						return nil
+					}
+					close(hanging)
+					<-gate
+					return c.err
+				}))
+				first := open(t, hung)
+				want := fill(t, first, 3)
+				shut.Store(true)
+				first.Submit(&segment.Entry{Head: make([]byte, 50_000), Done: func(*segment.Entry, error) {}}) // in a segment of its own
+				<-hanging
+				first.Abandon(errors.New("given up"))
+				first.Close()
+				second := open(t, opt)
+				want = append(want, fill(t, second, 5)...)
+				segments := second.Segments()
+				if released {
+					if err := second.Release(segments[len(segments)-1].Number); err != nil {
+						t.Fatal(err)
+					}
+					want = want[len(want)-1:]
+				}
+				close(gate)
+				first.Wait()
+				for range 2 {
+					second.Close()
+					second = open(t, opt)
+					if d := second.Damages(); len(d) > 0 {
+						t.Fatalf("%v among %v", d, list(t, mem))
+					}
+					if got := scan(t, second); !slices.Equal(got, want) {
+						t.Fatalf("%d records, want %d", len(got), len(want))
+					}
+				}
+			})
+		}
+	}
+}
+
+// fill appends records that have a segment each.
+func fill(t *testing.T, l *segment.Log, records int) (all []string) {
+	t.Helper()
+	for i := range records {
+		rec := record(i, 50_000)
+		if _, err := appendAll(l, rec); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(rec))
+	}
+	return all
+}
+
+// TestI10_TwinOfNewest: of two segments of one number that counts which has records, or, before there are any, which was made whole: the log's
+// owner noted that there is such a segment.
+func TestI10_TwinOfNewest(t *testing.T) {
+	for _, salt := range []string{"0000000000000001", "ffffffffffffffff"} { // before and after its twin
+		for _, records := range []int{0, 1} {
+			t.Run(fmt.Sprintf("twin %s, %d records", salt, records), func(t *testing.T) {
+				mem := vfs.NewCrashableMem()
+				opt := options(mem)
+				opt.Prefix, opt.SegmentBytes = true, 64<<10
+				create(t, mem, opt)
+				var born *vfs.MemFS
+				opt.Rolled = func(uint64) error { born = mem.CrashClone(vfs.CrashCloneCfg{}); return nil }
+				l := open(t, opt)
+				fill(t, l, 3)
+				if records > 0 {
+					born = mem.CrashClone(vfs.CrashCloneCfg{})
+				}
+				end := l.End().Segment
+				f, err := born.Create(fmt.Sprintf("%s/%016x-%s.seg", dir, end, salt), vfs.WriteCategoryUnspecified)
+				if err == nil {
+					err = f.Close()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				opt.FS = growfs.Wrap(born)
+				if l = open(t, opt); l.End().Segment != end || len(l.Damages()) > 0 || len(scan(t, l)) != 2+records {
+					t.Fatalf("the log ends at %v, want in %d; %d records, damages %v", l.End(), end, len(scan(t, l)), l.Damages())
+				}
+			})
+		}
+	}
+}
+
+// TestI10_SecondSegmentMissing: the segment that a log begins with is empty, and what is missing after it is told.
+func TestI10_SecondSegmentMissing(t *testing.T) {
+	mem := vfs.NewMem()
+	opt := options(mem)
+	opt.Prefix, opt.SegmentBytes = true, 64<<10
+	create(t, mem, opt)
+	l := open(t, opt)
+	fill(t, l, 3)
+	l.Close()
+	if err := mem.Remove(dir + "/" + list(t, mem)[1]); err != nil {
+		t.Fatal(err)
+	}
+	if d := open(t, opt).Damages(); len(d) != 1 {
+		t.Fatalf("damages %v", d)
 	}
 }
 
